@@ -1,0 +1,34 @@
+"""Identifiers: UUIDv7 inside (RFC 9562, section 5.7), short pronounceable names outside."""
+
+import os
+import re
+import secrets
+import time
+import unicodedata
+from uuid import UUID
+
+#: The hub's own workspace: its log holds what belongs to no team (people, sign-ins, workspaces, settings).
+HUB = UUID("00000000-0000-7000-8000-000000000001")
+
+_CONSONANTS, _VOWELS = "bdfghjklmnprstvz", "aeiou"
+
+
+def uuid7() -> UUID:
+    """A time-ordered UUID: 48 bits of Unix milliseconds, then 74 random bits.
+
+    Ordering within one millisecond is random; nothing may depend on it (the ledger's order is the sealer's).
+    """
+    value = (time.time_ns() // 1_000_000 & 0xFFFFFFFFFFFF) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def pronounceable(syllables: int = 3) -> str:
+    """A random word such as ``kotipa``: 6.3 bits a syllable, for people to read aloud, never as a secret."""
+    return "".join(secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(syllables))
+
+
+def slugify(text: str) -> str:
+    """Lower-case ASCII words joined by hyphens, at most 60 characters; empty when nothing is left."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-")

@@ -1,0 +1,1 @@
+"""Stored files: content-addressed, scanned, and never served as a page from our address."""

@@ -1,0 +1,3 @@
+from watchbill.runtime.principals import Table
+
+TABLES = [Table("blobs_blob", app="select, insert", others={"worker": "select, insert, update"})]

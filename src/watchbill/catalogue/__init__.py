@@ -1,0 +1,1 @@
+"""Services and environments: what the hub is there for."""

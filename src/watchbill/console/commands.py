@@ -1,0 +1,19 @@
+"""Replaying a fact."""
+
+from uuid import UUID
+
+from watchbill.base.actor import Actor
+from watchbill.base.errors import NotFound
+from watchbill.facts.models import Delivery, Fact
+from watchbill.ledger.command import command, record
+from watchbill.runtime.now import now
+
+
+@command("event.replay", needs="event.replay")
+def replay_fact(*, by: Actor, workspace_id: UUID, fact_id: UUID) -> int:
+    """Delivers a fact again to every subscriber, and says to how many."""
+    if not Fact.objects.filter(workspace_id=workspace_id, id=fact_id).exists():
+        raise NotFound("There is no such event here.")
+    count = Delivery.objects.filter(fact_id=fact_id).update(state=Delivery.State.WAITING, attempts=0, due_at=now(), error="")
+    record(("event", fact_id), detail={"deliveries": count})
+    return count

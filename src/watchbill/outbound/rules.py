@@ -1,0 +1,92 @@
+"""Where outgoing requests may go. Pure."""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from watchbill.base.errors import Invalid
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Reachable by nobody's declaration: cloud metadata services hand out credentials.
+_NEVER = [ipaddress.ip_network(text) for text in ("169.254.169.254/32", "fd00:ec2::254/128", "100.100.100.200/32")]
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``declared`` hosts and networks may be private; when ``only`` is set, nothing else may be reached at all."""
+
+    declared_hosts: frozenset[str] = frozenset()
+    declared_networks: tuple[Network, ...] = ()
+    only: frozenset[str] = frozenset()
+
+    def with_url(self, url: str) -> "Policy":
+        """The same, with one more declared host: an administrator's own setting named it."""
+        host = (urlsplit(url).hostname or "").lower()
+        return Policy(self.declared_hosts | {host}, self.declared_networks, self.only | {host} if self.only else self.only)
+
+
+def read_policy(outbound: str, only: str) -> Policy:
+    """Reads WATCHBILL_OUTBOUND and WATCHBILL_OUTBOUND_ONLY."""
+    hosts, networks = set(), []
+    for part in filter(None, (piece.strip().lower() for piece in outbound.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part, strict=False))
+        except ValueError:
+            hosts.add(part)
+    return Policy(frozenset(hosts), tuple(networks), frozenset(filter(None, (piece.strip().lower() for piece in only.split(",")))))
+
+
+def check_url(url: str, policy: Policy) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL that may be asked. Raises Invalid with the reason."""
+    if any(ord(char) <= 32 or ord(char) == 127 for char in url) or "\\" in url:
+        raise Invalid("The address holds spaces or control characters.", field="url")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise Invalid("The address cannot be read.", field="url") from None
+    host = (parts.hostname or "").lower().rstrip(".")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise Invalid("The address must begin with http:// or https:// and name a host.", field="url")
+    if parts.username or parts.password:
+        raise Invalid("The address must not hold a user name or password.", hint="Store them as a secret.", field="url")
+    if policy.only and host not in policy.only:
+        raise Invalid(f"{host} is not among the hosts that this hub may reach.", hint="See WATCHBILL_OUTBOUND_ONLY.", field="url")
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
+
+
+def _embedded(address: Address) -> Address:
+    """The IPv4 address inside of an IPv6 one that carries it: mapped, 6to4, Teredo, NAT64."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return inner or address
+    return address
+
+
+def check_addresses(host: str, addresses: Iterable[str], policy: Policy) -> list[str]:
+    """The addresses of a host, when *all* of them may be reached. Raises Invalid with the reason.
+
+    All, not some: a name that answers with a public and a private address is how rebinding begins.
+    """
+    found = list(addresses)
+    if not found:
+        raise Invalid(f"{host} has no address.", field="url")
+    for text in found:
+        address = _embedded(ipaddress.ip_address(text.split("%")[0]))
+        if any(address.version == network.version and address in network for network in _NEVER):
+            raise Invalid(f"{host} leads to a metadata service, which is never reached.", field="url")
+        if host in policy.declared_hosts or any(address.version == n.version and address in n for n in policy.declared_networks):
+            continue
+        if not address.is_global or address.is_multicast:
+            raise Invalid(
+                f"{host} leads to {address}, a private or local address.",
+                hint="If that is meant, an operator declares it in WATCHBILL_OUTBOUND.",
+                field="url",
+            )
+    return found

@@ -1,0 +1,1 @@
+"""Workspaces, persons, teams, access roles, contact methods, API tokens."""

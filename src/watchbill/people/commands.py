@@ -1,0 +1,435 @@
+"""Changes to workspaces, people, roles and teams. Every one writes its ledger entry."""
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from django.db import IntegrityError, transaction
+
+from watchbill.base.actor import Actor
+from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.base.ids import HUB, slugify
+from watchbill.facts.publish import declare, publish
+from watchbill.ledger.command import command, record
+from watchbill.ledger.erase import erase_payloads_about
+from watchbill.people import tokens
+from watchbill.people.models import ApiToken, ContactMethod, GroupMapping, Membership, Person, RoleGrant, RoleLabel, Team, TeamMember, Workspace
+from watchbill.people.rules import PERMISSIONS, ROLES, weakest_link
+from watchbill.runtime.now import now
+
+WORKSPACE_CREATED = declare("workspace.created", "a workspace was founded", "slug")
+ROLE_CHANGED = declare("role.changed", "a person's roles here changed", "role", "change")
+PERSON_DEACTIVATED = declare("person.deactivated", "a person may no longer sign in")
+PERSON_ERASED = declare("person.erased", "a person's data is to be gone everywhere")
+
+_EMAIL = re.compile(r"^[^@\s<>\"',;:\\\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+_PHONE = re.compile(r"^\+[1-9][0-9 ()./-]{5,22}$")
+
+
+def clean_name(value: str, field: str = "name", longest: int = 120) -> str:
+    """A one-line name. Raises Invalid naming the field."""
+    value = " ".join(value.split())
+    if not value or len(value) > longest or any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise Invalid(f"The {field} must have 1 to {longest} visible characters.", field=field)
+    return value
+
+
+def clean_contact(kind: str, value: str) -> str:
+    """An e-mail address or an international phone number. Raises Invalid saying what is missing."""
+    value = value.strip()
+    if kind == "email":
+        if len(value) > 254 or not _EMAIL.match(value):
+            raise Invalid("That is not an e-mail address.", hint="Write it as name@example.org.", field="email")
+        return value
+    if kind == "phone":
+        if not _PHONE.match(value):
+            raise Invalid("That is not an international phone number.", hint="Begin with + and the country: +44 20 7946 0000.", field="phone")
+        return "+" + re.sub(r"\D", "", value)
+    raise Invalid(f"“{kind}” is no kind of contact.", hint="Use email or phone.", field="kind")
+
+
+def _clean_role(role: str) -> str:
+    if role not in ROLES:
+        raise Invalid(f"“{role}” is no role.", hint=f"Roles are {', '.join(ROLES)}.", field="role")
+    return role
+
+
+def clean_zone(value: str) -> str:
+    """An IANA time zone's name. Raises Invalid."""
+    if value not in available_timezones():
+        raise Invalid(f"“{value[:60]}” is no time zone.", hint="Use a name such as Europe/Helsinki.", field="time_zone")
+    return value
+
+
+def _person_here(workspace_id: UUID, person_id: UUID) -> Person:
+    person = Person.objects.filter(id=person_id, memberships__workspace_id=workspace_id, memberships__ended_at=None).first()
+    if person is None:
+        raise NotFound("There is no such person here.")
+    return person
+
+
+@command("workspace.create", needs="workspace.create")
+def create_workspace(*, by: Actor, name: str, slug: str = "", time_zone: str = "UTC", first_admin: UUID | None = None) -> Workspace:
+    """Founds a workspace; whoever founds it becomes its first admin."""
+    name, at = clean_name(name), now()
+    slug = slugify(slug or name)
+    if not slug or slug in {"hub", "api", "static"}:
+        raise Invalid("The workspace needs a short name of letters and digits for its address.", field="slug")
+    workspace = Workspace(slug=slug, name=name, time_zone=clean_zone(time_zone), created_at=at)
+    try:
+        with transaction.atomic():
+            workspace.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"There is a workspace “{slug}” already.", hint="Choose another short name.", field="slug") from None
+    admin = first_admin or (by.id if by.kind == "person" else None)
+    if admin:
+        Membership(workspace=workspace, person_id=admin, since=at).save(force_insert=True)
+        RoleGrant(workspace=workspace, person_id=admin, role="admin", granted_by=by.id, granted_at=at).save(force_insert=True)
+    detail = {"name": name, "slug": slug, "first_admin": str(admin) if admin else None}
+    record(("workspace", workspace.id), detail=detail)
+    record(("workspace", workspace.id), workspace_id=workspace.id, detail=detail)
+    publish(WORKSPACE_CREATED, workspace_id=workspace.id, subject=("workspace", workspace.id), data={"slug": slug})
+    return workspace
+
+
+@command("workspace.edit", needs="workspace.edit")
+def edit_workspace(*, by: Actor, workspace_id: UUID, name: str | None = None, time_zone: str | None = None, require_mfa: bool | None = None) -> Workspace:
+    """Changes a workspace's name, time zone, or whether a second factor is asked for."""
+    workspace = Workspace.objects.select_for_update().filter(id=workspace_id).first()
+    if workspace is None:
+        raise NotFound("There is no such workspace here.")
+    before = {"name": workspace.name, "time_zone": workspace.time_zone, "require_mfa": workspace.require_mfa}
+    after = {
+        "name": clean_name(name) if name is not None else workspace.name,
+        "time_zone": clean_zone(time_zone) if time_zone is not None else workspace.time_zone,
+        "require_mfa": workspace.require_mfa if require_mfa is None else require_mfa,
+    }
+    if after["require_mfa"] and not before["require_mfa"] and not by.mfa and by.kind == "person":
+        raise Denied("Set up your own second factor and sign in with it first; otherwise this would lock you out.", hint="Account → Two-factor.")
+    workspace.name, workspace.time_zone, workspace.require_mfa = str(after["name"]), str(after["time_zone"]), bool(after["require_mfa"])
+    workspace.save(update_fields=["name", "time_zone", "require_mfa"])
+    changes = {key: {"from": before[key], "to": after[key]} for key in before if before[key] != after[key]}
+    record(("workspace", workspace_id), detail={"changes": changes})
+    return workspace
+
+
+@command("person.invite", needs="person.invite")
+def invite_person(*, by: Actor, workspace_id: UUID, name: str, email: str, role: str = "viewer", outsider: bool = False) -> Person:
+    """Adds a person by e-mail address: somebody known here joins, somebody new is made."""
+    name, email, role, at = clean_name(name), clean_contact("email", email), _clean_role(role), now()
+    if role != "viewer":
+        by.require("role.grant", workspace_id)
+    known = ContactMethod.objects.filter(kind="email", value__iexact=email).select_related("person").first()
+    if known:
+        person = known.person
+        if Membership.objects.filter(workspace_id=workspace_id, person=person, ended_at=None).exists():
+            raise Conflict("A person with that e-mail address is here already.", hint="Search People for them.", field="email")
+    else:
+        person = Person(name=name, outsider=outsider, created_in_id=workspace_id, created_at=at)
+        person.save(force_insert=True)
+        try:
+            with transaction.atomic():
+                ContactMethod(person=person, kind="email", value=email).save(force_insert=True)
+        except IntegrityError:
+            raise Conflict(
+                "That e-mail address belongs to somebody in another workspace of this hub.",
+                hint="Ask an admin of the hub's own workspace to add them here.",
+                field="email",
+            ) from None
+    Membership(workspace_id=workspace_id, person=person, since=at).save(force_insert=True)
+    RoleGrant(workspace_id=workspace_id, person=person, role=role, granted_by=by.id, granted_at=at).save(force_insert=True)
+    record(("person", person.id), detail={"role": role, "outsider": outsider}, personal={"name": person.name, "email": email}, about=[person.id])
+    publish(ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person.id), data={"role": role, "change": "granted"})
+    return person
+
+
+@command("person.edit", needs=None)
+def edit_person(*, by: Actor, workspace_id: UUID, person_id: UUID, name: str) -> Person:
+    """Changes a name. Everybody may change their own; else this needs person.edit."""
+    if person_id != by.id:
+        by.require("person.edit", workspace_id)
+    person = _person_here(workspace_id, person_id)
+    before, person.name = person.name, clean_name(name)
+    person.save(update_fields=["name"])
+    record(("person", person_id), personal={"name": {"from": before, "to": person.name}}, about=[person_id])
+    return person
+
+
+@command("person.contact.add", needs=None)
+def add_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, kind: str, value: str) -> ContactMethod:
+    """Adds an e-mail address or phone number. Everybody may add their own; else this needs person.edit."""
+    if person_id != by.id:
+        by.require("person.edit", workspace_id)
+    person = _person_here(workspace_id, person_id)
+    contact = ContactMethod(person=person, kind=kind, value=clean_contact(kind, value), position=person.contacts.count())
+    try:
+        with transaction.atomic():
+            contact.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict("That e-mail address is in use on this hub.", field="email") from None
+    record(("person", person_id), detail={"kind": kind}, personal={kind: contact.value}, about=[person_id])
+    return contact
+
+
+@command("person.contact.remove", needs=None)
+def remove_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, contact_id: UUID) -> None:
+    """Removes a contact method. Everybody may remove their own; else this needs person.edit."""
+    if person_id != by.id:
+        by.require("person.edit", workspace_id)
+    person = _person_here(workspace_id, person_id)
+    contact = person.contacts.filter(id=contact_id).first()
+    if contact is None:
+        raise NotFound("There is no such contact method.")
+    record(("person", person_id), detail={"kind": contact.kind}, personal={contact.kind: contact.value}, about=[person_id])
+    contact.delete()
+
+
+@command("person.reveal", needs="person.reveal")
+def reveal_person(*, by: Actor, workspace_id: UUID, person_id: UUID, reason: str = "") -> None:
+    """Records that a person's contact details were looked at; the page then shows them once."""
+    _person_here(workspace_id, person_id)
+    record(("person", person_id), detail={"reason": " ".join(reason.split())[:300]})
+
+
+@command("person.deactivate", needs="person.edit")
+def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
+    """Ends a person's access to the whole hub at once; their history stays."""
+    if person_id == by.id:
+        raise Denied("You cannot deactivate yourself.", hint="Ask another admin.")
+    person = _person_here(workspace_id, person_id)
+    _only_within_reach(by, person)
+    _keep_an_admin(workspace_id, without=person_id)
+    person.active = False
+    person.save(update_fields=["active"])
+    record(("person", person_id))
+    publish(PERSON_DEACTIVATED, workspace_id=workspace_id, subject=("person", person_id))
+
+
+@command("person.reactivate", needs="person.edit")
+def reactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
+    """Lets a deactivated person in again."""
+    person = _person_here(workspace_id, person_id)
+    if person.erased_at:
+        raise Conflict("An erased person cannot come back.", hint="Invite them anew.")
+    _only_within_reach(by, person)
+    person.active = True
+    person.save(update_fields=["active"])
+    record(("person", person_id))
+
+
+def _only_within_reach(by: Actor, person: Person) -> None:
+    """A person's sign-in is hub-wide: who acts on it must manage people wherever that person is a member."""
+    if by.all_powerful or by.may("person.edit", HUB):
+        return
+    places = set(Membership.objects.filter(person=person, ended_at=None).values_list("workspace_id", flat=True))
+    if person.created_in_id not in by.grants or not all(by.may("person.edit", place) for place in places):
+        raise Denied(
+            "This person belongs to another workspace, too.",
+            hint="Remove them from this workspace instead, or ask an admin of the hub's own workspace.",
+        )
+
+
+@command("person.remove", needs="person.edit")
+def remove_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
+    """Takes a person out of this workspace, with every role they hold in it."""
+    _person_here(workspace_id, person_id)
+    _keep_an_admin(workspace_id, without=person_id)
+    at = now()
+    RoleGrant.objects.filter(workspace_id=workspace_id, person_id=person_id, ended_at=None).update(ended_at=at)
+    TeamMember.objects.filter(workspace_id=workspace_id, person_id=person_id).delete()
+    ApiToken.objects.filter(workspace_id=workspace_id, person_id=person_id, revoked_at=None).update(revoked_at=at)
+    record(("person", person_id))
+    Membership.objects.filter(workspace_id=workspace_id, person_id=person_id, ended_at=None).update(ended_at=at)
+
+
+@command("person.erase", needs="person.erase")
+def erase_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> int:
+    """Erases a person's data: name, contacts, sign-in, and every ledger payload about them. The proof stays whole."""
+    if person_id == by.id:
+        raise Denied("You cannot erase yourself.", hint="Ask another admin.")
+    person = _person_here(workspace_id, person_id)
+    _only_within_reach(by, person)
+    _keep_an_admin(workspace_id, without=person_id)
+    person.contacts.all().delete()
+    person.name, person.active, person.erased_at = "Erased person", False, now()
+    person.save(update_fields=["name", "active", "erased_at"])
+    count = erase_payloads_about(person_id)
+    record(("person", person_id), detail={"payloads": count})
+    # The worker's subscribers do the same where this person of the transaction cannot reach.
+    publish(PERSON_ERASED, workspace_id=workspace_id, subject=("person", person_id))
+    return count
+
+
+def _keep_an_admin(workspace_id: UUID, *, without: UUID) -> None:
+    admins = RoleGrant.objects.filter(workspace_id=workspace_id, role="admin", ended_at=None, person__active=True)
+    if not admins.filter(person_id=without).exists():
+        return
+    if problem := weakest_link(admins.exclude(person_id=without).count()):
+        raise Conflict(problem)
+
+
+@command("role.grant", needs="role.grant")
+def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> RoleGrant:
+    """Gives a person a role in this workspace."""
+    _clean_role(role)
+    if person_id == by.id and role == "finance":
+        raise Denied("Nobody opens finance for themselves.", hint="Ask another admin.")
+    _person_here(workspace_id, person_id)
+    grant = RoleGrant(workspace_id=workspace_id, person_id=person_id, role=role, granted_by=by.id, granted_at=now())
+    try:
+        with transaction.atomic():
+            grant.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"They hold the role “{role}” already.", field="role") from None
+    record(("person", person_id), detail={"role": role})
+    publish(ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "granted"})
+    return grant
+
+
+@command("role.revoke", needs="role.grant")
+def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> None:
+    """Takes a granted role from a person. Roles that come from a group end with the group or its mapping."""
+    _clean_role(role)
+    grant = RoleGrant.objects.filter(workspace_id=workspace_id, person_id=person_id, role=role, source="granted", ended_at=None).first()
+    if grant is None:
+        raise NotFound(f"They were not granted the role “{role}” here.", hint="A role from a group ends in the identity provider.")
+    if role == "admin":
+        _keep_an_admin(workspace_id, without=person_id)
+    grant.ended_at = now()
+    grant.save(update_fields=["ended_at"])
+    record(("person", person_id), detail={"role": role})
+    publish(ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "revoked"})
+
+
+@command("role.label", needs="role.grant")
+def label_role(*, by: Actor, workspace_id: UUID, role: str, label: str) -> None:
+    """Calls a built-in role by the workspace's own word."""
+    _clean_role(role)
+    label = clean_name(label, "label", 40)
+    RoleLabel.objects.update_or_create(workspace_id=workspace_id, role=role, defaults={"label": label})
+    record(("role", role), detail={"label": label})
+
+
+@command("role.group.map", needs="role.grant")
+def map_group(*, by: Actor, workspace_id: UUID, group: str, role: str) -> GroupMapping:
+    """Gives the members of an identity provider's group a role here, from their next sign-in on."""
+    mapping = GroupMapping(workspace_id=workspace_id, group=clean_name(group, "group", 200), role=_clean_role(role))
+    try:
+        with transaction.atomic():
+            mapping.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"The group “{group}” holds that role already.", field="group") from None
+    record(("role", role), detail={"group": mapping.group})
+    return mapping
+
+
+@command("role.group.unmap", needs="role.grant")
+def unmap_group(*, by: Actor, workspace_id: UUID, mapping_id: UUID) -> None:
+    """Ends a group's role here; who held it through the group loses it now."""
+    mapping = GroupMapping.objects.filter(workspace_id=workspace_id, id=mapping_id).first()
+    if mapping is None:
+        raise NotFound("There is no such mapping here.")
+    ended = RoleGrant.objects.filter(
+        workspace_id=workspace_id, role=mapping.role, source=f"group:{mapping.group}", ended_at=None
+    ).update(ended_at=now())
+    record(("role", mapping.role), detail={"group": mapping.group, "ended": ended})
+    mapping.delete()
+
+
+@command("team.create", needs="team.edit")
+def create_team(*, by: Actor, workspace_id: UUID, name: str, purpose: str = "") -> Team:
+    """Makes a team."""
+    name = clean_name(name)
+    slug = slugify(name)
+    if not slug:
+        raise Invalid("The team's name needs a letter or digit.", field="name")
+    team = Team(workspace_id=workspace_id, slug=slug, name=name, purpose=" ".join(purpose.split())[:300], created_at=now())
+    try:
+        with transaction.atomic():
+            team.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"There is a team “{slug}” already.", field="name") from None
+    record(("team", team.id), detail={"name": name})
+    return team
+
+
+def _team_here(workspace_id: UUID, team_id: UUID) -> Team:
+    team = Team.objects.filter(workspace_id=workspace_id, id=team_id).first()
+    if team is None:
+        raise NotFound("There is no such team here.")
+    return team
+
+
+@command("team.edit", needs="team.edit")
+def edit_team(*, by: Actor, workspace_id: UUID, team_id: UUID, name: str, purpose: str = "") -> Team:
+    """Changes a team's name and purpose; its address stays."""
+    team = _team_here(workspace_id, team_id)
+    before = team.name
+    team.name, team.purpose = clean_name(name), " ".join(purpose.split())[:300]
+    team.save(update_fields=["name", "purpose"])
+    record(("team", team_id), detail={"name": {"from": before, "to": team.name}})
+    return team
+
+
+@command("team.member.add", needs="team.edit")
+def add_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: UUID) -> None:
+    """Puts a person into a team."""
+    _team_here(workspace_id, team_id)
+    _person_here(workspace_id, person_id)
+    try:
+        with transaction.atomic():
+            TeamMember(workspace_id=workspace_id, team_id=team_id, person_id=person_id).save(force_insert=True)
+    except IntegrityError:
+        raise Conflict("They are in this team already.") from None
+    record(("team", team_id), detail={"person": str(person_id)})
+
+
+@command("team.member.remove", needs="team.edit")
+def remove_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: UUID) -> None:
+    """Takes a person out of a team."""
+    _team_here(workspace_id, team_id)
+    if not TeamMember.objects.filter(team_id=team_id, person_id=person_id).delete()[0]:
+        raise NotFound("They are not in this team.")
+    record(("team", team_id), detail={"person": str(person_id)})
+
+
+@command("token.create", needs="token.use")
+def create_token(*, by: Actor, workspace_id: UUID, name: str, scopes: Iterable[str], days: int = 90) -> tuple[ApiToken, str]:
+    """Makes an API token for oneself, within one's own permissions. Returns it with its text, which is shown this once."""
+    wanted = sorted(set(scopes))
+    if unknown := [scope for scope in wanted if scope not in PERMISSIONS]:
+        raise Invalid(f"“{unknown[0][:60]}” is no permission.", hint="The Access page lists them.", field="scopes")
+    if not wanted:
+        raise Invalid("A token needs at least one permission.", field="scopes")
+    if not 1 <= days <= 366:
+        raise Invalid("A token lives 1 to 366 days.", field="days")
+    for scope in wanted:
+        by.require(scope, workspace_id)
+    text, at = tokens.fresh(), now()
+    token = ApiToken(
+        workspace_id=workspace_id,
+        person_id=by.id,
+        name=clean_name(name),
+        prefix=tokens.prefix(text),
+        digest=tokens.digest(text),
+        scopes=wanted,
+        created_at=at,
+        expires_at=at + timedelta(days=days),
+    )
+    token.save(force_insert=True)
+    record(("token", token.id), detail={"prefix": token.prefix, "scopes": wanted, "days": days})
+    return token, text
+
+
+@command("token.revoke", needs=None)
+def revoke_token(*, by: Actor, workspace_id: UUID, token_id: UUID) -> None:
+    """Ends a token at once. Everybody may end their own; else this needs token.manage."""
+    token = ApiToken.objects.defer("digest").filter(workspace_id=workspace_id, id=token_id).first()
+    if token is None or (token.person_id != by.id and not by.may("token.manage", workspace_id)):
+        raise NotFound("There is no such token here.")
+    if token.revoked_at is None:
+        token.revoked_at = now()
+        token.save(update_fields=["revoked_at"])
+    record(("token", token_id), detail={"prefix": token.prefix})

@@ -1,0 +1,33 @@
+from django.db import migrations
+
+# wb_my_workspaces(): the workspaces of the transaction's person; nothing for nobody, for the inactive, and beyond an
+# API token's own workspace. Every policy asks it once per statement. Definer, because policies on these very tables use it.
+# wb_stats(): numbers for /metrics and doctor, so that no principal has to read the tables behind them.
+FUNCTIONS = """
+CREATE FUNCTION wb_my_workspaces() RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
+  SELECT coalesce(array_agg(m.workspace_id), '{}')
+  FROM people_membership m JOIN people_person p ON p.id = m.person_id
+  WHERE m.person_id = wb_person() AND m.ended_at IS NULL AND p.active
+    AND (nullif(current_setting('watchbill.only', true), '') IS NULL
+         OR m.workspace_id = nullif(current_setting('watchbill.only', true), '')::uuid) $$;
+CREATE FUNCTION wb_stats() RETURNS TABLE (sealed bigint, unsealed bigint, facts_waiting bigint, facts_failed bigint, jobs jsonb)
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
+  SELECT (SELECT coalesce(sum(size), 0)::bigint FROM ledger_log),
+         (SELECT count(*) FROM ledger_entry e WHERE (e.xid, e.id) > (
+            SELECT (value::jsonb->>0)::xid8, (value::jsonb->>1)::uuid FROM runtime_meta WHERE key = 'seal_cursor')),
+         (SELECT count(*) FROM facts_delivery WHERE state = 'waiting'),
+         (SELECT count(*) FROM facts_delivery WHERE state = 'failed'),
+         (SELECT coalesce(jsonb_object_agg(status, n), '{}') FROM
+            (SELECT status, count(*) AS n FROM procrastinate_jobs WHERE status <> 'succeeded' GROUP BY status) AS s) $$;
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("people", "0001_initial"),
+        ("ledger", "0002_log"),
+        ("facts", "0001_initial"),
+        ("runtime", "0002_jobs"),
+        ("procrastinate", "0041_post_retry_failed_job"),
+    ]
+    operations = [migrations.RunSQL(FUNCTIONS, "DROP FUNCTION wb_stats(); DROP FUNCTION wb_my_workspaces();")]

@@ -1,0 +1,13 @@
+"""The hub's own metrics. docs/operating.md lists each; a test compares."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("watchbill_http_requests_total", "Requests answered.", ["method", "route", "status"])
+SECONDS = Histogram("watchbill_http_request_seconds", "Time from a request's start to its answer.", ["route"])
+LIVE = Gauge("watchbill_live_viewers", "Browsers that listen for live updates in this process.")
+LEDGER_SIZE = Gauge("watchbill_ledger_entries", "Sealed ledger entries, all workspaces.")
+LEDGER_UNSEALED = Gauge("watchbill_ledger_unsealed", "Ledger entries that wait for the sealer.")
+FACTS_WAITING = Gauge("watchbill_fact_deliveries_waiting", "Deliveries of facts that are waiting.")
+FACTS_FAILED = Gauge("watchbill_fact_deliveries_failed", "Deliveries of facts that failed for good.")
+WORKER_AGE = Gauge("watchbill_worker_heartbeat_age_seconds", "Age of the newest worker heartbeat.")
+JOBS = Gauge("watchbill_jobs", "Background jobs by status.", ["status"])

@@ -1,0 +1,163 @@
+"""One port: health, metrics and live events answered natively, everything else by Django on threads (a2wsgi)."""
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import structlog
+from a2wsgi import WSGIMiddleware
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connections
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from watchbill.server.health import readiness, refresh_gauges
+from watchbill.server.live import Live
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+log = structlog.get_logger("watchbill.asgi")
+
+MAX_BODY = 55_000_000
+MAX_API_BODY = 2_500_000
+THREADS = 10
+
+
+class Hub:
+    """The ASGI application."""
+
+    def __init__(self, *, live: Live | None = None) -> None:
+        self.django = WSGIMiddleware(WSGIHandler(), workers=THREADS, send_queue_size=32)
+        self.live = live or Live()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == "/healthz":
+            await answer(send, 200, b'{"status":"ok"}')
+        elif path == "/readyz":
+            ready, body = await asyncio.to_thread(readiness)
+            await answer(send, 200 if ready else 503, json.dumps(body).encode())
+        elif path == "/metrics":
+            await self._metrics(scope, send)
+        elif path == "/live":
+            await self.live.serve(scope, receive, send)
+        else:
+            await self._django(scope, receive, send)
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        if not _may_read_metrics(scope):
+            await answer(send, 403, b'{"title":"Metrics are open to loopback, or with WATCHBILL_METRICS_TOKEN."}', "application/problem+json")
+            return
+        await asyncio.to_thread(refresh_gauges)
+        await answer(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
+
+    async def _django(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = MAX_BODY if scope["path"].endswith("/files") else MAX_API_BODY
+        problem = _bad_request(scope, limit)
+        if problem:
+            await answer(send, problem[0], json.dumps({"title": problem[1], "status": problem[0]}).encode(), "application/problem+json")
+            return
+        seen, refused = 0, False
+
+        async def counted() -> MutableMapping[str, Any]:
+            nonlocal seen, refused
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > limit:
+                    refused = True
+                    return {"type": "http.disconnect"}
+            return message
+
+        try:
+            await self.django(scope, counted, send)
+        except Exception:
+            if not refused:
+                raise
+            log.warning("request.too_large", path=scope["path"])
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.live.start()
+                await asyncio.to_thread(_warm_up)
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.live.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _bad_request(scope: Scope, limit: int) -> tuple[int, str] | None:
+    length, chunked = None, False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = value
+        if name == b"transfer-encoding":
+            chunked = True
+    if length is not None and not length.isdigit():
+        return 400, "The Content-Length header is no number."
+    if length is not None and int(length) > limit:
+        return 413, f"The request is larger than the {limit:,} bytes that this hub takes."
+    if chunked and length is not None:
+        return 400, "Content-Length and Transfer-Encoding do not go together."
+    # A WSGI server reads a body by its length; a chunked one is taken for files only, where the view reads a stream.
+    if chunked and not scope["path"].endswith("/files"):
+        return 411, "Say how long the request is: send Content-Length."
+    if "\0" in scope["path"]:
+        return 400, "The address holds a NUL byte."
+    return None
+
+
+def _may_read_metrics(scope: Scope) -> bool:
+    token = settings.METRICS_TOKEN
+    if token:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return hmac.compare_digest(given, f"Bearer {token}".encode())
+    client = (scope.get("client") or ("", 0))[0]
+    forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
+    try:
+        return ipaddress.ip_address(client).is_loopback and not forwarded
+    except ValueError:
+        return False
+
+
+def _warm_up() -> None:
+    """Loads what the first page would load, so that it is as fast as the second."""
+    from django.template.loader import get_template
+    from django.urls import reverse
+
+    start = time.perf_counter()
+    reverse("signin")
+    for name in ("console/overview.html", "console/signin.html", "console/audit.html"):
+        get_template(name)
+    log.debug("warm", ms=round((time.perf_counter() - start) * 1000))
+
+
+async def answer(send: Send, status: int, body: bytes, media_type: str = "application/json") -> None:
+    """A small whole answer."""
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    headers += [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def close_connections() -> None:
+    """Gives this thread's connections back."""
+    for connection in connections.all(initialized_only=True):
+        connection.close()

@@ -1,0 +1,13 @@
+"""All addresses of the web pages and the API. Intake, live events and health are answered before Django (asgi.py)."""
+
+from django.urls import include, path
+
+from watchbill.runtime.http import handler
+from watchbill.server.api import api
+
+urlpatterns = [
+    path("api/v1/", api.urls),
+    path("", include("watchbill.signin.urls")),
+    path("", include("watchbill.console.urls")),
+]
+handler400, handler403, handler404, handler500 = handler(400), handler(403), handler(404), handler(500)

@@ -1,0 +1,204 @@
+"""The worker: jobs (Procrastinate), the sealer, facts, and the hub's own periodic duties. Any number may run."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import procrastinate
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+from procrastinate.exceptions import ConnectorException
+
+import watchbill
+from watchbill.facts.publish import deliver_one
+from watchbill.ledger.sealer import Sealer
+from watchbill.runtime.jobs import JOBS, job
+
+log = structlog.get_logger("watchbill.worker")
+MAX_ATTEMPTS = 8
+PAUSE = 0.2
+
+
+class Loop(threading.Thread):
+    """A step, again and again: at once while there is work, after a pause when there is none, later after an error."""
+
+    def __init__(self, name: str, step: Callable[[], int | bool], stop: threading.Event, pause: float = PAUSE) -> None:
+        super().__init__(name=name, daemon=True)
+        self.step, self.stopping, self.pause = step, stop, pause
+
+    def run(self) -> None:
+        """Until told to stop."""
+        wait = self.pause
+        while not self.stopping.is_set():
+            try:
+                worked = self.step()
+                wait = 0.0 if worked else self.pause
+            except DatabaseError as error:
+                log.warning(f"{self.name}.database", error=type(error).__name__)
+                self._close()
+                wait = 1.0
+            except Exception:
+                log.exception(f"{self.name}.failed")
+                self._close()
+                wait = 2.0
+            if wait:
+                self.stopping.wait(wait)
+        self._close()
+
+    def _close(self) -> None:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+
+def heartbeat() -> bool:
+    """Says that this process lives."""
+    name = f"worker@{socket.gethostname()}/{os.getpid()}"
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO runtime_heartbeat (process, kind, version, at) VALUES (%s, 'worker', %s, wb_now()) "
+            "ON CONFLICT (process) DO UPDATE SET at = excluded.at, version = excluded.version",
+            [name, watchbill.__version__],
+        )
+    return False
+
+
+@job("hub.sweep")
+def sweep() -> None:
+    """Deletes what has expired, as the sweeper: observations and authentication state, so no ledger entries."""
+    with connections["sweeper"].cursor() as cursor:
+        for table, column, keep in (
+            ("signin_session", "expires_at", timedelta(0)),
+            ("signin_one_time_link", "expires_at", timedelta(days=7)),
+            ("runtime_idempotency_key", "at", timedelta(hours=24)),
+            ("runtime_heartbeat", "at", timedelta(days=1)),
+        ):
+            cursor.execute(f"DELETE FROM {table} WHERE {column} < wb_now() - %s", [keep])  # noqa: S608 - fixed names
+
+
+def sealing(sealer: Sealer) -> Callable[[], int]:
+    """The sealer's step, with a look at the epoch every 150 idle steps."""
+    idle = 0
+
+    def step() -> int:
+        nonlocal idle
+        if idle % 150 == 0:
+            for reason in sealer.check_epoch(settings.ANCHOR):
+                log.warning("ledger.epoch", reason=reason)
+        count = sealer.step()
+        idle = 1 if count else idle + 1
+        if sealer.holding and (idle == 2 or idle % 50 == 0):
+            anchor(sealer)
+        return count
+
+    return step
+
+
+def anchor(sealer: Sealer) -> None:
+    """Checkpoints to the outside; a full or unwritable place is said, and tried again."""
+    try:
+        sealer.anchor(settings.ANCHOR)
+    except OSError as error:
+        log.error("ledger.anchor_failed", path=str(settings.ANCHOR), error=error.strerror)
+
+
+def build_app() -> procrastinate.App:
+    """Procrastinate's application with our jobs and periodic duties."""
+    database = settings.DATABASES["default"]
+    connector = procrastinate.PsycopgConnector(
+        kwargs={
+            "host": database["HOST"], "port": database["PORT"], "dbname": database["NAME"], "user": database["USER"],
+            "password": database["PASSWORD"], "application_name": "watchbill-jobs",
+        },
+        min_size=1, max_size=4,
+    )  # fmt: skip
+    app = procrastinate.App(connector=connector)
+    retry = procrastinate.RetryStrategy(max_attempts=MAX_ATTEMPTS, exponential_wait=2)
+    for name, function in JOBS.items():
+        app.task(name=name, retry=retry)(_with_own_connections(function))
+
+    @app.periodic(cron="*/10 * * * *")
+    @app.task(name="hub.sweep_periodically", queueing_lock="hub.sweep", pass_context=False)
+    def sweep_periodically(timestamp: int) -> None:
+        _with_own_connections(sweep)()
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="hub.retry_stalled", queueing_lock="hub.retry_stalled", pass_context=False)
+    async def retry_stalled(timestamp: int) -> None:
+        """A killed worker leaves its job `doing`; nobody else tries it again. Its attempts are capped."""
+        for stalled in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=30):
+            if stalled.attempts >= MAX_ATTEMPTS:
+                await app.job_manager.finish_job(stalled, status=procrastinate.jobs.Status.FAILED, delete_job=False)
+            else:
+                await app.job_manager.retry_job(stalled)
+
+    @app.periodic(cron="17 * * * *")
+    @app.task(name="hub.delete_old_jobs", queueing_lock="hub.delete_old_jobs", pass_context=False)
+    async def delete_old_jobs(timestamp: int) -> None:
+        await app.job_manager.delete_old_jobs(nb_hours=72, include_failed=False, include_cancelled=True)
+
+    return app
+
+
+def _with_own_connections(function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with transaction.atomic():
+                return function(*args, **kwargs)
+        finally:
+            for connection in connections.all(initialized_only=True):
+                connection.close()
+
+    return run
+
+
+async def _work(stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            app = build_app()
+            async with app.open_async():
+                worker = asyncio.create_task(
+                    app.run_worker_async(concurrency=4, fetch_job_polling_interval=0.5, install_signal_handlers=False, wait=True, shutdown_graceful_timeout=3)
+                )
+                stopper = asyncio.create_task(stop.wait())
+                await asyncio.wait({worker, stopper}, return_when=asyncio.FIRST_COMPLETED)
+                if not worker.done():
+                    worker.cancel()
+                await asyncio.gather(worker, return_exceptions=True)
+                stopper.cancel()
+        except (ConnectorException, DatabaseError, OSError) as error:
+            log.warning("jobs.database", error=type(error).__name__)
+        if not stop.is_set():
+            await asyncio.sleep(1)
+
+
+def run() -> int:
+    """Runs until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    sealer = Sealer(settings.KEYS)
+    loops = [
+        Loop("heartbeat", heartbeat, stop, 5.0),
+        Loop("facts", deliver_one, stop),
+        Loop("sealer", sealing(sealer), stop),
+    ]
+
+    async def main() -> None:
+        done, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, done.set)
+        for each in loops:
+            each.start()
+        log.info("worker.started")
+        await _work(done)
+        stop.set()
+
+    asyncio.run(main())
+    for each in loops:
+        each.join(3)
+    return 0
