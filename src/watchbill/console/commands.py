@@ -1,4 +1,4 @@
-"""Replaying a fact."""
+"""The shell's own commands."""
 
 from uuid import UUID
 
@@ -17,3 +17,9 @@ def replay_fact(*, by: Actor, workspace_id: UUID, fact_id: UUID) -> int:
     count = Delivery.objects.filter(fact_id=fact_id).update(state=Delivery.State.WAITING, attempts=0, due_at=now(), error="")
     record(("event", fact_id), detail={"deliveries": count})
     return count
+
+
+@command("ledger.export", needs="ledger.export")
+def note_export(*, by: Actor, workspace_id: UUID) -> None:
+    """Records that the ledger was exported."""
+    record(("workspace", workspace_id))

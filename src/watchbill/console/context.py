@@ -1,2 +1,52 @@
-def shell(request):
-    return {}
+"""What the shell needs on every page: navigation, workspaces, theme."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+import watchbill
+from watchbill.people.queries import Place, Reader
+
+
+@dataclass(frozen=True)
+class Link:
+    """A line of the navigation."""
+
+    name: str
+    label: str
+    icon: str
+    needs: str
+    key: str
+    phone: bool = False
+
+
+NAVIGATION = [
+    Link("overview", "Overview", "home", "workspace.read", "o", phone=True),
+    Link("due", "Due", "clock", "due.read", "d", phone=True),
+    Link("services", "Services", "box", "service.read", "s"),
+    Link("people", "People", "people", "person.read", "p", phone=True),
+    Link("teams", "Teams", "team", "team.read", "t"),
+    Link("audit", "Audit", "list", "ledger.read", "a", phone=True),
+    Link("access", "Access", "key", "person.read", "x"),
+    Link("settings", "Settings", "gear", "workspace.edit", ","),
+]
+THEMES = ("light", "dark")
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """For every template."""
+    reader = getattr(request, "reader", None)
+    place = getattr(request, "place", None)
+    match = getattr(request, "resolver_match", None)
+    theme = request.COOKIES.get("watchbill_theme", "")
+    found: dict[str, Any] = {"reader": reader, "place": place, "version": watchbill.__version__, "theme": theme if theme in THEMES else ""}
+    if isinstance(reader, Reader) and isinstance(place, Place):
+        current = (match.url_name or "").split("_")[0] if match else ""
+        found["navigation"] = [
+            {"link": link, "url": reverse(link.name, args=[place.slug]), "current": link.name == current or link.name.rstrip("s") == current}
+            for link in NAVIGATION
+            if reader.actor.may(link.needs, place.id)
+        ]
+    return found

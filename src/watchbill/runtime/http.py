@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import structlog
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -84,7 +85,7 @@ def as_watchbill_error(error: Exception) -> WatchbillError:
         return TooLarge("The request is too large.")
     if isinstance(error, SuspiciousOperation | BadRequest | UnicodeError):
         return Invalid("The request cannot be read.", hint="It was malformed; nothing was changed.")
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError | psycopg.OperationalError):
         return Unavailable("The database does not answer.", hint="Try again in a moment; nothing of this request was kept.")
     if isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", "") in {"22P05", "22021", "22003", "22008"}:
         return Invalid("The request holds a value that cannot be stored.", hint="Remove control characters; keep numbers and times in range.")

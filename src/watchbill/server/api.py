@@ -1,3 +1,65 @@
-from ninja import NinjaAPI
+"""The API's root: /api/v1, its documentation, and how errors are answered."""
 
-api = NinjaAPI()
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+import watchbill
+from watchbill.base.errors import Invalid, NotFound, SignInNeeded, WatchbillError
+from watchbill.catalogue.api import router as catalogue
+from watchbill.console.api import router as console
+from watchbill.people.api import router as people
+from watchbill.runtime.http import as_watchbill_error, problem
+from watchbill.runtime.rest import HubAuth
+from watchbill.secrets.api import router as secrets
+from watchbill.server.api_docs import PlainDocs
+from watchbill.signin.api import router as signin
+
+api = NinjaAPI(
+    title="Watchbill",
+    version=watchbill.__version__,
+    description="Everything that the console does. Errors are problem+json (RFC 9457); lists come in pages (`next`); writes take an `Idempotency-Key`.",
+    auth=HubAuth(),
+    docs=PlainDocs(),
+    openapi_url="/openapi.json",
+    docs_url="/docs",
+    urls_namespace="api",
+)
+for tag, router in (("people", people), ("services", catalogue), ("secrets", secrets), ("sign-in", signin), ("hub", console)):
+    api.add_router("", router, tags=[tag])
+
+
+@api.exception_handler(WatchbillError)
+def _known(request: HttpRequest, error: WatchbillError) -> HttpResponse:
+    return problem(request, error)
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first: dict[str, Any] = error.errors[0] if error.errors else {"loc": (), "msg": "is not valid"}
+    field = ".".join(str(part) for part in first["loc"][1:] if part not in {"payload", "body"})
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return problem(request, Invalid(f"{field or 'The request'}: {message}", field=field))
+
+
+@api.exception_handler(AuthenticationError)
+def _unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return problem(request, SignInNeeded("This needs a token or a session."))
+
+
+@api.exception_handler(HttpError)
+def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
+    known = NotFound(str(error)) if error.status_code == 404 else Invalid(str(error))
+    return problem(request, known)
+
+
+@api.exception_handler(Exception)
+def _other(request: HttpRequest, error: Exception) -> HttpResponse:
+    known = as_watchbill_error(error)
+    if known.status >= 500:
+        import structlog
+
+        structlog.get_logger("watchbill.api").error("request.failed", exc_info=error)
+    return problem(request, known)

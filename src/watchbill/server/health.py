@@ -15,7 +15,9 @@ _known: list[int] = []
 
 def code_migrations() -> set[tuple[str, str]]:
     """The migrations that this version of the code brings."""
-    return set(MigrationLoader(None, ignore_no_initial=True).disk_migrations)
+    loader = MigrationLoader(None, load=False)
+    loader.load_disk()
+    return set(loader.disk_migrations)
 
 
 def readiness() -> tuple[bool, dict[str, Any]]:

@@ -48,7 +48,7 @@ def _connection(principal: str) -> dict[str, object]:
         options["options"] = "-c lock_timeout=10s -c statement_timeout=600s -c search_path=public"
     elif PROCESS == "web":
         options["options"] = "-c statement_timeout=20s -c lock_timeout=10s"
-        options["pool"] = {"min_size": 1, "max_size": 12 if principal == "app" else 6, "timeout": 10, "check": _check}
+        options["pool"] = {"min_size": 1, "max_size": 12 if principal == "app" else 6, "timeout": 10}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": _DATABASE.host,
@@ -58,16 +58,9 @@ def _connection(principal: str) -> dict[str, object]:
         "PASSWORD": _DATABASE.password if owner else (KEYS.text(f"database-role/{principal}") if KEYS else ""),
         "OPTIONS": options,
         "CONN_MAX_AGE": 0 if PROCESS == "web" else None,
-        "CONN_HEALTH_CHECKS": PROCESS != "web",
+        "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
-
-
-def _check(connection: object) -> None:
-    """The pool throws away connections that a restarted server left behind."""
-    from psycopg_pool import ConnectionPool
-
-    ConnectionPool.check_connection(connection)  # type: ignore[arg-type]
 
 
 DATABASES = {alias: _connection(principal) for alias, principal in PRINCIPALS_BY_PROCESS.get(PROCESS, PRINCIPALS_BY_PROCESS["web"]).items()}

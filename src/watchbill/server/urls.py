@@ -8,6 +8,8 @@ from watchbill.server.api import api
 urlpatterns = [
     path("api/v1/", api.urls),
     path("", include("watchbill.signin.urls")),
+    path("", include("watchbill.people.urls")),
+    path("", include("watchbill.catalogue.urls")),
     path("", include("watchbill.console.urls")),
 ]
 handler400, handler403, handler404, handler500 = handler(400), handler(403), handler(404), handler(500)

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
+from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 
@@ -14,10 +16,11 @@ from watchbill.base.errors import SignInNeeded, WatchbillError
 from watchbill.people import tokens
 from watchbill.people.models import ApiToken
 from watchbill.people.queries import Reader, load_reader
-from watchbill.runtime.http import client_address, error_response
+from watchbill.runtime.http import as_watchbill_error, client_address, error_response
 from watchbill.runtime.now import now
 from watchbill.signin.sessions import PERSON, SessionStore
 
+log = structlog.get_logger("watchbill.signin")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _SET = "SELECT set_config('watchbill.person', %s, true), set_config('watchbill.only', %s, true)"
 
@@ -35,9 +38,15 @@ class PersonMiddleware:
         """Answers the request inside its transaction."""
         request.reader = None  # type: ignore[attr-defined]
         try:
-            person_id, limits = self._who(request)
-        except WatchbillError as error:
-            return error_response(request, error)
+            return self._answer(request)
+        except (WatchbillError, DatabaseError, psycopg.Error) as error:
+            known = as_watchbill_error(error)
+            if known.status >= 500:
+                log.error("request.failed", exc_info=error)
+            return error_response(request, known)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
+        person_id, limits = self._who(request)
         with transaction.atomic():
             if person_id is not None:
                 self._enter(request, person_id, limits)

@@ -1,5 +1,8 @@
 """Pages of signing in."""
 
+from datetime import timedelta
+from uuid import UUID
+
 from django import forms
 from django.conf import settings
 from django.contrib.auth import authenticate, password_validation
@@ -16,12 +19,17 @@ from allauth.account.internal.flows.login import record_authentication
 from allauth.account.utils import perform_login
 
 from watchbill.base.errors import NotFound, SignInNeeded
+from watchbill.people.edge import place_of
+from watchbill.people.edge import reader_of as people_reader
 from watchbill.people.models import Person
+from watchbill.people.pages import as_uuid
+from watchbill.people.queries import access_person
 from watchbill.runtime.http import client_address
 from watchbill.runtime.ratelimit import Buckets
-from watchbill.signin.commands import ensure_login, find_link, note_failure, note_sign_in, set_password, use_link
+from watchbill.signin.commands import ensure_login, find_link, make_link, note_failure, note_sign_in, revoke_session, set_password, use_link
 from watchbill.signin.middleware import reader_of
 from watchbill.signin.models import Login, Session
+from watchbill.signin.queries import access_sessions
 from watchbill.signin.sessions import PERSON, digest
 
 _ATTEMPTS = Buckets(rate=10, burst=10)
@@ -152,3 +160,37 @@ def current_session_id(request: HttpRequest) -> object:
     """The id of the session of this request, to mark it in a list."""
     key = request.session.session_key
     return Session.objects.filter(digest=digest(key)).values_list("id", flat=True).first() if key else None
+
+
+@require_http_methods(["GET", "POST"])
+def sessions(request: HttpRequest) -> HttpResponse:
+    """One's own sessions, to end those that are not wanted."""
+    reader = people_reader(request)
+    if not reader.places:
+        raise NotFound("No workspace is open to you.")
+    here = reader.places[0].id
+    if request.method == "POST":
+        revoke_session(by=reader.actor, workspace_id=here, session_id=as_uuid(request.POST.get("session", "")))
+        return redirect("sessions")
+    rows = access_sessions(reader.actor, here, current=current_session_id(request))
+    return render(request, "signin/sessions.html", {"sessions": rows, "everybody": False})
+
+
+@require_http_methods(["GET", "POST"])
+def workspace_sessions(request: HttpRequest, slug: str) -> HttpResponse:
+    """Everybody's sessions, for who manages them."""
+    reader, place = place_of(request, slug)
+    if request.method == "POST":
+        revoke_session(by=reader.actor, workspace_id=place.id, session_id=as_uuid(request.POST.get("session", "")))
+        return redirect("settings_sessions", slug)
+    rows = access_sessions(reader.actor, place.id, everybody=True, current=current_session_id(request))
+    return render(request, "signin/sessions.html", {"sessions": rows, "everybody": True})
+
+
+@require_POST
+def person_link(request: HttpRequest, slug: str, person_id: UUID) -> HttpResponse:
+    """Makes a sign-in link for a person and shows it once."""
+    reader, place = place_of(request, slug)
+    text = make_link(by=reader.actor, workspace_id=place.id, person_id=person_id, life=timedelta(days=1))
+    person = access_person(reader.actor, place.id, person_id)
+    return render(request, "signin/link_made.html", {"person": person, "address": f"{settings.PUBLIC_URL}/signin/link/{text}"})

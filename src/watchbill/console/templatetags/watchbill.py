@@ -1,3 +1,90 @@
+"""Small parts of pages: icons, times, pills, initials."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
 from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
 
 register = template.Library()
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (86400 * 30, 86400, "d"))
+_PILLS = {"ok": "check", "info": "dot", "notice": "flag", "wrong": "cross", "off": "dash"}
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """A picture from the sprite; decorative unless it has a label."""
+    href = f"{static('console/icons.svg')}#{name}"
+    if label:
+        return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"/></svg>', label, href)
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
+
+
+def relative(seconds: float) -> str:
+    """“3 min ago”, “in 2 h”."""
+    size = abs(seconds)
+    if size < 5:
+        return "just now"
+    for limit, unit, name in _STEPS:
+        if size < limit:
+            text = f"{int(size // unit)} {name}"
+            break
+    else:
+        text = f"{int(size // 86400)} d"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+@register.simple_tag(takes_context=True)
+def when(context: template.Context, value: datetime | None, style: str = "relative") -> SafeString | str:
+    """A time: relative with the exact one on hover, or the exact one; in the workspace's zone. The server's clock counts."""
+    if value is None:
+        return "never"
+    place = context.get("place")
+    zone = ZoneInfo(place.time_zone if place else "UTC")
+    local = value.astimezone(zone)
+    exact = f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+    shown = relative((now() - value).total_seconds()) if style == "relative" else f"{local:%d %b %Y, %H:%M}" if style == "short" else exact
+    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, shown)
+
+
+@register.simple_tag
+def pill(kind: str, text: str) -> SafeString:
+    """A status: colour and picture and word."""
+    return format_html('<span class="pill pill-{}">{}{}</span>', kind, icon(_PILLS.get(kind, "dot")), text)
+
+
+@register.simple_tag
+def initials(name: str) -> SafeString:
+    """A round sign for a person."""
+    letters = "".join(part[0] for part in str(name).split()[:2]).upper() or "?"
+    hue = sum(map(ord, str(name))) % 6
+    return format_html('<span class="avatar avatar-{}" aria-hidden="true">{}</span>', hue, letters)
+
+
+@register.simple_tag(takes_context=True)
+def query(context: template.Context, **changes: Any) -> str:
+    """The page's own query string with some parts changed; empty ones go, and so does the page's place."""
+    params = context["request"].GET.copy()
+    params.pop("before", None)
+    for key, value in changes.items():
+        params.pop(key, None)
+        if value not in (None, ""):
+            params[key] = str(value)
+    return f"?{params.urlencode()}" if params else "?"
+
+
+@register.simple_tag(takes_context=True)
+def may(context: template.Context, permission: str) -> bool:
+    """Whether the reader holds a permission in the page's workspace."""
+    reader, place = context.get("reader"), context.get("place")
+    return bool(reader and place and reader.actor.may(permission, place.id))
+
+
+@register.filter
+def get(mapping: Any, key: Any) -> Any:
+    """An item of a mapping, or nothing."""
+    return mapping.get(key) if hasattr(mapping, "get") else None

@@ -1,0 +1,64 @@
+// Live updates, keys and the search box. Everything works without it, but for these.
+"use strict";
+(() => {
+  const body = document.body;
+  const workspace = body.dataset.workspace;
+
+  // Live: an event only says that something changed; the part of the page then asks again, as its reader.
+  if (workspace && window.EventSource && document.querySelector("[data-live]")) {
+    const lamp = document.getElementById("live");
+    const stream = new EventSource("/live?w=" + encodeURIComponent(workspace));
+    const tell = (topic) => document.querySelectorAll('[data-live~="' + topic + '"]').forEach((part) => {
+      // Not while somebody selects text or has the focus inside: nothing moves under a hand.
+      if (!part.contains(document.activeElement) && !new URLSearchParams(location.search).has("before")) htmx.trigger(part, "live:" + topic);
+    });
+    let opened = false;
+    stream.addEventListener("hello", () => { lamp.hidden = false; if (opened) tell("ledger"); opened = true; });
+    stream.addEventListener("ledger", () => tell("ledger"));
+    stream.onerror = () => { lamp.hidden = true; };
+    addEventListener("pagehide", () => stream.close());
+  }
+
+  // Relative times go on by themselves.
+  const steps = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
+  setInterval(() => document.querySelectorAll("time").forEach((time) => {
+    if (!/ ago$|^in |just now/.test(time.textContent)) return;
+    const seconds = (Date.now() - Date.parse(time.dateTime)) / 1000;
+    const size = Math.abs(seconds);
+    if (size < 5) { time.textContent = "just now"; return; }
+    const step = steps.find((each) => size < each[0]);
+    const text = Math.floor(size / step[1]) + " " + step[2];
+    time.textContent = seconds > 0 ? text + " ago" : "in " + text;
+  }), 5000);
+
+  // Keys.
+  const find = document.getElementById("find");
+  const keys = document.getElementById("keys");
+  let waiting = 0;
+  document.querySelectorAll(".keys-open").forEach((button) => button.addEventListener("click", () => keys.showModal()));
+  const move = (by) => {
+    const rows = [...document.querySelectorAll("main a.row, main .entry-time, .hits a.row")].filter((row) => row.offsetParent);
+    if (!rows.length) return;
+    const at = rows.indexOf(document.activeElement);
+    rows[Math.max(0, Math.min(rows.length - 1, at + by))].focus();
+  };
+  document.addEventListener("keydown", (event) => {
+    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if ((event.ctrlKey || event.metaKey) && event.key === "k" && find) { event.preventDefault(); find.focus(); find.select(); return; }
+    if (event.key === "Escape") { const hits = document.getElementById("hits"); if (hits) hits.replaceChildren(); document.querySelectorAll("details.switcher[open]").forEach((each) => { each.open = false; }); if (typing) event.target.blur(); return; }
+    if (event.key === "ArrowDown" && event.target === find) { event.preventDefault(); move(1); return; }
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/" && find) { event.preventDefault(); find.focus(); }
+    else if (event.key === "?" && keys) keys.showModal();
+    else if (event.key === "j") move(1);
+    else if (event.key === "k") move(-1);
+    else if (event.key === "g") { waiting = Date.now(); return; }
+    else if (Date.now() - waiting < 1200) { const link = document.querySelector('a[data-key="' + CSS.escape(event.key) + '"]'); if (link) link.click(); }
+    waiting = 0;
+  });
+  document.addEventListener("click", (event) => {
+    document.querySelectorAll("details.switcher[open], details.confirm[open]").forEach((each) => { if (!each.contains(event.target)) each.open = false; });
+    const hits = document.getElementById("hits");
+    if (hits && !event.target.closest(".topbar")) hits.replaceChildren();
+  });
+})();

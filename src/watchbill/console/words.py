@@ -1,0 +1,99 @@
+"""Entries as sentences: what an action is called when a person reads it. Features' actions without words show their name."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+#: action → the words between who and what.
+PHRASES = {
+    "hub.founded": "founded",
+    "workspace.create": "founded the workspace",
+    "workspace.edit": "changed the settings of",
+    "person.invite": "added",
+    "person.edit": "renamed",
+    "person.contact.add": "added contact details of",
+    "person.contact.remove": "removed contact details of",
+    "person.reveal": "looked at the contact details of",
+    "person.deactivate": "deactivated",
+    "person.reactivate": "reactivated",
+    "person.remove": "removed from this workspace",
+    "person.erase": "erased the data of",
+    "role.grant": "granted a role to",
+    "role.revoke": "revoked a role of",
+    "role.sync": "brought roles from groups up to date for",
+    "role.label": "renamed the role",
+    "role.group.map": "mapped a group to the role",
+    "role.group.unmap": "unmapped a group from the role",
+    "team.create": "made the team",
+    "team.edit": "changed the team",
+    "team.member.add": "added a member to",
+    "team.member.remove": "removed a member from",
+    "token.create": "made an API token",
+    "token.revoke": "revoked an API token",
+    "environment.create": "made the environment",
+    "service.create": "added the service",
+    "service.edit": "changed the service",
+    "service.retire": "retired the service",
+    "secret.store": "stored the secret",
+    "secret.replace": "replaced the value of the secret",
+    "secret.delete": "deleted the secret",
+    "secret.rewrap": "wrapped the secrets anew in",
+    "event.replay": "delivered again an event",
+    "file.add": "stored the file",
+    "ledger.epoch": "began a new epoch of the log",
+    "ledger.export": "exported the ledger of",
+    "signin.succeeded": "signed in:",
+    "signin.break_glass": "signed in by break-glass:",
+    "signin.failed": "refused a sign-in by",
+    "signin.link": "made a sign-in link for",
+    "signin.password": "set the password of",
+    "session.revoke": "ended a session of",
+}
+#: Chips of the audit page: label → what its actions begin with.
+GROUPS = {
+    "roles": ("Roles", "role."),
+    "people": ("People", "person."),
+    "sign-in": ("Sign-in", "signin."),
+    "services": ("Services", "service."),
+    "secrets": ("Secrets", "secret."),
+    "settings": ("Settings", "workspace."),
+}
+_WARNING = ("signin.failed", "signin.break_glass", "ledger.epoch", "person.reveal", "person.erase", "session.revoke", "person.deactivate")
+
+
+def phrase(action: str) -> str:
+    """The words for an action; its name where there are none yet."""
+    return PHRASES.get(action, action)
+
+
+def tone(action: str) -> str:
+    """Whether an entry deserves a second look: "notice" or ""."""
+    return "notice" if action in _WARNING else ""
+
+
+def details(detail: Mapping[str, Any], personal: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The payload as label and text, changes as “from → to”."""
+    rows = []
+    for key, value in [*detail.items(), *personal.items()]:
+        if key == "changes" and isinstance(value, dict):
+            rows += [(name.replace("_", " "), f"{change.get('from')} → {change.get('to')}") for name, change in value.items()]
+        elif isinstance(value, dict) and set(value) == {"from", "to"}:
+            rows.append((key.replace("_", " "), f"{value['from']} → {value['to']}"))
+        elif value not in (None, "", [], {}):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((key.replace("_", " "), text.lower() if isinstance(value, bool) else text))
+    return rows
+
+
+def day_bounds(name: str, at: datetime, zone: str) -> tuple[datetime | None, datetime | None]:
+    """“today”, “yesterday”, “week” as times in the workspace's zone: from midnight, until the next (exclusive)."""
+    local = at.astimezone(ZoneInfo(zone))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    if name == "today":
+        return midnight, None
+    if name == "yesterday":
+        return (midnight - timedelta(hours=1)).replace(hour=0), midnight
+    if name == "week":
+        return midnight - timedelta(days=7), None
+    return None, None

@@ -1,0 +1,362 @@
+"""People, teams, roles, tokens and workspaces as JSON: access, act, answer."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field, StringConstraints
+
+from watchbill.people import commands
+from watchbill.people.edge import place_of, reader_of
+from watchbill.people.models import ApiToken, Team, Workspace
+from watchbill.people.queries import Place, PersonShown, access_matrix, access_people, access_person, access_team, access_teams, access_tokens
+from watchbill.people.rules import PERMISSIONS, ROLES
+from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
+
+router = Router()
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="how many, at most 200")]
+Cursor = Annotated[str, Query(max_length=200, description="`next` of the page before")]
+
+
+class WorkspaceOut(Schema):
+    """A workspace that is open to the reader."""
+
+    id: UUID
+    slug: str
+    name: str
+    time_zone: str
+    require_mfa: bool
+    roles: list[str] = Field(description="the reader's roles there")
+
+
+class MeOut(Schema):
+    """The reader."""
+
+    id: UUID
+    name: str
+    via: str
+    workspaces: list[WorkspaceOut]
+
+
+class ContactOut(Schema):
+    """A contact method; masked unless it is one's own."""
+
+    kind: str
+    value: str
+    masked: bool
+    verified: bool
+
+
+class PersonOut(Schema):
+    """A person."""
+
+    id: UUID
+    name: str
+    active: bool
+    outsider: bool
+    roles: list[str]
+    teams: list[str]
+    contacts: list[ContactOut]
+
+
+class PeoplePage(Page):
+    """A page of people."""
+
+    items: list[PersonOut]
+
+
+class PersonIn(Schema):
+    """Somebody new."""
+
+    name: Name
+    email: Annotated[str, StringConstraints(min_length=3, max_length=254)]
+    role: str = "viewer"
+    outsider: bool = False
+
+
+class RoleIn(Schema):
+    """A role to grant."""
+
+    role: str
+
+
+class RevealIn(Schema):
+    """Why details are revealed; recorded."""
+
+    reason: Annotated[str, StringConstraints(max_length=300)] = ""
+
+
+class TeamOut(Schema):
+    """A team and its members."""
+
+    id: UUID
+    slug: str
+    name: str
+    purpose: str
+    members: list[UUID]
+
+
+class TeamsPage(Page):
+    """All teams."""
+
+    items: list[TeamOut]
+
+
+class TeamIn(Schema):
+    """A team to make."""
+
+    name: Name
+    purpose: Annotated[str, StringConstraints(max_length=300)] = ""
+
+
+class MemberIn(Schema):
+    """Somebody to put into a team."""
+
+    person: UUID
+
+
+class TokenOut(Schema):
+    """A token, without its text."""
+
+    id: UUID
+    name: str
+    prefix: str
+    person: UUID
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokensPage(Page):
+    """Tokens, newest first."""
+
+    items: list[TokenOut]
+
+
+class TokenIn(Schema):
+    """A token to make for oneself."""
+
+    name: Name
+    scopes: Annotated[list[str], Field(min_length=1, max_length=100)]
+    days: Annotated[int, Field(ge=1, le=366)] = 90
+
+
+class TokenMade(Schema):
+    """A new token; its text is shown this once."""
+
+    token: TokenOut
+    text: str
+
+
+class WorkspaceIn(Schema):
+    """A workspace to found."""
+
+    name: Name
+    slug: Annotated[str, StringConstraints(max_length=60)] = ""
+    time_zone: Annotated[str, StringConstraints(max_length=60)] = "UTC"
+
+
+class WorkspacePatch(Schema):
+    """What to change."""
+
+    name: Name | None = None
+    time_zone: Annotated[str, StringConstraints(max_length=60)] | None = None
+    require_mfa: bool | None = None
+
+
+class HolderOut(Schema):
+    """Who holds a permission, and because of which roles."""
+
+    person: UUID
+    because: list[str]
+
+
+class PermissionOut(Schema):
+    """A permission, what it lets one do, and who holds it."""
+
+    permission: str
+    doc: str
+    holders: list[HolderOut]
+
+
+class AccessOut(Schema):
+    """Who can do what, and why."""
+
+    roles: dict[str, list[str]]
+    permissions: list[PermissionOut]
+
+
+def _workspace(place: Place) -> dict[str, Any]:
+    return {"id": place.id, "slug": place.slug, "name": place.name, "time_zone": place.time_zone, "require_mfa": place.require_mfa, "roles": list(place.roles)}
+
+
+def _made(workspace: Workspace, roles: list[str]) -> dict[str, Any]:
+    return {
+        "id": workspace.id, "slug": workspace.slug, "name": workspace.name, "time_zone": workspace.time_zone,
+        "require_mfa": workspace.require_mfa, "roles": roles,
+    }  # fmt: skip
+
+
+def _person(person: PersonShown) -> dict[str, Any]:
+    contacts = [{"kind": c.kind, "value": c.value, "masked": c.masked, "verified": c.verified} for c in person.contacts]
+    return {
+        "id": person.id, "name": person.name, "active": person.active, "outsider": person.outsider, "roles": list(person.roles),
+        "teams": [team.slug for team in person.teams], "contacts": contacts,
+    }  # fmt: skip
+
+
+def _team(team: Team) -> dict[str, Any]:
+    return {"id": team.id, "slug": team.slug, "name": team.name, "purpose": team.purpose, "members": [m.person_id for m in team.members.all()]}
+
+
+def _token(token: ApiToken) -> dict[str, Any]:
+    return {
+        "id": token.id, "name": token.name, "prefix": token.prefix, "person": token.person_id, "scopes": token.scopes,
+        "created_at": token.created_at, "expires_at": token.expires_at, "last_used_at": token.last_used_at, "revoked_at": token.revoked_at,
+    }  # fmt: skip
+
+
+@router.get("/me", response={200: MeOut, **ERRORS})
+def me(request: HttpRequest) -> dict[str, Any]:
+    """Who am I, and which workspaces are open to me."""
+    reader = reader_of(request)
+    return {"id": reader.person_id, "name": reader.name, "via": reader.actor.via, "workspaces": [_workspace(place) for place in reader.places]}
+
+
+@router.post("/workspaces", response={201: WorkspaceOut, **ERRORS})
+def create_workspace(request: HttpRequest, payload: WorkspaceIn) -> tuple[int, dict[str, Any]]:
+    """Found a workspace; needs workspace.create in the hub's own workspace."""
+    reader = reader_of(request)
+    made = commands.create_workspace(by=reader.actor, name=payload.name, slug=payload.slug, time_zone=payload.time_zone)
+    return 201, _made(made, ["admin"])
+
+
+@router.patch("/workspaces/{slug}", response={200: WorkspaceOut, **ERRORS})
+def edit_workspace(request: HttpRequest, slug: str, payload: WorkspacePatch) -> dict[str, Any]:
+    """Change a workspace's name, time zone or sign-in rule."""
+    reader, place = place_of(request, slug)
+    changed = commands.edit_workspace(by=reader.actor, workspace_id=place.id, **payload.dict())
+    return _made(changed, list(place.roles))
+
+
+@router.get("/workspaces/{slug}/people", response={200: PeoplePage, **ERRORS})
+def list_people(request: HttpRequest, slug: str, limit: Limit = 50, cursor: Cursor = "", q: Annotated[str, Query(max_length=100)] = "") -> dict[str, Any]:
+    """The people of a workspace, by name."""
+    reader, place = place_of(request, slug)
+    found = access_people(reader.actor, place.id, words=q.replace("\0", ""), after=decode_cursor(cursor, UUID), limit=limit + 1)
+    rows, following = cut(found, limit, lambda person: person.id)
+    return {"items": [_person(person) for person in rows], "next": following}
+
+
+@router.post("/workspaces/{slug}/people", response={201: PersonOut, **ERRORS})
+def invite(request: HttpRequest, slug: str, payload: PersonIn) -> tuple[int, dict[str, Any]]:
+    """Add a person by e-mail address."""
+    reader, place = place_of(request, slug)
+    person = commands.invite_person(by=reader.actor, workspace_id=place.id, **payload.dict())
+    return 201, _person(access_person(reader.actor, place.id, person.id))
+
+
+@router.get("/workspaces/{slug}/people/{person_id}", response={200: PersonOut, **ERRORS})
+def get_person(request: HttpRequest, slug: str, person_id: UUID) -> dict[str, Any]:
+    """One person."""
+    reader, place = place_of(request, slug)
+    return _person(access_person(reader.actor, place.id, person_id))
+
+
+@router.post("/workspaces/{slug}/people/{person_id}/reveal", response={200: PersonOut, **ERRORS})
+def reveal(request: HttpRequest, slug: str, person_id: UUID, payload: RevealIn) -> dict[str, Any]:
+    """Reveal a person's contact details; recorded."""
+    reader, place = place_of(request, slug)
+    commands.reveal_person(by=reader.actor, workspace_id=place.id, person_id=person_id, reason=payload.reason)
+    return _person(access_person(reader.actor, place.id, person_id, revealed=True))
+
+
+@router.post("/workspaces/{slug}/people/{person_id}/roles", response={201: PersonOut, **ERRORS})
+def grant(request: HttpRequest, slug: str, person_id: UUID, payload: RoleIn) -> tuple[int, dict[str, Any]]:
+    """Grant a role."""
+    reader, place = place_of(request, slug)
+    commands.grant_role(by=reader.actor, workspace_id=place.id, person_id=person_id, role=payload.role)
+    return 201, _person(access_person(reader.actor, place.id, person_id))
+
+
+@router.delete("/workspaces/{slug}/people/{person_id}/roles/{role}", response={204: None, **ERRORS})
+def revoke(request: HttpRequest, slug: str, person_id: UUID, role: str) -> tuple[int, None]:
+    """Revoke a granted role."""
+    reader, place = place_of(request, slug)
+    commands.revoke_role(by=reader.actor, workspace_id=place.id, person_id=person_id, role=role)
+    return 204, None
+
+
+@router.post("/workspaces/{slug}/people/{person_id}/deactivate", response={204: None, **ERRORS})
+def deactivate(request: HttpRequest, slug: str, person_id: UUID) -> tuple[int, None]:
+    """End a person's access to the hub."""
+    reader, place = place_of(request, slug)
+    commands.deactivate_person(by=reader.actor, workspace_id=place.id, person_id=person_id)
+    return 204, None
+
+
+@router.get("/workspaces/{slug}/teams", response={200: TeamsPage, **ERRORS})
+def list_teams(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """All teams with their members."""
+    reader, place = place_of(request, slug)
+    return {"items": [_team(team) for team in access_teams(reader.actor, place.id)], "next": None}
+
+
+@router.post("/workspaces/{slug}/teams", response={201: TeamOut, **ERRORS})
+def create_team(request: HttpRequest, slug: str, payload: TeamIn) -> tuple[int, dict[str, Any]]:
+    """Make a team."""
+    reader, place = place_of(request, slug)
+    team = commands.create_team(by=reader.actor, workspace_id=place.id, name=payload.name, purpose=payload.purpose)
+    return 201, _team(access_team(reader.actor, place.id, team.slug))
+
+
+@router.post("/workspaces/{slug}/teams/{team}/members", response={201: TeamOut, **ERRORS})
+def add_member(request: HttpRequest, slug: str, team: str, payload: MemberIn) -> tuple[int, dict[str, Any]]:
+    """Put a person into a team."""
+    reader, place = place_of(request, slug)
+    found = access_team(reader.actor, place.id, team.replace("\0", ""))
+    commands.add_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=payload.person)
+    return 201, _team(access_team(reader.actor, place.id, team))
+
+
+@router.get("/workspaces/{slug}/access", response={200: AccessOut, **ERRORS})
+def access(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """Who can do what, and why."""
+    reader, place = place_of(request, slug)
+    rows = access_matrix(reader.actor, place.id)
+    permissions = [
+        {
+            "permission": row.permission, "doc": PERMISSIONS[row.permission],
+            "holders": [{"person": person.id, "because": [f"{r.role} ({r.source})" for r in reasons]} for person, reasons in row.holders],
+        }
+        for row in rows
+    ]  # fmt: skip
+    return {"roles": {role: sorted(held) for role, held in ROLES.items()}, "permissions": permissions}
+
+
+@router.get("/workspaces/{slug}/tokens", response={200: TokensPage, **ERRORS})
+def list_tokens(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """One's own tokens; everybody's for those who manage them."""
+    reader, place = place_of(request, slug)
+    return {"items": [_token(token) for token in access_tokens(reader.actor, place.id)], "next": None}
+
+
+@router.post("/workspaces/{slug}/tokens", response={201: TokenMade, **ERRORS})
+def create_token(request: HttpRequest, slug: str, payload: TokenIn) -> tuple[int, dict[str, Any]]:
+    """Make a token for oneself; its text is in this answer only."""
+    reader, place = place_of(request, slug)
+    token, text = commands.create_token(by=reader.actor, workspace_id=place.id, name=payload.name, scopes=payload.scopes, days=payload.days)
+    return 201, {"token": _token(token), "text": text}
+
+
+@router.delete("/workspaces/{slug}/tokens/{token_id}", response={204: None, **ERRORS})
+def revoke_token(request: HttpRequest, slug: str, token_id: UUID) -> tuple[int, None]:
+    """End a token."""
+    reader, place = place_of(request, slug)
+    commands.revoke_token(by=reader.actor, workspace_id=place.id, token_id=token_id)
+    return 204, None
