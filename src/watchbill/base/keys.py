@@ -72,7 +72,7 @@ def load_keys(env: Mapping[str, str], data: Path, *, create: bool) -> Keys:
             ) from None
     if command := env.get("WATCHBILL_KEY_COMMAND"):
         try:
-            done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+            done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=20, check=True)
         except (OSError, ValueError, subprocess.SubprocessError):
             raise SettingError(
                 "WATCHBILL_KEY_COMMAND did not print a key (it failed, was not found, or took over 20 s).",
@@ -97,4 +97,6 @@ def load_keys(env: Mapping[str, str], data: Path, *, create: bool) -> Keys:
     try:
         return Keys(_decode(path.read_text(), str(path)))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path} cannot be read: {getattr(error, 'strerror', error)}.", hint="Run as its owner.") from None
+        raise SettingError(
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}.", hint="Run as its owner."
+        ) from None

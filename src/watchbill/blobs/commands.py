@@ -23,7 +23,9 @@ def clean_file_name(name: str) -> str:
 
 
 @command("file.add", needs="file.add")
-def add_file(*, by: Actor, workspace_id: UUID, name: str, content: Iterator[bytes], subject: tuple[str, str] = ("", "")) -> Blob:
+def add_file(
+    *, by: Actor, workspace_id: UUID, name: str, content: Iterator[bytes], subject: tuple[str, str] = ("", "")
+) -> Blob:
     """Stores a file and has it scanned. The bytes are durable before the row is."""
     name = clean_file_name(name)
     file, digest, size = take_in(content)
@@ -36,5 +38,9 @@ def add_file(*, by: Actor, workspace_id: UUID, name: str, content: Iterator[byte
     )  # fmt: skip
     blob.save(force_insert=True)
     defer("blobs.scan", blob_id=blob.id)
-    record(("file", blob.id), detail={"sha256": digest, "size": size, "subject": ":".join(subject).strip(":")}, personal={"name": name})
+    record(
+        ("file", blob.id),
+        detail={"sha256": digest, "size": size, "subject": ":".join(subject).strip(":")},
+        personal={"name": name},
+    )
     return blob

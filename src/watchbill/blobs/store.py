@@ -50,14 +50,18 @@ class FolderStore:
             os.fsync(handle)
             os.close(handle)
         except OSError as error:
-            raise Unavailable(f"The file could not be stored: {error.strerror}.", hint="Free some space; nothing was kept.") from None
+            raise Unavailable(
+                f"The file could not be stored: {error.strerror}.", hint="Free some space; nothing was kept."
+            ) from None
 
     def open(self, key: str) -> IO[bytes]:
         """See Store."""
         try:
             return (self.folder / key).open("rb")
         except OSError:
-            raise Unavailable("The file's bytes are not where they should be.", hint="Restore the data folder's blobs from backup.") from None
+            raise Unavailable(
+                "The file's bytes are not where they should be.", hint="Restore the data folder's blobs from backup."
+            ) from None
 
 
 class S3Store:
@@ -75,7 +79,11 @@ class S3Store:
         parts = urlsplit(url)
         endpoint = parse_qs(parts.query).get("endpoint", [None])[0]
         self.storage = S3Storage(
-            bucket_name=parts.netloc, location=parts.path.strip("/"), endpoint_url=endpoint, file_overwrite=True, default_acl=None
+            bucket_name=parts.netloc,
+            location=parts.path.strip("/"),
+            endpoint_url=endpoint,
+            file_overwrite=True,
+            default_acl=None,
         )
 
     def put(self, key: str, file: IO[bytes]) -> None:
@@ -84,7 +92,9 @@ class S3Store:
             if not self.storage.exists(key):
                 self.storage.save(key, File(file))
         except Exception as error:
-            raise Unavailable(f"The object store did not take the file ({type(error).__name__}).", hint="Nothing was kept; try again.") from None
+            raise Unavailable(
+                f"The object store did not take the file ({type(error).__name__}).", hint="Nothing was kept; try again."
+            ) from None
 
     def open(self, key: str) -> IO[bytes]:
         """See Store."""
@@ -108,7 +118,7 @@ def key(workspace_id: UUID, digest: str) -> str:
 
 def take_in(chunks: Iterator[bytes], *, limit: int = MAX_BYTES) -> tuple[IO[bytes], str, int]:
     """Spools a body to a temporary file while hashing it. Returns (file, SHA-256, size). Raises TooLarge."""
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # type: ignore[assignment]
+    file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - the caller closes it
     digest, size = sha256(), 0
     for chunk in chunks:
         size += len(chunk)

@@ -94,7 +94,12 @@ def _fields(payload: ServiceIn) -> dict[str, Any]:
 def list_services(request: HttpRequest, slug: str, q: Annotated[str, Query(max_length=100)] = "") -> dict[str, Any]:
     """The services in use, by name."""
     reader, place = place_of(request, slug)
-    return {"items": [_service(service) for service in access_services(reader.actor, place.id, words=q.replace("\0", ""))[:1000]], "next": None}
+    return {
+        "items": [
+            _service(service) for service in access_services(reader.actor, place.id, words=q.replace("\0", ""))[:1000]
+        ],
+        "next": None,
+    }
 
 
 @router.post("/workspaces/{slug}/services", response={201: ServiceOut, **ERRORS})
@@ -134,7 +139,10 @@ def retire_service(request: HttpRequest, slug: str, service: str) -> tuple[int, 
 def list_environments(request: HttpRequest, slug: str) -> dict[str, Any]:
     """All environments."""
     reader, place = place_of(request, slug)
-    return {"items": [_environment(environment) for environment in access_environments(reader.actor, place.id)], "next": None}
+    return {
+        "items": [_environment(environment) for environment in access_environments(reader.actor, place.id)],
+        "next": None,
+    }
 
 
 @router.post("/workspaces/{slug}/environments", response={201: EnvironmentOut, **ERRORS})

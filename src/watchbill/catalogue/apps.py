@@ -7,8 +7,8 @@ class CatalogueConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from watchbill.facts.subjects import register
         from watchbill.catalogue import queries
+        from watchbill.facts.subjects import register
 
         register("service", "service", resolve=queries.resolve_services, search=queries.search_services)
         register("environment", "environment", resolve=queries.resolve_environments)

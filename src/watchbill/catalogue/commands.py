@@ -68,7 +68,14 @@ def create_service(
     """Makes a service."""
     name = clean_name(name)
     owner = _owner(workspace_id, owner_id)
-    service = Service(workspace_id=workspace_id, slug=_slug(name), name=name, summary=" ".join(summary.split())[:500], owner=owner, created_at=now())
+    service = Service(
+        workspace_id=workspace_id,
+        slug=_slug(name),
+        name=name,
+        summary=" ".join(summary.split())[:500],
+        owner=owner,
+        created_at=now(),
+    )
     try:
         with transaction.atomic():
             service.save(force_insert=True)
@@ -76,7 +83,10 @@ def create_service(
         raise Conflict(f"There is a service “{service.slug}” already.", field="name") from None
     where = _place(service, environment_ids)
     chosen = _set_links(service, links)
-    record(("service", service.id), detail={"name": name, "owner": owner.slug if owner else None, "environments": where, "links": chosen})
+    record(
+        ("service", service.id),
+        detail={"name": name, "owner": owner.slug if owner else None, "environments": where, "links": chosen},
+    )
     return service
 
 
@@ -86,7 +96,9 @@ def _place(service: Service, environment_ids: Iterable[UUID]) -> list[str]:
     if len(found) != len(wanted):
         raise NotFound("There is no such environment here.")
     ServiceEnvironment.objects.filter(service=service).delete()
-    ServiceEnvironment.objects.bulk_create(ServiceEnvironment(workspace_id=service.workspace_id, service=service, environment=e) for e in found)
+    ServiceEnvironment.objects.bulk_create(
+        ServiceEnvironment(workspace_id=service.workspace_id, service=service, environment=e) for e in found
+    )
     return [environment.slug for environment in found]
 
 
@@ -94,7 +106,8 @@ def _set_links(service: Service, links: Iterable[tuple[str, str]]) -> list[list[
     chosen = _links(links)
     ServiceLink.objects.filter(service=service).delete()
     ServiceLink.objects.bulk_create(
-        ServiceLink(workspace_id=service.workspace_id, service=service, label=label, url=url, position=i) for i, (label, url) in enumerate(chosen)
+        ServiceLink(workspace_id=service.workspace_id, service=service, label=label, url=url, position=i)
+        for i, (label, url) in enumerate(chosen)
     )
     return [[label, url] for label, url in chosen]
 
@@ -112,7 +125,10 @@ def edit_service(
     service.owner = _owner(workspace_id, owner_id)
     service.save(update_fields=["name", "summary", "owner"])
     detail = {"name": service.name, "owner": service.owner.slug if service.owner else None}
-    record(("service", service_id), detail=detail | {"environments": _place(service, environment_ids), "links": _set_links(service, links)})
+    record(
+        ("service", service_id),
+        detail=detail | {"environments": _place(service, environment_ids), "links": _set_links(service, links)},
+    )
     return service
 
 

@@ -22,7 +22,11 @@ def services(request: HttpRequest, slug: str) -> HttpResponse:
     reader, place = place_of(request, slug)
     words, error = request.GET.get("q", "").replace("\0", "")[:100], None
     if request.method == "POST":
-        error = attempt(lambda: commands.create_environment(by=reader.actor, workspace_id=place.id, name=request.POST.get("name", "")))
+        error = attempt(
+            lambda: commands.create_environment(
+                by=reader.actor, workspace_id=place.id, name=request.POST.get("name", "")
+            )
+        )
         if error is None:
             return redirect("services", slug)
     context = {
@@ -44,7 +48,14 @@ def _links(post: QueryDict) -> list[tuple[str, str]]:
     return found
 
 
-def _form(request: HttpRequest, reader: Reader, place: Place, title: str, save: Callable[..., Service], service: Service | None = None) -> HttpResponse:
+def _form(
+    request: HttpRequest,
+    reader: Reader,
+    place: Place,
+    title: str,
+    save: Callable[..., Service],
+    service: Service | None = None,
+) -> HttpResponse:
     error: WatchbillError | None = None
     saved: list[Service] = []
     post = request.POST
@@ -57,8 +68,20 @@ def _form(request: HttpRequest, reader: Reader, place: Place, title: str, save: 
         error = attempt(lambda: saved.append(save(by=reader.actor, workspace_id=place.id, **fields)))
         if error is None:
             return redirect("service", place.slug, saved[0].slug)
-    chosen = {str(value) for value in post.getlist("environments")} if post else {str(e.id) for e in service.environments.all()} if service else set()
-    links = post.get("links") if post else "\n".join(f"{link.label} {link.url}" for link in service.links.all()) if service else ""
+    chosen = (
+        {str(value) for value in post.getlist("environments")}
+        if post
+        else {str(e.id) for e in service.environments.all()}
+        if service
+        else set()
+    )
+    links = (
+        post.get("links")
+        if post
+        else "\n".join(f"{link.label} {link.url}" for link in service.links.all())
+        if service
+        else ""
+    )
     context = {
         "title": title, "service": service, "error": error, "form": post, "teams": access_teams(reader.actor, place.id),
         "environments": [(environment, str(environment.id) in chosen) for environment in access_environments(reader.actor, place.id)],

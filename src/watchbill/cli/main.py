@@ -29,7 +29,10 @@ def _attach() -> None:
     attach()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog="Settings are environment variables: docs/settings.md. Exit codes: 0 well, 1 something was found or refused, 2 could not run, 64 wrong usage.")
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Settings are environment variables: docs/settings.md. Exit codes: 0 well, 1 something was found or refused, 2 could not run, 64 wrong usage.",
+)
 @click.version_option(watchbill.__version__, prog_name="watchbill")
 def cli() -> None:
     """Watchbill, an operations hub that runs your runbooks."""
@@ -155,7 +158,13 @@ def key() -> None:
 @cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--key", "key_text", required=True, help="The public key (name+hash+base64), or a file that holds it.")
-@click.option("--checkpoint", "outside", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of checkpoints that was kept outside of the hub, such as its anchor. May be given more than once.")
+@click.option(
+    "--checkpoint",
+    "outside",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of checkpoints that was kept outside of the hub, such as its anchor. May be given more than once.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def verify(file: Path, key_text: str, outside: tuple[Path, ...], form: str) -> None:
     """Verify an exported ledger; needs no hub and no database. Exit 0: verified, 1: not verified."""
@@ -168,7 +177,9 @@ def verify(file: Path, key_text: str, outside: tuple[Path, ...], form: str) -> N
     except notes.BadNote as error:
         from watchbill.base.errors import Invalid
 
-        raise Invalid(f"The key cannot be used: {error}.", hint="Print it on the hub's machine: watchbill key") from None
+        raise Invalid(
+            f"The key cannot be used: {error}.", hint="Print it on the hub's machine: watchbill key"
+        ) from None
     kept = [note for path in outside for note in read_notes(path.read_text(encoding="utf-8", errors="replace"))]
     report = verify_export(FileLines(file), name=name, key=public, outside=kept)
     click.echo(json.dumps(as_data(report), indent=2) if form == "json" else "\n".join(as_text(report)))
@@ -186,7 +197,10 @@ def doctor(form: str) -> None:
         click.echo(json.dumps([finding.__dict__ for finding in findings], indent=2))
     else:
         for finding in findings:
-            click.echo(f"{finding.level:>7}  {finding.part}: {finding.text}" + (f"\n         → {finding.remedy}" if finding.remedy else ""))
+            click.echo(
+                f"{finding.level:>7}  {finding.part}: {finding.text}"
+                + (f"\n         → {finding.remedy}" if finding.remedy else "")
+            )
     sys.exit(EXIT_FOUND if any(finding.level == "wrong" for finding in findings) else 0)
 
 
@@ -235,7 +249,10 @@ def _known(error: Exception) -> WatchbillError | None:
     from watchbill.base.errors import Unavailable
 
     if type(error).__module__.startswith(("django.db", "psycopg")):
-        return Unavailable(f"The database refuses: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}", hint="Check DATABASE_URL and that the server runs; watchbill doctor looks further.")
+        return Unavailable(
+            f"The database refuses: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
+            hint="Check DATABASE_URL and that the server runs; watchbill doctor looks further.",
+        )
     if isinstance(error, OSError):
         return Unavailable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     return None

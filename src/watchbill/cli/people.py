@@ -37,7 +37,9 @@ def _workspace(slug: str) -> Workspace:
 
 def make_sign_in_link(by: Actor, person_id: UUID, workspace: str, break_glass: bool, reason: str) -> str:
     """A one-time link's address."""
-    text = make_link(by=by, workspace_id=_workspace(workspace).id, person_id=person_id, break_glass=break_glass, reason=reason)
+    text = make_link(
+        by=by, workspace_id=_workspace(workspace).id, person_id=person_id, break_glass=break_glass, reason=reason
+    )
     return f"{settings.PUBLIC_URL}/signin/link/{text}"
 
 

@@ -32,7 +32,12 @@ def account_page(request: HttpRequest) -> HttpResponse:
     first = reader.places[0] if reader.places else None
     context: dict[str, Any] = {
         "person": access_person(reader.actor, first.id, reader.person_id) if first else None,
-        "tokens": [token for place in reader.places for token in access_tokens(reader.actor, place.id) if token.person_id == reader.person_id],
+        "tokens": [
+            token
+            for place in reader.places
+            for token in access_tokens(reader.actor, place.id)
+            if token.person_id == reader.person_id
+        ],
         "slugs": {place.id: place for place in reader.places},
         "scopes": {place.slug: sorted(reader.actor.grants.get(place.id, ())) for place in reader.places},
         "two_factor": is_mfa_enabled(request.user),
@@ -53,7 +58,9 @@ def _act(request: HttpRequest, reader: Reader) -> str:
         days = post.get("days", "90")
         if not days.isdecimal() or len(days) > 4:
             raise Invalid("The days must be a whole number.", field="days")
-        _, text = people.create_token(by=reader.actor, workspace_id=place.id, name=post.get("name", ""), scopes=scopes, days=int(days))
+        _, text = people.create_token(
+            by=reader.actor, workspace_id=place.id, name=post.get("name", ""), scopes=scopes, days=int(days)
+        )
         return text
     if post.get("do") == "revoke":
         try:

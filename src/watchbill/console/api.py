@@ -162,9 +162,19 @@ def list_entries(
 ) -> dict[str, Any]:  # fmt: skip
     """The audit feed with its filters, newest first."""
     reader, place = place_of(request, slug)
-    clean = [text.replace("\0", "") for text in (action, subject_kind, subject)]
-    wanted = Filter(actor, *clean, since=_sane(since, "since"), until=_sane(until, "until"), before=decode_cursor(cursor, UUID))
-    rows, following = cut(access_entries(reader.actor, place.id, wanted, limit=limit + 1), limit, lambda entry: entry.id)
+    action, subject_kind, subject = (text.replace("\0", "") for text in (action, subject_kind, subject))
+    wanted = Filter(
+        actor_id=actor,
+        action=action,
+        subject_kind=subject_kind,
+        subject_id=subject,
+        since=_sane(since, "since"),
+        until=_sane(until, "until"),
+        before=decode_cursor(cursor, UUID),
+    )
+    rows, following = cut(
+        access_entries(reader.actor, place.id, wanted, limit=limit + 1), limit, lambda entry: entry.id
+    )
     return {"items": [_entry(entry) for entry in rows], "next": following}
 
 
@@ -190,10 +200,20 @@ def get_proof(request: HttpRequest, slug: str, entry_id: UUID) -> dict[str, Any]
     proof = access_proof(reader.actor, place.id, access_entry(reader.actor, place.id, entry_id))
     if proof is None:
         return {"proof": None}
-    encode = lambda data: base64.b64encode(data).decode()  # noqa: E731
-    path = [encode(step) for step in proof.path]
-    found = {"place": proof.place, "size": proof.size, "leaf": encode(proof.leaf), "path": path, "root": encode(proof.root), "checkpoint": proof.note}
+    path = [_base64(step) for step in proof.path]
+    found = {
+        "place": proof.place,
+        "size": proof.size,
+        "leaf": _base64(proof.leaf),
+        "path": path,
+        "root": _base64(proof.root),
+        "checkpoint": proof.note,
+    }
     return {"proof": found}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 @router.get("/workspaces/{slug}/events", response={200: FactsPage, **ERRORS})
@@ -224,9 +244,13 @@ def replay(request: HttpRequest, slug: str, fact_id: UUID) -> dict[str, Any]:
 @router.post(
     "/workspaces/{slug}/files",
     response={201: FileOut, **ERRORS},
-    openapi_extra={"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    openapi_extra={
+        "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    },
 )
-def upload(request: HttpRequest, slug: str, name: Annotated[str, Query(min_length=1, max_length=200)]) -> tuple[int, dict[str, Any]]:
+def upload(
+    request: HttpRequest, slug: str, name: Annotated[str, Query(min_length=1, max_length=200)]
+) -> tuple[int, dict[str, Any]]:
     """Store a file: the body is its bytes."""
     reader, place = place_of(request, slug)
     length = request.headers.get("Content-Length", "0")
@@ -254,7 +278,10 @@ def search(request: HttpRequest, slug: str, q: Annotated[str, Query(min_length=1
     """Anything one may see, by its words."""
     reader, place = place_of(request, slug)
     hits = search_all(reader.actor, place.id, place.slug, q.replace("\0", ""))
-    return {"items": [{"kind": hit.kind, "id": hit.id, "title": hit.title, "url": hit.url} for hit in hits], "next": None}
+    return {
+        "items": [{"kind": hit.kind, "id": hit.id, "title": hit.title, "url": hit.url} for hit in hits],
+        "next": None,
+    }
 
 
 @router.get("/workspaces/{slug}/due", response={200: DueOut, **ERRORS})

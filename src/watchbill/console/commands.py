@@ -14,7 +14,9 @@ def replay_fact(*, by: Actor, workspace_id: UUID, fact_id: UUID) -> int:
     """Delivers a fact again to every subscriber, and says to how many."""
     if not Fact.objects.filter(workspace_id=workspace_id, id=fact_id).exists():
         raise NotFound("There is no such event here.")
-    count = Delivery.objects.filter(fact_id=fact_id).update(state=Delivery.State.WAITING, attempts=0, due_at=now(), error="")
+    count = Delivery.objects.filter(fact_id=fact_id).update(
+        state=Delivery.State.WAITING, attempts=0, due_at=now(), error=""
+    )
     record(("event", fact_id), detail={"deliveries": count})
     return count
 

@@ -41,11 +41,20 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     place = getattr(request, "place", None)
     match = getattr(request, "resolver_match", None)
     theme = request.COOKIES.get("watchbill_theme", "")
-    found: dict[str, Any] = {"reader": reader, "place": place, "version": watchbill.__version__, "theme": theme if theme in THEMES else ""}
+    found: dict[str, Any] = {
+        "reader": reader,
+        "place": place,
+        "version": watchbill.__version__,
+        "theme": theme if theme in THEMES else "",
+    }
     if isinstance(reader, Reader) and isinstance(place, Place):
         current = (match.url_name or "").split("_")[0] if match else ""
         found["navigation"] = [
-            {"link": link, "url": reverse(link.name, args=[place.slug]), "current": link.name == current or link.name.rstrip("s") == current}
+            {
+                "link": link,
+                "url": reverse(link.name, args=[place.slug]),
+                "current": link.name == current or link.name.rstrip("s") == current,
+            }
             for link in NAVIGATION
             if reader.actor.may(link.needs, place.id)
         ]

@@ -25,11 +25,27 @@ from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
 from watchbill.ledger.export import export_ledger
 from watchbill.ledger.notes import verifier_key
-from watchbill.ledger.queries import EntryShown, Filter, access_entries, access_entry, access_health, access_proof, hub_id
+from watchbill.ledger.queries import (
+    EntryShown,
+    Filter,
+    access_entries,
+    access_entry,
+    access_health,
+    access_proof,
+    hub_id,
+)
 from watchbill.ledger.sealer import signer_name
 from watchbill.people import commands as people
 from watchbill.people.edge import place_of, reader_of
-from watchbill.people.queries import Place, Reader, access_group_mappings, access_people, access_tokens, access_workspace, names_of, role_labels
+from watchbill.people.queries import (
+    Place,
+    Reader,
+    access_group_mappings,
+    access_people,
+    access_workspace,
+    names_of,
+    role_labels,
+)
 from watchbill.people.rules import PERMISSIONS, ROLE_DOCS, ROLES
 from watchbill.runtime.now import now
 from watchbill.secrets import commands as secrets
@@ -51,7 +67,9 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def _rows(reader: Reader, place: Place, entries: Sequence[EntryShown]) -> list[dict[str, Any]]:
     """Entries with names and links: one query per kind of subject, however many entries."""
-    subjects = resolve_all(reader.actor, place.id, place.slug, {(entry.subject_kind, entry.subject_id) for entry in entries})
+    subjects = resolve_all(
+        reader.actor, place.id, place.slug, {(entry.subject_kind, entry.subject_id) for entry in entries}
+    )
     names = names_of(reader.actor, {entry.actor_id for entry in entries})
     return [
         {
@@ -61,6 +79,7 @@ def _rows(reader: Reader, place: Place, entries: Sequence[EntryShown]) -> list[d
             "tone": words.tone(entry.action),
             "subject": subjects.get((entry.subject_kind, entry.subject_id)),
             "details": words.details(entry.detail, entry.personal),
+            "brief": words.details(entry.detail, entry.personal, brief=True),
         }
         for entry in entries
     ]
@@ -82,12 +101,21 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "services": services[:6],
         "service_count": len(services),
         "unowned": sum(1 for service in services if service.owner_id is None),
-        "people_count": len(access_people(reader.actor, place.id, limit=500)) if reader.actor.may("person.read", place.id) else None,
+        "people_count": len(access_people(reader.actor, place.id, limit=500))
+        if reader.actor.may("person.read", place.id)
+        else None,
         "health": _hub_health(),
         "log": access_health(reader.actor, place.id) if may_audit else None,
     }
     response = render(request, "console/overview.html", context)
-    response.set_cookie("watchbill_place", place.slug, max_age=31536000, httponly=True, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE)
+    response.set_cookie(
+        "watchbill_place",
+        place.slug,
+        max_age=31536000,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
     return response
 
 
@@ -136,7 +164,10 @@ def _uuid(value: str) -> UUID | None:
 
 
 def _filter(request: HttpRequest, place: Place) -> tuple[Filter, dict[str, str]]:
-    chosen = {key: request.GET.get(key, "").replace("\0", "")[:200] for key in ("who", "what", "when", "kind", "subject", "from", "to", "before")}
+    chosen = {
+        key: request.GET.get(key, "").replace("\0", "")[:200]
+        for key in ("who", "what", "when", "kind", "subject", "from", "to", "before")
+    }
     since, until = words.day_bounds(chosen["when"], now(), place.time_zone)
     for key, name in (("from", "since"), ("to", "until")):
         if chosen[key]:
@@ -149,7 +180,9 @@ def _filter(request: HttpRequest, place: Place) -> tuple[Filter, dict[str, str]]
     return found, chosen
 
 
-def _explicit(text: str, zone: str, name: str, since: datetime | None, until: datetime | None) -> tuple[datetime | None, datetime | None]:
+def _explicit(
+    text: str, zone: str, name: str, since: datetime | None, until: datetime | None
+) -> tuple[datetime | None, datetime | None]:
     from zoneinfo import ZoneInfo
 
     try:
@@ -157,7 +190,9 @@ def _explicit(text: str, zone: str, name: str, since: datetime | None, until: da
     except ValueError:
         day = None
     if day is None or not 1970 < day.year < 9000:
-        raise Invalid(f"“{text[:40]}” is no date.", hint="Write it as 2026-11-21.", field="from" if name == "since" else "to")
+        raise Invalid(
+            f"“{text[:40]}” is no date.", hint="Write it as 2026-11-21.", field="from" if name == "since" else "to"
+        )
     start = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
     return (start, until) if name == "since" else (since, start + timedelta(days=1))
 
@@ -206,7 +241,10 @@ def audit_export(request: HttpRequest, slug: str) -> HttpResponse:
     """The ledger as a file; that it was taken is recorded first."""
     reader, place = place_of(request, slug)
     if access_health(reader.actor, place.id).size > MOST_IN_BROWSER:
-        raise TooLarge(f"The log has more than {MOST_IN_BROWSER:,} entries.", hint="On the hub's machine: watchbill export ledger --workspace " + place.slug)
+        raise TooLarge(
+            f"The log has more than {MOST_IN_BROWSER:,} entries.",
+            hint="On the hub's machine: watchbill export ledger --workspace " + place.slug,
+        )
     commands.note_export(by=reader.actor, workspace_id=place.id)
     body = b"".join(export_ledger(place.id))
     response = HttpResponse(body, content_type="application/jsonl")
@@ -238,15 +276,13 @@ def workspace_settings(request: HttpRequest, slug: str) -> HttpResponse:
     reader, place = place_of(request, slug)
     workspace = access_workspace(reader.actor, place.id)
     reader.actor.require("workspace.edit", place.id)
-    error = None
+    error: WatchbillError | None = None
     if request.method == "POST":
         try:
             _change_settings(request, reader, place)
             return redirect(reverse("settings", args=[slug]) + f"#{request.POST.get('section', '')}")
-        except Invalid as problem:
-            error = problem
         except WatchbillError as problem:
-            if problem.status not in {403, 409}:
+            if problem.status not in {403, 409, 422}:
                 raise
             error = problem
     context = {
@@ -268,7 +304,11 @@ def _change_settings(request: HttpRequest, reader: Reader, place: Place) -> None
     match post.get("do"):
         case "workspace":
             people.edit_workspace(
-                by=by, workspace_id=place.id, name=post.get("name", ""), time_zone=post.get("time_zone", ""), require_mfa=bool(post.get("require_mfa"))
+                by=by,
+                workspace_id=place.id,
+                name=post.get("name", ""),
+                time_zone=post.get("time_zone", ""),
+                require_mfa=bool(post.get("require_mfa")),
             )
         case "label":
             people.label_role(by=by, workspace_id=place.id, role=post.get("role", ""), label=post.get("label", ""))
@@ -278,9 +318,21 @@ def _change_settings(request: HttpRequest, reader: Reader, place: Place) -> None
             people.unmap_group(by=by, workspace_id=place.id, mapping_id=_uuid(post.get("mapping", "")) or HUB)
         case "secret":
             rotate_by = parse_date(post["rotate_by"]) if post.get("rotate_by") else None
-            secrets.store_secret(by=by, workspace_id=place.id, name=post.get("name", ""), value=post.get("value", ""), purpose=post.get("purpose", ""), rotate_by=rotate_by)
+            secrets.store_secret(
+                by=by,
+                workspace_id=place.id,
+                name=post.get("name", ""),
+                value=post.get("value", ""),
+                purpose=post.get("purpose", ""),
+                rotate_by=rotate_by,
+            )
         case "replace":
-            secrets.replace_secret(by=by, workspace_id=place.id, secret_id=_uuid(post.get("secret", "")) or HUB, value=post.get("value", ""))
+            secrets.replace_secret(
+                by=by,
+                workspace_id=place.id,
+                secret_id=_uuid(post.get("secret", "")) or HUB,
+                value=post.get("value", ""),
+            )
         case "delete":
             secrets.delete_secret(by=by, workspace_id=place.id, secret_id=_uuid(post.get("secret", "")) or HUB)
         case other:
@@ -303,7 +355,14 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     response = redirect(safe)
     theme = request.POST.get("theme", "")
     if theme in {"light", "dark"}:
-        response.set_cookie("watchbill_theme", theme, max_age=31536000, httponly=True, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE)
+        response.set_cookie(
+            "watchbill_theme",
+            theme,
+            max_age=31536000,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
     else:
         response.delete_cookie("watchbill_theme")
     return response
@@ -314,7 +373,12 @@ def file(request: HttpRequest, slug: str, blob_id: UUID) -> HttpResponse | FileR
     """A stored file, always as a download and never as a page of ours."""
     reader, place = place_of(request, slug)
     blob = access_file(reader.actor, place.id, blob_id)
-    response = FileResponse(store().open(blob_key(place.id, blob.sha256)), as_attachment=True, filename=blob.name, content_type="application/octet-stream")
+    response = FileResponse(
+        store().open(blob_key(place.id, blob.sha256)),
+        as_attachment=True,
+        filename=blob.name,
+        content_type="application/octet-stream",
+    )
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response
 
@@ -336,4 +400,3 @@ def access(request: HttpRequest, slug: str) -> HttpResponse:
         "mine": sorted(reader.actor.grants.get(place.id, ())),
     }
     return render(request, "console/access.html", context)
-

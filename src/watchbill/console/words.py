@@ -59,7 +59,15 @@ GROUPS = {
     "secrets": ("Secrets", "secret."),
     "settings": ("Settings", "workspace."),
 }
-_WARNING = ("signin.failed", "signin.break_glass", "ledger.epoch", "person.reveal", "person.erase", "session.revoke", "person.deactivate")
+_WARNING = (
+    "signin.failed",
+    "signin.break_glass",
+    "ledger.epoch",
+    "person.reveal",
+    "person.erase",
+    "session.revoke",
+    "person.deactivate",
+)
 
 
 def phrase(action: str) -> str:
@@ -72,17 +80,49 @@ def tone(action: str) -> str:
     return "notice" if action in _WARNING else ""
 
 
-def details(detail: Mapping[str, Any], personal: Mapping[str, Any]) -> list[tuple[str, str]]:
+#: What the feed shows of a payload in its one line; the entry's own page shows all of it.
+_BRIEF = (
+    "role",
+    "label",
+    "group",
+    "granted",
+    "revoked",
+    "changes",
+    "reason",
+    "method",
+    "minutes",
+    "prefix",
+    "kind",
+    "epoch",
+    "payloads",
+    "deliveries",
+    "email",
+)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(" ".join(map(str, part)) if isinstance(part, list) else str(part) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def details(detail: Mapping[str, Any], personal: Mapping[str, Any], *, brief: bool = False) -> list[tuple[str, str]]:
     """The payload as label and text, changes as “from → to”."""
     rows = []
     for key, value in [*detail.items(), *personal.items()]:
+        if value in (None, "", [], {}) or (brief and key not in _BRIEF):
+            continue
         if key == "changes" and isinstance(value, dict):
-            rows += [(name.replace("_", " "), f"{change.get('from')} → {change.get('to')}") for name, change in value.items()]
+            rows += [
+                (name.replace("_", " "), f"{_text(change.get('from'))} → {_text(change.get('to'))}")
+                for name, change in value.items()
+            ]
         elif isinstance(value, dict) and set(value) == {"from", "to"}:
-            rows.append((key.replace("_", " "), f"{value['from']} → {value['to']}"))
-        elif value not in (None, "", [], {}):
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            rows.append((key.replace("_", " "), text.lower() if isinstance(value, bool) else text))
+            rows.append((key.replace("_", " "), f"{_text(value['from'])} → {_text(value['to'])}"))
+        else:
+            rows.append((key.replace("_", " "), _text(value)))
     return rows
 
 

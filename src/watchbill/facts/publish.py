@@ -53,7 +53,9 @@ def subscribe(kind: str, name: str) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def publish(kind: str, *, workspace_id: UUID, subject: tuple[str, object], data: Mapping[str, Any] | None = None) -> Fact:
+def publish(
+    kind: str, *, workspace_id: UUID, subject: tuple[str, object], data: Mapping[str, Any] | None = None
+) -> Fact:
     """Writes a fact and a delivery for each subscriber, in the caller's transaction. Raises Broken on wrong data."""
     if kind not in KINDS:
         raise Broken(f"fact {kind} is not declared")
@@ -62,7 +64,14 @@ def publish(kind: str, *, workspace_id: UUID, subject: tuple[str, object], data:
     if not transaction.get_connection().in_atomic_block:
         raise Broken(f"fact {kind} was published outside of a transaction")
     at = now()
-    fact = Fact(workspace_id=workspace_id, kind=kind, subject_kind=subject[0], subject_id=str(subject[1]), data=dict(data or {}), at=at)
+    fact = Fact(
+        workspace_id=workspace_id,
+        kind=kind,
+        subject_kind=subject[0],
+        subject_id=str(subject[1]),
+        data=dict(data or {}),
+        at=at,
+    )
     fact.save(force_insert=True)
     Delivery.objects.bulk_create(
         Delivery(fact=fact, workspace_id=workspace_id, subscriber=name, due_at=at)
@@ -111,4 +120,6 @@ def _failed(delivery: Delivery, error: Exception) -> None:
         delivery.state = Delivery.State.FAILED
     seconds = min(3600, 2**delivery.attempts) * (0.75 + random.random() / 2)  # noqa: S311 - jitter
     delivery.due_at = now() + timedelta(seconds=seconds)
-    log.warning("fact.delivery_failed", subscriber=delivery.subscriber, fact=str(delivery.fact_id), error=delivery.error)
+    log.warning(
+        "fact.delivery_failed", subscriber=delivery.subscriber, fact=str(delivery.fact_id), error=delivery.error
+    )

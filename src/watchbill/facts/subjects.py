@@ -45,7 +45,9 @@ def register(kind: str, word: str, *, resolve: Resolver, search: Searcher | None
     SUBJECTS[kind] = Subject(kind, word, resolve, search)
 
 
-def resolve_all(reader: Actor, workspace_id: UUID, slug: str, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Shown]:
+def resolve_all(
+    reader: Actor, workspace_id: UUID, slug: str, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Shown]:
     """What the reader may see of these subjects: one query per kind, however many there are."""
     by_kind: dict[str, set[str]] = {}
     for kind, identifier in wanted:
@@ -60,4 +62,9 @@ def resolve_all(reader: Actor, workspace_id: UUID, slug: str, wanted: Iterable[t
 
 def search_all(reader: Actor, workspace_id: UUID, slug: str, words: str, *, limit: int = 8) -> list[Shown]:
     """Hits of every kind that can be searched."""
-    return [hit for subject in SUBJECTS.values() if subject.search for hit in subject.search(reader, workspace_id, slug, words, limit)]
+    return [
+        hit
+        for subject in SUBJECTS.values()
+        if subject.search
+        for hit in subject.search(reader, workspace_id, slug, words, limit)
+    ]

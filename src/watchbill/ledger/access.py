@@ -7,8 +7,14 @@ TABLES = [
     Table(
         "ledger_entry",
         app="select, insert (id, body)",
-        others={"worker": "select, insert (id, body)", "sealer": "select, insert (id, body)", "signin": "insert (id, body)"},
-        conditions={"signin": f"(workspace_id = '{HUB}' AND action LIKE 'signin.%') OR (action = 'role.sync' AND actor_kind = 'system')"},
+        others={
+            "worker": "select, insert (id, body)",
+            "sealer": "select, insert (id, body)",
+            "signin": "insert (id, body)",
+        },
+        conditions={
+            "signin": f"(workspace_id = '{HUB}' AND action LIKE 'signin.%') OR (action = 'role.sync' AND actor_kind = 'system')"
+        },
     ),
     Table(
         "ledger_payload",

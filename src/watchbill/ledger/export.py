@@ -43,7 +43,10 @@ def export_ledger(workspace_id: UUID, *, using: str = "default") -> Iterator[byt
             cursor.execute(_ROWS, [workspace_id, start, min(start + _PAGE, size)])
             for row in cursor.fetchall():
                 yield encode(_line(row)) + b"\n"
-        cursor.execute("SELECT note FROM ledger_checkpoint WHERE workspace_id = %s AND size <= %s ORDER BY size", [workspace_id, size])
+        cursor.execute(
+            "SELECT note FROM ledger_checkpoint WHERE workspace_id = %s AND size <= %s ORDER BY size",
+            [workspace_id, size],
+        )
         for (note,) in cursor.fetchall():
             yield encode({"checkpoint": note}) + b"\n"
 

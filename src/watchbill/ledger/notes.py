@@ -104,6 +104,8 @@ def verify(note: str, name: str, key: Ed25519PublicKey) -> Checkpoint:
             try:
                 key.verify(blob[4:], text.encode())
             except InvalidSignature:
-                raise BadNote(f"the signature of the checkpoint at size {checkpoint.size} is forged or damaged") from None
+                raise BadNote(
+                    f"the signature of the checkpoint at size {checkpoint.size} is forged or damaged"
+                ) from None
             return checkpoint
     raise BadNote(f"the checkpoint at size {checkpoint.size} is not signed by {name}")

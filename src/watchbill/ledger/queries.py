@@ -55,7 +55,9 @@ def _stamp(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def access_entries(reader: Actor, workspace_id: UUID, wanted: Filter, *, limit: int = PAGE, personal: bool = False) -> list[EntryShown]:
+def access_entries(
+    reader: Actor, workspace_id: UUID, wanted: Filter, *, limit: int = PAGE, personal: bool = False
+) -> list[EntryShown]:
     """The newest entries that fit, by id descending; three queries however many. ``action`` matches it and what is below it."""
     reader.require("ledger.read", workspace_id)
     found = Entry.objects.filter(workspace_id=workspace_id)
@@ -144,7 +146,14 @@ def access_proof(reader: Actor, workspace_id: UUID, entry: EntryShown) -> Proof 
     read = tile_reader(workspace_id)
     path = merkle.inclusion_proof(read, entry.place, checkpoint.size)
     leaf = merkle.leaf_hash(entry.body.encode())
-    return Proof(entry.place, checkpoint.size, leaf, path, merkle.root_from_inclusion(leaf, entry.place, checkpoint.size, path), checkpoint.note)
+    return Proof(
+        entry.place,
+        checkpoint.size,
+        leaf,
+        path,
+        merkle.root_from_inclusion(leaf, entry.place, checkpoint.size, path),
+        checkpoint.note,
+    )
 
 
 def tile_reader(workspace_id: UUID, *, using: str = "default") -> merkle.NodeReader:
@@ -186,7 +195,13 @@ def access_health(reader: Actor, workspace_id: UUID) -> Health:
     log = Log.objects.filter(workspace_id=workspace_id).first()
     newest = SignedCheckpoint.objects.filter(workspace_id=workspace_id).order_by("-size").first()
     anchored = SignedCheckpoint.objects.filter(workspace_id=workspace_id, anchored_at__isnull=False).exists()
-    return Health(log.size if log else 0, log.epoch if log else 1, newest.at if newest else None, newest.note if newest else "", anchored)
+    return Health(
+        log.size if log else 0,
+        log.epoch if log else 1,
+        newest.at if newest else None,
+        newest.note if newest else "",
+        anchored,
+    )
 
 
 def hub_id(using: str = "default") -> str:

@@ -146,7 +146,12 @@ class Sealer:
         checkpoint = notes.Checkpoint(origin(self.hub_id, workspace_id), frontier.size, frontier.root())
         cursor.execute(
             "INSERT INTO ledger_checkpoint (workspace_id, size, note, at) VALUES (%s, %s, %s, %s)",
-            [workspace_id, frontier.size, notes.sign(checkpoint, signer_name(self.hub_id), self.keys.signer()), now(ALIAS)],
+            [
+                workspace_id,
+                frontier.size,
+                notes.sign(checkpoint, signer_name(self.hub_id), self.keys.signer()),
+                now(ALIAS),
+            ],
         )
 
     def anchor(self, path: Path) -> int:
@@ -192,7 +197,7 @@ class Sealer:
             cursor.execute("SELECT workspace_id, size FROM ledger_log")
             logs: dict[UUID, int] = dict(cursor.fetchall())
             if row and row[0] != identity:
-                reasons = {workspace: f"the database server changed: {row[0]} before, {identity} now" for workspace in logs}
+                reasons = dict.fromkeys(logs, f"the database server changed: {row[0]} before, {identity} now")
             for workspace_id, size in read_anchor(anchor, self.hub_id).items():
                 have = logs.get(workspace_id, 0)
                 if have < size and not self._known_gap(cursor, workspace_id, size):
@@ -225,7 +230,12 @@ class Sealer:
         epoch = cursor.fetchone()[0]
         detail = {"epoch": epoch, "reason": reason, "size_at_begin": size}
         entry = append(
-            workspace_id=workspace_id, by=by, action="ledger.epoch", subject=("log", workspace_id), detail=detail, using=ALIAS
+            workspace_id=workspace_id,
+            by=by,
+            action="ledger.epoch",
+            subject=("log", workspace_id),
+            detail=detail,
+            using=ALIAS,
         )
         # Entries of the old server carry its transaction numbers: all that came before this entry count as settled.
         self._set(cursor, "epoch_entry", str(entry.id))
@@ -265,7 +275,9 @@ class _Tiles:
     @property
     def changed(self) -> dict[tuple[int, int], bytes]:
         """What must be written."""
-        partial = {(height, self._open[height][0]): bytes(self._open[height][1]) for height in self._touched & set(self._open)}
+        partial = {
+            (height, self._open[height][0]): bytes(self._open[height][1]) for height in self._touched & set(self._open)
+        }
         return self._full | partial
 
 

@@ -129,9 +129,13 @@ class _Verifier:
         except (binascii.Error, ValueError):
             salt = b""
         if body.payload is None:
-            self.problem(f"line {number}: entry {line.i} ({body.id}, {body.action}) carries a payload that it never committed to")
+            self.problem(
+                f"line {number}: entry {line.i} ({body.id}, {body.action}) carries a payload that it never committed to"
+            )
         elif sha256(salt + line.p.encode("utf-8", "surrogatepass")).hexdigest() != body.payload:
-            self.problem(f"line {number}: the payload of entry {line.i} ({body.id}, {body.action}) was changed: it does not fit its commitment")
+            self.problem(
+                f"line {number}: the payload of entry {line.i} ({body.id}, {body.action}) was changed: it does not fit its commitment"
+            )
 
     def check_checkpoints(self) -> None:
         good: list[notes.Checkpoint] = []
@@ -156,7 +160,9 @@ class _Verifier:
             self.problem("no signed checkpoint is in the export: nothing proves any of it")
         elif good and good[-1].size < self.report.entries:
             first = good[-1].size
-            self.problem(f"entries {first} to {self.report.entries - 1} (from {self._id(first)}) are covered by no signed checkpoint")
+            self.problem(
+                f"entries {first} to {self.report.entries - 1} (from {self._id(first)}) are covered by no signed checkpoint"
+            )
 
     def _matches(self, checkpoint: notes.Checkpoint, after: int, what: str) -> bool:
         if checkpoint.size > self.frontier.size:
@@ -170,7 +176,9 @@ class _Verifier:
             where = f"entry {after} ({self._id(after)})"
             if checkpoint.size - after > 1:
                 where = f"one of the entries {after} to {checkpoint.size - 1} ({self._id(after)} … {self._id(checkpoint.size - 1)})"
-            self.problem(f"{what} at size {checkpoint.size} has another root: {where} was changed, removed, added or moved after sealing")
+            self.problem(
+                f"{what} at size {checkpoint.size} has another root: {where} was changed, removed, added or moved after sealing"
+            )
             return False
         return True
 

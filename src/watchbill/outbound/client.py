@@ -37,7 +37,12 @@ class _PinnedBackend(httpcore.SyncBackend):
         self.policy, self.resolve = policy, resolve
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Iterable[Any] | None = None
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """The connection."""
         addresses = check_addresses(host.lower().rstrip("."), self.resolve(host, port), self.policy)
@@ -57,7 +62,9 @@ class _PinnedBackend(httpcore.SyncBackend):
 class _PinnedTransport(httpx.HTTPTransport):
     def __init__(self, policy: Policy, resolve: Resolve) -> None:
         super().__init__(trust_env=False)
-        self._pool = httpcore.ConnectionPool(ssl_context=httpx.create_ssl_context(), network_backend=_PinnedBackend(policy, resolve))
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(), network_backend=_PinnedBackend(policy, resolve)
+        )
 
 
 class Answer:
@@ -85,7 +92,7 @@ def fetch(
     """
     policy = policy or settings.OUTBOUND
     deadline = time.monotonic() + seconds
-    sent = {key: value for key, value in (headers or {}).items()}
+    sent = dict(headers or {})
     if any("\r" in piece or "\n" in piece or "\0" in piece for pair in sent.items() for piece in pair):
         raise Invalid("A header holds a line break.", field="headers")
     with httpx.Client(transport=_PinnedTransport(policy, resolve), follow_redirects=False, trust_env=False) as client:
@@ -107,7 +114,15 @@ def fetch(
     raise Invalid(f"The address redirects more than {redirects} times.", field="url")
 
 
-def _once(client: httpx.Client, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float, max_bytes: int) -> Answer:
+def _once(
+    client: httpx.Client,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    deadline: float,
+    max_bytes: int,
+) -> Answer:
     left = deadline - time.monotonic()
     if left <= 0:
         raise Unavailable("No whole answer came in time.")
@@ -121,9 +136,13 @@ def _once(client: httpx.Client, method: str, url: str, headers: Mapping[str, str
                 if time.monotonic() > deadline:
                     raise Unavailable("No whole answer came in time.")
                 pieces.append(piece)
-            return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, b"".join(pieces), url)
+            return Answer(
+                response.status_code, {k.lower(): v for k, v in response.headers.items()}, b"".join(pieces), url
+            )
     except (httpx.HTTPError, httpcore.NetworkError, httpcore.TimeoutException, httpx.InvalidURL) as error:
-        raise Unavailable(f"No answer came: {type(error).__name__}.", hint="Check the address, and whether the hub may reach it.") from None
+        raise Unavailable(
+            f"No answer came: {type(error).__name__}.", hint="Check the address, and whether the hub may reach it."
+        ) from None
 
 
 class _GuardedAdapter(BaseAdapter):
@@ -137,12 +156,16 @@ class _GuardedAdapter(BaseAdapter):
         """One request; redirects are handled by ``fetch``."""
         body = request.body.encode() if isinstance(request.body, str) else request.body
         try:
-            answer = fetch(request.method or "GET", request.url or "", headers=dict(request.headers), body=body, policy=self.policy)  # type: ignore[arg-type]
+            answer = fetch(
+                request.method or "GET", request.url or "", headers=dict(request.headers), body=body, policy=self.policy
+            )
         except (Invalid, Unavailable, TooLarge) as error:
             raise requests.ConnectionError(str(error)) from error
         response = requests.Response()
         response.status_code, response.url, response.request = answer.status, answer.url, request
-        response.headers = CaseInsensitiveDict({k: v for k, v in answer.headers.items() if k not in {"content-encoding", "content-length"}})
+        response.headers = CaseInsensitiveDict(
+            {k: v for k, v in answer.headers.items() if k not in {"content-encoding", "content-length"}}
+        )
         response._content = answer.body
         return response
 

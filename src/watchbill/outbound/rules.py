@@ -26,7 +26,9 @@ class Policy:
     def with_url(self, url: str) -> "Policy":
         """The same, with one more declared host: an administrator's own setting named it."""
         host = (urlsplit(url).hostname or "").lower()
-        return Policy(self.declared_hosts | {host}, self.declared_networks, self.only | {host} if self.only else self.only)
+        return Policy(
+            self.declared_hosts | {host}, self.declared_networks, self.only | {host} if self.only else self.only
+        )
 
 
 def read_policy(outbound: str, only: str) -> Policy:
@@ -37,7 +39,9 @@ def read_policy(outbound: str, only: str) -> Policy:
             networks.append(ipaddress.ip_network(part, strict=False))
         except ValueError:
             hosts.add(part)
-    return Policy(frozenset(hosts), tuple(networks), frozenset(filter(None, (piece.strip().lower() for piece in only.split(",")))))
+    return Policy(
+        frozenset(hosts), tuple(networks), frozenset(filter(None, (piece.strip().lower() for piece in only.split(","))))
+    )
 
 
 def check_url(url: str, policy: Policy) -> tuple[str, str, int]:
@@ -55,7 +59,9 @@ def check_url(url: str, policy: Policy) -> tuple[str, str, int]:
     if parts.username or parts.password:
         raise Invalid("The address must not hold a user name or password.", hint="Store them as a secret.", field="url")
     if policy.only and host not in policy.only:
-        raise Invalid(f"{host} is not among the hosts that this hub may reach.", hint="See WATCHBILL_OUTBOUND_ONLY.", field="url")
+        raise Invalid(
+            f"{host} is not among the hosts that this hub may reach.", hint="See WATCHBILL_OUTBOUND_ONLY.", field="url"
+        )
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -81,7 +87,9 @@ def check_addresses(host: str, addresses: Iterable[str], policy: Policy) -> list
         address = _embedded(ipaddress.ip_address(text.split("%")[0]))
         if any(address.version == network.version and address in network for network in _NEVER):
             raise Invalid(f"{host} leads to a metadata service, which is never reached.", field="url")
-        if host in policy.declared_hosts or any(address.version == n.version and address in n for n in policy.declared_networks):
+        if host in policy.declared_hosts or any(
+            address.version == n.version and address in n for n in policy.declared_networks
+        ):
             continue
         if not address.is_global or address.is_multicast:
             raise Invalid(

@@ -14,8 +14,22 @@ _SIGNIN = {
 _FROM_GROUPS = {"people_role_grant": {"signin": "source LIKE 'group:%'"}}
 
 TABLES = [
-    Table("people_workspace", scope="custom", app=_ALL, read=f"id = ANY ({MINE})", write=f"id = ANY ({MINE}) OR {_HUB}", others={"worker": _ALL, "signin": "select (id, slug, name, require_mfa)", "sealer": "select (id)"}),
-    Table("people_person", scope="custom", app=_ALL, read=_SEEN, write=_SEEN, others={"worker": _ALL, "signin": "select (id, name, active, erased_at)"}),
+    Table(
+        "people_workspace",
+        scope="custom",
+        app=_ALL,
+        read=f"id = ANY ({MINE})",
+        write=f"id = ANY ({MINE}) OR {_HUB}",
+        others={"worker": _ALL, "signin": "select (id, slug, name, require_mfa)", "sealer": "select (id)"},
+    ),
+    Table(
+        "people_person",
+        scope="custom",
+        app=_ALL,
+        read=_SEEN,
+        write=_SEEN,
+        others={"worker": _ALL, "signin": "select (id, name, active, erased_at)"},
+    ),
     Table(
         "people_contact_method",
         scope="custom",
@@ -25,10 +39,21 @@ TABLES = [
         others={"worker": f"{_ALL}, delete", "signin": "select"},
     ),
     *(
-        Table(name, scope="custom", app=_ALL, read=f"workspace_id = ANY ({MINE})", write=f"workspace_id = ANY ({MINE}) OR {_HUB}", others=_SIGNIN[name], conditions=_FROM_GROUPS.get(name, {}))
+        Table(
+            name,
+            scope="custom",
+            app=_ALL,
+            read=f"workspace_id = ANY ({MINE})",
+            write=f"workspace_id = ANY ({MINE}) OR {_HUB}",
+            others=_SIGNIN[name],
+            conditions=_FROM_GROUPS.get(name, {}),
+        )
         for name in ("people_membership", "people_role_grant")
     ),
-    *(Table(name, app=f"{_ALL}, delete", others={"worker": f"{_ALL}, delete", "signin": "select"}) for name in ("people_role_label", "people_group_mapping")),
+    *(
+        Table(name, app=f"{_ALL}, delete", others={"worker": f"{_ALL}, delete", "signin": "select"})
+        for name in ("people_role_label", "people_group_mapping")
+    ),
     Table("people_team", app=_ALL, others={"worker": _ALL}),
     Table("people_team_member", app=f"{_ALL}, delete", others={"worker": f"{_ALL}, delete"}),
     Table(

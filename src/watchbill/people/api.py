@@ -11,7 +11,16 @@ from pydantic import Field, StringConstraints
 from watchbill.people import commands
 from watchbill.people.edge import place_of, reader_of
 from watchbill.people.models import ApiToken, Team, Workspace
-from watchbill.people.queries import Place, PersonShown, access_matrix, access_people, access_person, access_team, access_teams, access_tokens
+from watchbill.people.queries import (
+    PersonShown,
+    Place,
+    access_matrix,
+    access_people,
+    access_person,
+    access_team,
+    access_teams,
+    access_tokens,
+)
 from watchbill.people.rules import PERMISSIONS, ROLES
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
 
@@ -192,7 +201,14 @@ class AccessOut(Schema):
 
 
 def _workspace(place: Place) -> dict[str, Any]:
-    return {"id": place.id, "slug": place.slug, "name": place.name, "time_zone": place.time_zone, "require_mfa": place.require_mfa, "roles": list(place.roles)}
+    return {
+        "id": place.id,
+        "slug": place.slug,
+        "name": place.name,
+        "time_zone": place.time_zone,
+        "require_mfa": place.require_mfa,
+        "roles": list(place.roles),
+    }
 
 
 def _made(workspace: Workspace, roles: list[str]) -> dict[str, Any]:
@@ -211,7 +227,13 @@ def _person(person: PersonShown) -> dict[str, Any]:
 
 
 def _team(team: Team) -> dict[str, Any]:
-    return {"id": team.id, "slug": team.slug, "name": team.name, "purpose": team.purpose, "members": [m.person_id for m in team.members.all()]}
+    return {
+        "id": team.id,
+        "slug": team.slug,
+        "name": team.name,
+        "purpose": team.purpose,
+        "members": [m.person_id for m in team.members.all()],
+    }
 
 
 def _token(token: ApiToken) -> dict[str, Any]:
@@ -225,7 +247,12 @@ def _token(token: ApiToken) -> dict[str, Any]:
 def me(request: HttpRequest) -> dict[str, Any]:
     """Who am I, and which workspaces are open to me."""
     reader = reader_of(request)
-    return {"id": reader.person_id, "name": reader.name, "via": reader.actor.via, "workspaces": [_workspace(place) for place in reader.places]}
+    return {
+        "id": reader.person_id,
+        "name": reader.name,
+        "via": reader.actor.via,
+        "workspaces": [_workspace(place) for place in reader.places],
+    }
 
 
 @router.post("/workspaces", response={201: WorkspaceOut, **ERRORS})
@@ -245,10 +272,18 @@ def edit_workspace(request: HttpRequest, slug: str, payload: WorkspacePatch) -> 
 
 
 @router.get("/workspaces/{slug}/people", response={200: PeoplePage, **ERRORS})
-def list_people(request: HttpRequest, slug: str, limit: Limit = 50, cursor: Cursor = "", q: Annotated[str, Query(max_length=100)] = "") -> dict[str, Any]:
+def list_people(
+    request: HttpRequest,
+    slug: str,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    q: Annotated[str, Query(max_length=100)] = "",
+) -> dict[str, Any]:
     """The people of a workspace, by name."""
     reader, place = place_of(request, slug)
-    found = access_people(reader.actor, place.id, words=q.replace("\0", ""), after=decode_cursor(cursor, UUID), limit=limit + 1)
+    found = access_people(
+        reader.actor, place.id, words=q.replace("\0", ""), after=decode_cursor(cursor, UUID), limit=limit + 1
+    )
     rows, following = cut(found, limit, lambda person: person.id)
     return {"items": [_person(person) for person in rows], "next": following}
 
@@ -350,7 +385,9 @@ def list_tokens(request: HttpRequest, slug: str) -> dict[str, Any]:
 def create_token(request: HttpRequest, slug: str, payload: TokenIn) -> tuple[int, dict[str, Any]]:
     """Make a token for oneself; its text is in this answer only."""
     reader, place = place_of(request, slug)
-    token, text = commands.create_token(by=reader.actor, workspace_id=place.id, name=payload.name, scopes=payload.scopes, days=payload.days)
+    token, text = commands.create_token(
+        by=reader.actor, workspace_id=place.id, name=payload.name, scopes=payload.scopes, days=payload.days
+    )
     return 201, {"token": _token(token), "text": text}
 
 

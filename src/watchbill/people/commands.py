@@ -15,7 +15,18 @@ from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.ledger.erase import erase_payloads_about
 from watchbill.people import tokens
-from watchbill.people.models import ApiToken, ContactMethod, GroupMapping, Membership, Person, RoleGrant, RoleLabel, Team, TeamMember, Workspace
+from watchbill.people.models import (
+    ApiToken,
+    ContactMethod,
+    GroupMapping,
+    Membership,
+    Person,
+    RoleGrant,
+    RoleLabel,
+    Team,
+    TeamMember,
+    Workspace,
+)
 from watchbill.people.rules import PERMISSIONS, ROLES, weakest_link
 from watchbill.runtime.now import now
 
@@ -45,7 +56,11 @@ def clean_contact(kind: str, value: str) -> str:
         return value
     if kind == "phone":
         if not _PHONE.match(value):
-            raise Invalid("That is not an international phone number.", hint="Begin with + and the country: +44 20 7946 0000.", field="phone")
+            raise Invalid(
+                "That is not an international phone number.",
+                hint="Begin with + and the country: +44 20 7946 0000.",
+                field="phone",
+            )
         return "+" + re.sub(r"\D", "", value)
     raise Invalid(f"“{kind}” is no kind of contact.", hint="Use email or phone.", field="kind")
 
@@ -64,14 +79,18 @@ def clean_zone(value: str) -> str:
 
 
 def _person_here(workspace_id: UUID, person_id: UUID) -> Person:
-    person = Person.objects.filter(id=person_id, memberships__workspace_id=workspace_id, memberships__ended_at=None).first()
+    person = Person.objects.filter(
+        id=person_id, memberships__workspace_id=workspace_id, memberships__ended_at=None
+    ).first()
     if person is None:
         raise NotFound("There is no such person here.")
     return person
 
 
 @command("workspace.create", needs="workspace.create")
-def create_workspace(*, by: Actor, name: str, slug: str = "", time_zone: str = "UTC", first_admin: UUID | None = None) -> Workspace:
+def create_workspace(
+    *, by: Actor, name: str, slug: str = "", time_zone: str = "UTC", first_admin: UUID | None = None
+) -> Workspace:
     """Founds a workspace; whoever founds it becomes its first admin."""
     name, at = clean_name(name), now()
     slug = slugify(slug or name)
@@ -82,11 +101,15 @@ def create_workspace(*, by: Actor, name: str, slug: str = "", time_zone: str = "
         with transaction.atomic():
             workspace.save(force_insert=True)
     except IntegrityError:
-        raise Conflict(f"There is a workspace “{slug}” already.", hint="Choose another short name.", field="slug") from None
+        raise Conflict(
+            f"There is a workspace “{slug}” already.", hint="Choose another short name.", field="slug"
+        ) from None
     admin = first_admin or (by.id if by.kind == "person" else None)
     if admin:
         Membership(workspace=workspace, person_id=admin, since=at).save(force_insert=True)
-        RoleGrant(workspace=workspace, person_id=admin, role="admin", granted_by=by.id, granted_at=at).save(force_insert=True)
+        RoleGrant(workspace=workspace, person_id=admin, role="admin", granted_by=by.id, granted_at=at).save(
+            force_insert=True
+        )
     detail = {"name": name, "slug": slug, "first_admin": str(admin) if admin else None}
     record(("workspace", workspace.id), detail=detail)
     record(("workspace", workspace.id), workspace_id=workspace.id, detail=detail)
@@ -95,7 +118,14 @@ def create_workspace(*, by: Actor, name: str, slug: str = "", time_zone: str = "
 
 
 @command("workspace.edit", needs="workspace.edit")
-def edit_workspace(*, by: Actor, workspace_id: UUID, name: str | None = None, time_zone: str | None = None, require_mfa: bool | None = None) -> Workspace:
+def edit_workspace(
+    *,
+    by: Actor,
+    workspace_id: UUID,
+    name: str | None = None,
+    time_zone: str | None = None,
+    require_mfa: bool | None = None,
+) -> Workspace:
     """Changes a workspace's name, time zone, or whether a second factor is asked for."""
     workspace = Workspace.objects.select_for_update().filter(id=workspace_id).first()
     if workspace is None:
@@ -107,8 +137,15 @@ def edit_workspace(*, by: Actor, workspace_id: UUID, name: str | None = None, ti
         "require_mfa": workspace.require_mfa if require_mfa is None else require_mfa,
     }
     if after["require_mfa"] and not before["require_mfa"] and not by.mfa and by.kind == "person":
-        raise Denied("Set up your own second factor and sign in with it first; otherwise this would lock you out.", hint="Account → Two-factor.")
-    workspace.name, workspace.time_zone, workspace.require_mfa = str(after["name"]), str(after["time_zone"]), bool(after["require_mfa"])
+        raise Denied(
+            "Set up your own second factor and sign in with it first; otherwise this would lock you out.",
+            hint="Account → Two-factor.",
+        )
+    workspace.name, workspace.time_zone, workspace.require_mfa = (
+        str(after["name"]),
+        str(after["time_zone"]),
+        bool(after["require_mfa"]),
+    )
     workspace.save(update_fields=["name", "time_zone", "require_mfa"])
     changes = {key: {"from": before[key], "to": after[key]} for key in before if before[key] != after[key]}
     record(("workspace", workspace_id), detail={"changes": changes})
@@ -116,7 +153,9 @@ def edit_workspace(*, by: Actor, workspace_id: UUID, name: str | None = None, ti
 
 
 @command("person.invite", needs="person.invite")
-def invite_person(*, by: Actor, workspace_id: UUID, name: str, email: str, role: str = "viewer", outsider: bool = False) -> Person:
+def invite_person(
+    *, by: Actor, workspace_id: UUID, name: str, email: str, role: str = "viewer", outsider: bool = False
+) -> Person:
     """Adds a person by e-mail address: somebody known here joins, somebody new is made."""
     name, email, role, at = clean_name(name), clean_contact("email", email), _clean_role(role), now()
     if role != "viewer":
@@ -125,7 +164,9 @@ def invite_person(*, by: Actor, workspace_id: UUID, name: str, email: str, role:
     if known:
         person = known.person
         if Membership.objects.filter(workspace_id=workspace_id, person=person, ended_at=None).exists():
-            raise Conflict("A person with that e-mail address is here already.", hint="Search People for them.", field="email")
+            raise Conflict(
+                "A person with that e-mail address is here already.", hint="Search People for them.", field="email"
+            )
     else:
         person = Person(name=name, outsider=outsider, created_in_id=workspace_id, created_at=at)
         person.save(force_insert=True)
@@ -139,9 +180,18 @@ def invite_person(*, by: Actor, workspace_id: UUID, name: str, email: str, role:
                 field="email",
             ) from None
     Membership(workspace_id=workspace_id, person=person, since=at).save(force_insert=True)
-    RoleGrant(workspace_id=workspace_id, person=person, role=role, granted_by=by.id, granted_at=at).save(force_insert=True)
-    record(("person", person.id), detail={"role": role, "outsider": outsider}, personal={"name": person.name, "email": email}, about=[person.id])
-    publish(ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person.id), data={"role": role, "change": "granted"})
+    RoleGrant(workspace_id=workspace_id, person=person, role=role, granted_by=by.id, granted_at=at).save(
+        force_insert=True
+    )
+    record(
+        ("person", person.id),
+        detail={"role": role, "outsider": outsider},
+        personal={"name": person.name, "email": email},
+        about=[person.id],
+    )
+    publish(
+        ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person.id), data={"role": role, "change": "granted"}
+    )
     return person
 
 
@@ -163,7 +213,9 @@ def add_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, kind: str, va
     if person_id != by.id:
         by.require("person.edit", workspace_id)
     person = _person_here(workspace_id, person_id)
-    contact = ContactMethod(person=person, kind=kind, value=clean_contact(kind, value), position=person.contacts.count())
+    contact = ContactMethod(
+        person=person, kind=kind, value=clean_contact(kind, value), position=person.contacts.count()
+    )
     try:
         with transaction.atomic():
             contact.save(force_insert=True)
@@ -182,7 +234,9 @@ def remove_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, contact_id
     contact = person.contacts.filter(id=contact_id).first()
     if contact is None:
         raise NotFound("There is no such contact method.")
-    record(("person", person_id), detail={"kind": contact.kind}, personal={contact.kind: contact.value}, about=[person_id])
+    record(
+        ("person", person_id), detail={"kind": contact.kind}, personal={contact.kind: contact.value}, about=[person_id]
+    )
     contact.delete()
 
 
@@ -284,7 +338,9 @@ def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> 
     except IntegrityError:
         raise Conflict(f"They hold the role “{role}” already.", field="role") from None
     record(("person", person_id), detail={"role": role})
-    publish(ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "granted"})
+    publish(
+        ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "granted"}
+    )
     return grant
 
 
@@ -292,15 +348,21 @@ def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> 
 def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> None:
     """Takes a granted role from a person. Roles that come from a group end with the group or its mapping."""
     _clean_role(role)
-    grant = RoleGrant.objects.filter(workspace_id=workspace_id, person_id=person_id, role=role, source="granted", ended_at=None).first()
+    grant = RoleGrant.objects.filter(
+        workspace_id=workspace_id, person_id=person_id, role=role, source="granted", ended_at=None
+    ).first()
     if grant is None:
-        raise NotFound(f"They were not granted the role “{role}” here.", hint="A role from a group ends in the identity provider.")
+        raise NotFound(
+            f"They were not granted the role “{role}” here.", hint="A role from a group ends in the identity provider."
+        )
     if role == "admin":
         _keep_an_admin(workspace_id, without=person_id)
     grant.ended_at = now()
     grant.save(update_fields=["ended_at"])
     record(("person", person_id), detail={"role": role})
-    publish(ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "revoked"})
+    publish(
+        ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "revoked"}
+    )
 
 
 @command("role.label", needs="role.grant")
@@ -345,7 +407,9 @@ def create_team(*, by: Actor, workspace_id: UUID, name: str, purpose: str = "") 
     slug = slugify(name)
     if not slug:
         raise Invalid("The team's name needs a letter or digit.", field="name")
-    team = Team(workspace_id=workspace_id, slug=slug, name=name, purpose=" ".join(purpose.split())[:300], created_at=now())
+    team = Team(
+        workspace_id=workspace_id, slug=slug, name=name, purpose=" ".join(purpose.split())[:300], created_at=now()
+    )
     try:
         with transaction.atomic():
             team.save(force_insert=True)
@@ -396,7 +460,9 @@ def remove_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_i
 
 
 @command("token.create", needs="token.use")
-def create_token(*, by: Actor, workspace_id: UUID, name: str, scopes: Iterable[str], days: int = 90) -> tuple[ApiToken, str]:
+def create_token(
+    *, by: Actor, workspace_id: UUID, name: str, scopes: Iterable[str], days: int = 90
+) -> tuple[ApiToken, str]:
     """Makes an API token for oneself, within one's own permissions. Returns it with its text, which is shown this once."""
     wanted = sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in PERMISSIONS]:

@@ -79,7 +79,9 @@ class Membership(models.Model):
 
     class Meta:
         db_table = "people_membership"
-        constraints = [models.UniqueConstraint(fields=["person", "workspace"], name="membership_once", condition=Q(ended_at=None))]
+        constraints = [
+            models.UniqueConstraint(fields=["person", "workspace"], name="membership_once", condition=Q(ended_at=None))
+        ]
 
 
 class RoleGrant(models.Model):
@@ -97,7 +99,9 @@ class RoleGrant(models.Model):
     class Meta:
         db_table = "people_role_grant"
         constraints = [
-            models.UniqueConstraint(fields=["person", "workspace", "role", "source"], name="role_grant_once", condition=Q(ended_at=None)),
+            models.UniqueConstraint(
+                fields=["person", "workspace", "role", "source"], name="role_grant_once", condition=Q(ended_at=None)
+            ),
         ]
 
 

@@ -41,9 +41,13 @@ def people(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         error = attempt(
             lambda: commands.invite_person(
-                by=reader.actor, workspace_id=place.id, name=post.get("name", ""), email=post.get("email", ""),
-                role=post.get("role", "viewer"), outsider=bool(post.get("outsider")),
-            )  # fmt: skip
+                by=reader.actor,
+                workspace_id=place.id,
+                name=post.get("name", ""),
+                email=post.get("email", ""),
+                role=post.get("role", "viewer"),
+                outsider=bool(post.get("outsider")),
+            )
         )
         if error is None:
             return redirect("people", slug)
@@ -75,7 +79,9 @@ def person(request: HttpRequest, slug: str, person_id: UUID) -> HttpResponse:
         "person": shown,
         "labels": role_labels(place.id),
         "role_docs": ROLE_DOCS,
-        "grantable": [role for role in ROLES if role not in {grant.role for grant in shown.grants if grant.source == "granted"}],
+        "grantable": [
+            role for role in ROLES if role not in {grant.role for grant in shown.grants if grant.source == "granted"}
+        ],
         "own": person_id == reader.person_id,
         "revealed": revealed,
         "error": error,
@@ -91,9 +97,13 @@ def _act(request: HttpRequest, reader: Reader, place: Place, person_id: UUID) ->
         case "rename":
             commands.edit_person(by=by, workspace_id=here, person_id=person_id, name=post.get("name", ""))
         case "contact":
-            commands.add_contact(by=by, workspace_id=here, person_id=person_id, kind=post.get("kind", ""), value=post.get("value", ""))
+            commands.add_contact(
+                by=by, workspace_id=here, person_id=person_id, kind=post.get("kind", ""), value=post.get("value", "")
+            )
         case "uncontact":
-            commands.remove_contact(by=by, workspace_id=here, person_id=person_id, contact_id=as_uuid(post.get("contact", "")))
+            commands.remove_contact(
+                by=by, workspace_id=here, person_id=person_id, contact_id=as_uuid(post.get("contact", ""))
+            )
         case "grant":
             commands.grant_role(by=by, workspace_id=here, person_id=person_id, role=post.get("role", ""))
         case "revoke":
@@ -116,7 +126,11 @@ def teams(request: HttpRequest, slug: str) -> HttpResponse:
     reader, place = place_of(request, slug)
     error, post = None, request.POST
     if request.method == "POST":
-        error = attempt(lambda: commands.create_team(by=reader.actor, workspace_id=place.id, name=post.get("name", ""), purpose=post.get("purpose", "")))
+        error = attempt(
+            lambda: commands.create_team(
+                by=reader.actor, workspace_id=place.id, name=post.get("name", ""), purpose=post.get("purpose", "")
+            )
+        )
         if error is None:
             return redirect("teams", slug)
     context = {"teams": list(access_teams(reader.actor, place.id)), "error": error, "form": post}
@@ -132,18 +146,39 @@ def team(request: HttpRequest, slug: str, team_slug: str) -> HttpResponse:
     if request.method == "POST":
         match post.get("do"):
             case "add":
-                error = attempt(lambda: commands.add_team_member(by=by, workspace_id=place.id, team_id=found.id, person_id=as_uuid(post.get("person", ""))))
+                error = attempt(
+                    lambda: commands.add_team_member(
+                        by=by, workspace_id=place.id, team_id=found.id, person_id=as_uuid(post.get("person", ""))
+                    )
+                )
             case "remove":
-                error = attempt(lambda: commands.remove_team_member(by=by, workspace_id=place.id, team_id=found.id, person_id=as_uuid(post.get("person", ""))))
+                error = attempt(
+                    lambda: commands.remove_team_member(
+                        by=by, workspace_id=place.id, team_id=found.id, person_id=as_uuid(post.get("person", ""))
+                    )
+                )
             case "edit":
-                error = attempt(lambda: commands.edit_team(by=by, workspace_id=place.id, team_id=found.id, name=post.get("name", ""), purpose=post.get("purpose", "")))
+                error = attempt(
+                    lambda: commands.edit_team(
+                        by=by,
+                        workspace_id=place.id,
+                        team_id=found.id,
+                        name=post.get("name", ""),
+                        purpose=post.get("purpose", ""),
+                    )
+                )
             case _:
                 error = Invalid("This page cannot do that.")
         if error is None:
             return redirect("team", slug, team_slug)
     members = {member.person_id for member in found.members.all()}
     others = [one for one in access_people(by, place.id, limit=500) if one.id not in members and one.active]
-    return render(request, "people/team.html", {"team": found, "others": others, "error": error}, status=error.status if error else 200)
+    return render(
+        request,
+        "people/team.html",
+        {"team": found, "others": others, "error": error},
+        status=error.status if error else 200,
+    )
 
 
 @require_GET
@@ -159,7 +194,16 @@ def create_workspace(request: HttpRequest) -> HttpResponse:
 
     reader, post = reader_of(request), request.POST
     made = []
-    error = attempt(lambda: made.append(commands.create_workspace(by=reader.actor, name=post.get("name", ""), slug=post.get("slug", ""), time_zone=post.get("time_zone") or "UTC")))
+    error = attempt(
+        lambda: made.append(
+            commands.create_workspace(
+                by=reader.actor,
+                name=post.get("name", ""),
+                slug=post.get("slug", ""),
+                time_zone=post.get("time_zone") or "UTC",
+            )
+        )
+    )
     if error:
         return render(request, "people/workspace_new.html", {"error": error, "form": post}, status=error.status)
     return redirect("overview", made[0].slug)

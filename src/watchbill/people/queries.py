@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
@@ -10,7 +11,17 @@ from watchbill.base.actor import SYSTEM_NAMES, Actor
 from watchbill.base.errors import NotFound
 from watchbill.base.mask import mask_email, mask_name, mask_phone
 from watchbill.facts.subjects import Shown
-from watchbill.people.models import ApiToken, ContactMethod, GroupMapping, Membership, Person, RoleGrant, RoleLabel, Team, Workspace
+from watchbill.people.models import (
+    ApiToken,
+    ContactMethod,
+    GroupMapping,
+    Membership,
+    Person,
+    RoleGrant,
+    RoleLabel,
+    Team,
+    Workspace,
+)
 from watchbill.people.rules import PERMISSIONS, ROLES, Reason, permissions_of, why
 
 
@@ -40,11 +51,19 @@ class Reader:
         for place in self.places:
             if place.slug == slug:
                 return place
-        raise NotFound("There is no such workspace, or it is not open to you.", hint="The switcher lists those that are.")
+        raise NotFound(
+            "There is no such workspace, or it is not open to you.", hint="The switcher lists those that are."
+        )
 
 
 def load_reader(
-    *, person_id: UUID, via: str, request_id: str, mfa: bool, only: UUID | None = None, scopes: Iterable[str] | None = None
+    *,
+    person_id: UUID,
+    via: str,
+    request_id: str,
+    mfa: bool,
+    only: UUID | None = None,
+    scopes: Iterable[str] | None = None,
 ) -> Reader | None:
     """The person of this transaction with their workspaces and permissions: two queries. None when inactive or gone.
 
@@ -53,9 +72,15 @@ def load_reader(
     person = Person.objects.filter(id=person_id, active=True).first()
     if person is None:
         return None
-    rows = Membership.objects.filter(person_id=person_id, ended_at=None).select_related("workspace").order_by("workspace__name")
+    rows = (
+        Membership.objects.filter(person_id=person_id, ended_at=None)
+        .select_related("workspace")
+        .order_by("workspace__name")
+    )
     grants: dict[UUID, list[str]] = {}
-    for workspace_id, role in RoleGrant.objects.filter(person_id=person_id, ended_at=None).values_list("workspace_id", "role"):
+    for workspace_id, role in RoleGrant.objects.filter(person_id=person_id, ended_at=None).values_list(
+        "workspace_id", "role"
+    ):
         grants.setdefault(workspace_id, []).append(role)
     places = tuple(
         Place(w.id, w.slug, w.name, w.time_zone, w.require_mfa, tuple(sorted(set(grants.get(w.id, [])))))
@@ -92,7 +117,7 @@ class PersonShown:
     grants: tuple[RoleGrant, ...]
     teams: tuple[Team, ...]
     contacts: tuple[ContactShown, ...]
-    since: object = None
+    since: datetime | None = None
 
 
 def _mask(contact: ContactMethod) -> str:
@@ -108,21 +133,40 @@ def _show(person: Person, reader: Actor, revealed: bool = False) -> PersonShown:
     grants = tuple(person.here)  # type: ignore[attr-defined]
     own = person.id == reader.id or revealed
     contacts = tuple(
-        ContactShown(c.id, c.kind, c.value if own else _mask(c), not own, c.verified_at is not None) for c in person.contacts.all()
+        ContactShown(c.id, c.kind, c.value if own else _mask(c), not own, c.verified_at is not None)
+        for c in person.contacts.all()
     )
     teams = tuple(member.team for member in person.teams.all())
     roles = tuple(sorted({grant.role for grant in grants}))
     name = person.name if revealed else shown_name(person, reader)
-    since = person.since[0].since if getattr(person, "since", None) else None
-    return PersonShown(person.id, name, person.active, person.outsider, person.erased_at is not None, roles, grants, teams, contacts, since)
+    memberships: list[Membership] = getattr(person, "since", [])
+    since = memberships[0].since if memberships else None
+    return PersonShown(
+        person.id,
+        name,
+        person.active,
+        person.outsider,
+        person.erased_at is not None,
+        roles,
+        grants,
+        teams,
+        contacts,
+        since,
+    )
 
 
 def _people(workspace_id: UUID) -> QuerySet[Person]:
     return (
         Person.objects.filter(memberships__workspace_id=workspace_id, memberships__ended_at=None)
         .prefetch_related(
-            Prefetch("grants", RoleGrant.objects.filter(workspace_id=workspace_id, ended_at=None).order_by("role"), to_attr="here"),
-            Prefetch("memberships", Membership.objects.filter(workspace_id=workspace_id, ended_at=None), to_attr="since"),
+            Prefetch(
+                "grants",
+                RoleGrant.objects.filter(workspace_id=workspace_id, ended_at=None).order_by("role"),
+                to_attr="here",
+            ),
+            Prefetch(
+                "memberships", Membership.objects.filter(workspace_id=workspace_id, ended_at=None), to_attr="since"
+            ),
             "contacts",
             "teams__team",
         )
@@ -130,7 +174,9 @@ def _people(workspace_id: UUID) -> QuerySet[Person]:
     )
 
 
-def access_people(reader: Actor, workspace_id: UUID, *, words: str = "", after: UUID | None = None, limit: int = 100) -> list[PersonShown]:
+def access_people(
+    reader: Actor, workspace_id: UUID, *, words: str = "", after: UUID | None = None, limit: int = 100
+) -> list[PersonShown]:
     """The people of a workspace, by name. ``words`` must all be in the name; ``after`` is the last id of the page before."""
     reader.require("person.read", workspace_id)
     found = _people(workspace_id)
@@ -178,7 +224,12 @@ def access_workspace(reader: Actor, workspace_id: UUID) -> Workspace:
 
 def access_tokens(reader: Actor, workspace_id: UUID) -> list[ApiToken]:
     """One's own tokens, or everybody's for those who manage them; never what they are hashed from."""
-    tokens = ApiToken.objects.filter(workspace_id=workspace_id).defer("digest").select_related("person").order_by("-created_at")
+    tokens = (
+        ApiToken.objects.filter(workspace_id=workspace_id)
+        .defer("digest")
+        .select_related("person")
+        .order_by("-created_at")
+    )
     if not reader.may("token.manage", workspace_id):
         tokens = tokens.filter(person_id=reader.id)
     return list(tokens)
@@ -236,7 +287,10 @@ def search_people(reader: Actor, workspace_id: UUID, slug: str, words: str, limi
     """People by name."""
     if not reader.may("person.read", workspace_id):
         return []
-    return [Shown("person", str(p.id), p.name, f"/w/{slug}/people/{p.id}", "person") for p in access_people(reader, workspace_id, words=words, limit=limit)]
+    return [
+        Shown("person", str(p.id), p.name, f"/w/{slug}/people/{p.id}", "person")
+        for p in access_people(reader, workspace_id, words=words, limit=limit)
+    ]
 
 
 def resolve_teams(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
@@ -254,7 +308,9 @@ def search_teams(reader: Actor, workspace_id: UUID, slug: str, words: str, limit
     teams = Team.objects.filter(workspace_id=workspace_id)
     for word in words.split()[:6]:
         teams = teams.filter(name__icontains=word)
-    return [Shown("team", str(t.id), t.name, f"/w/{slug}/teams/{t.slug}", "team") for t in teams.order_by("name")[:limit]]
+    return [
+        Shown("team", str(t.id), t.name, f"/w/{slug}/teams/{t.slug}", "team") for t in teams.order_by("name")[:limit]
+    ]
 
 
 def resolve_workspaces(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:

@@ -90,4 +90,6 @@ def roles_for_groups(groups: Iterable[str], mapping: Mapping[str, Iterable[str]]
 
 def weakest_link(active_admins: int) -> str:
     """Why the last admin cannot go; empty when somebody remains."""
-    return "" if active_admins > 0 else "This would leave the workspace without an admin. Make somebody else admin first."
+    return (
+        "" if active_admins > 0 else "This would leave the workspace without an admin. Make somebody else admin first."
+    )

@@ -16,7 +16,16 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
-from watchbill.base.errors import Denied, Invalid, NotFound, SignInNeeded, TooLarge, TooMany, Unavailable, WatchbillError
+from watchbill.base.errors import (
+    Denied,
+    Invalid,
+    NotFound,
+    SignInNeeded,
+    TooLarge,
+    TooMany,
+    Unavailable,
+    WatchbillError,
+)
 
 log = structlog.get_logger("watchbill.http")
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -34,6 +43,11 @@ def client_address(request: HttpRequest) -> str | None:
         return str(ipaddress.ip_address(address))
     except ValueError:
         return None
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The id that this request has in answers, logs and ledger."""
+    return str(getattr(request, "request_id", ""))
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -68,7 +82,9 @@ def error_response(request: HttpRequest, error: WatchbillError) -> HttpResponse:
     if wants_json(request):
         return problem(request, error)
     if isinstance(error, SignInNeeded) and request.method == "GET" and "Authorization" not in request.headers:
-        return redirect(f"{settings.LOGIN_URL}?next={request.get_full_path() if request.path != '/' else ''}".removesuffix("?next="))
+        return redirect(
+            f"{settings.LOGIN_URL}?next={request.get_full_path() if request.path != '/' else ''}".removesuffix("?next=")
+        )
     context = {"error": error, "request_id": getattr(request, "request_id", "")}
     return _with_headers(render(request, "console/error.html", context, status=error.status), error)
 
@@ -86,10 +102,23 @@ def as_watchbill_error(error: Exception) -> WatchbillError:
     if isinstance(error, SuspiciousOperation | BadRequest | UnicodeError):
         return Invalid("The request cannot be read.", hint="It was malformed; nothing was changed.")
     if isinstance(error, OperationalError | psycopg.OperationalError):
-        return Unavailable("The database does not answer.", hint="Try again in a moment; nothing of this request was kept.")
-    if isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", "") in {"22P05", "22021", "22003", "22008"}:
-        return Invalid("The request holds a value that cannot be stored.", hint="Remove control characters; keep numbers and times in range.")
-    return WatchbillError("The hub failed at this. Nothing of this request was kept.", hint="Its reason is in the log, under the request id.")
+        return Unavailable(
+            "The database does not answer.", hint="Try again in a moment; nothing of this request was kept."
+        )
+    if isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", "") in {
+        "22P05",
+        "22021",
+        "22003",
+        "22008",
+    }:
+        return Invalid(
+            "The request holds a value that cannot be stored.",
+            hint="Remove control characters; keep numbers and times in range.",
+        )
+    return WatchbillError(
+        "The hub failed at this. Nothing of this request was kept.",
+        hint="Its reason is in the log, under the request id.",
+    )
 
 
 class EdgeMiddleware:
@@ -114,7 +143,13 @@ class EdgeMiddleware:
         route = getattr(getattr(request, "resolver_match", None), "route", None) or "none"
         REQUESTS.labels(request.method, route, str(response.status_code)).inc()
         SECONDS.labels(route).observe(seconds)
-        log.info("request", method=request.method, path=request.path, status=response.status_code, ms=round(seconds * 1000, 1))
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round(seconds * 1000, 1),
+        )
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:
@@ -157,5 +192,8 @@ def handler(status: int) -> Callable[..., HttpResponse]:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form that did not come from our own page, or whose page was too old."""
-    error = Denied("This form is too old, or did not come from this site; nothing was changed.", hint="Reload the page and try again.")
+    error = Denied(
+        "This form is too old, or did not come from this site; nothing was changed.",
+        hint="Reload the page and try again.",
+    )
     return error_response(request, error)

@@ -20,7 +20,9 @@ _CLAIM = """
 INSERT INTO runtime_idempotency_key (person_id, key, request_digest, content_type, at) VALUES (%s, %s, %s, '', wb_now())
 ON CONFLICT (person_id, key) DO NOTHING
 """
-_READ = "SELECT request_digest, status, body, content_type FROM runtime_idempotency_key WHERE person_id = %s AND key = %s"
+_READ = (
+    "SELECT request_digest, status, body, content_type FROM runtime_idempotency_key WHERE person_id = %s AND key = %s"
+)
 _KEEP = "UPDATE runtime_idempotency_key SET status = %s, body = %s, content_type = %s WHERE person_id = %s AND key = %s"
 
 
@@ -34,10 +36,17 @@ class IdempotencyMiddleware:
         """Answers a first request, or repeats its answer."""
         key = request.headers.get("Idempotency-Key")
         reader = getattr(request, "reader", None)
-        if key is None or reader is None or request.method in {"GET", "HEAD", "OPTIONS"} or not request.path.startswith("/api/"):
+        if (
+            key is None
+            or reader is None
+            or request.method in {"GET", "HEAD", "OPTIONS"}
+            or not request.path.startswith("/api/")
+        ):
             return self.get_response(request)
         if not 1 <= len(key) <= 200 or not key.isprintable():
-            return problem(request, Invalid("The Idempotency-Key must have 1 to 200 visible characters.", field="Idempotency-Key"))
+            return problem(
+                request, Invalid("The Idempotency-Key must have 1 to 200 visible characters.", field="Idempotency-Key")
+            )
         scope = f"{request.method} {request.get_full_path()} {reader.actor.via}\n".encode()
         digest = hashlib.sha256(scope + request.body).hexdigest()
         with connections["default"].cursor() as cursor:
@@ -49,14 +58,26 @@ class IdempotencyMiddleware:
             if response.status_code < 500 and not response.streaming:
                 nonce = os.urandom(12)
                 body = nonce + _cipher().encrypt(nonce, response.content, f"{reader.person_id}/{key}/{digest}".encode())
-                cursor.execute(_KEEP, [response.status_code, body, response.get("Content-Type", ""), reader.person_id, key])
+                cursor.execute(
+                    _KEEP, [response.status_code, body, response.get("Content-Type", ""), reader.person_id, key]
+                )
         return response
 
     def _again(self, request: HttpRequest, row: tuple[str, int, bytes, str] | None, digest: str) -> HttpResponse:
         if row is None or row[1] is None:
-            return problem(request, Invalid("That Idempotency-Key is in use by a request without an answer.", field="Idempotency-Key"))
+            return problem(
+                request,
+                Invalid("That Idempotency-Key is in use by a request without an answer.", field="Idempotency-Key"),
+            )
         if row[0] != digest:
-            return problem(request, Invalid("That Idempotency-Key was used for another request.", hint="Use a new key for each request.", field="Idempotency-Key"))
+            return problem(
+                request,
+                Invalid(
+                    "That Idempotency-Key was used for another request.",
+                    hint="Use a new key for each request.",
+                    field="Idempotency-Key",
+                ),
+            )
         reader = request.reader  # type: ignore[attr-defined]
         key = request.headers["Idempotency-Key"]
         body = _cipher().decrypt(bytes(row[2])[:12], bytes(row[2])[12:], f"{reader.person_id}/{key}/{digest}".encode())

@@ -176,7 +176,10 @@ def _table_statements(table: Table, roles: dict[str, str]) -> Iterator[str]:
 
 
 def _verbs(privileges: str) -> Iterable[str]:
-    return sorted({part.strip().split(" ")[0].split("(")[0].lower() for part in privileges.split(",")} & {"select", "insert", "update", "delete"})
+    return sorted(
+        {part.strip().split(" ")[0].split("(")[0].lower() for part in privileges.split(",")}
+        & {"select", "insert", "update", "delete"}
+    )
 
 
 def _policies(name: str, label: str, role: str, verbs: Iterable[str], read: str, write: str) -> Iterator[str]:

@@ -25,7 +25,10 @@ class Buckets:
             level = min(self.burst, level + (at - last) * self.rate)
             if level < cost:
                 self._state[key] = (level, at)
-                raise TooMany("You are asking faster than this hub allows.", retry_after=max(1, round((cost - level) / self.rate + 0.5)))
+                raise TooMany(
+                    "You are asking faster than this hub allows.",
+                    retry_after=max(1, round((cost - level) / self.rate + 0.5)),
+                )
             self._state[key] = (level - cost, at)
             self._state.move_to_end(key)
             while len(self._state) > _MOST:

@@ -32,7 +32,16 @@ class Problem(Schema):
     field: str | None = None
 
 
-ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem, 413: Problem, 422: Problem, 429: Problem}
+ERRORS = {
+    400: Problem,
+    401: Problem,
+    403: Problem,
+    404: Problem,
+    409: Problem,
+    413: Problem,
+    422: Problem,
+    429: Problem,
+}
 _buckets: list[Buckets] = []
 
 
@@ -53,7 +62,9 @@ class HubAuth(AuthBase):
         write = request.method not in {"GET", "HEAD", "OPTIONS"}
         _buckets[0].take(f"{reader.person_id}:{reader.actor.via}", 3 if write else 1)
         if write and reader.actor.via == "web" and check_csrf(request) is not None:
-            raise Denied("A write with a session needs the CSRF token.", hint="Send X-CSRFToken, or use a token instead.")
+            raise Denied(
+                "A write with a session needs the CSRF token.", hint="Send X-CSRFToken, or use a token instead."
+            )
         return reader
 
 
@@ -69,7 +80,9 @@ def decode_cursor(text: str, parse: Callable[[str], T]) -> T | None:
     try:
         return parse(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
     except (ValueError, binascii.Error, UnicodeError):
-        raise Invalid("The cursor is not one of ours.", hint="Use `next` of the answer before, unchanged.", field="cursor") from None
+        raise Invalid(
+            "The cursor is not one of ours.", hint="Use `next` of the answer before, unchanged.", field="cursor"
+        ) from None
 
 
 class Page(Schema):

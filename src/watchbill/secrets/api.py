@@ -78,7 +78,15 @@ def store_secret(request: HttpRequest, slug: str, payload: SecretIn) -> tuple[in
 def replace_secret(request: HttpRequest, slug: str, secret_id: UUID, payload: ReplaceIn) -> dict[str, Any]:
     """Replace a secret's value."""
     reader, place = place_of(request, slug)
-    return _secret(commands.replace_secret(by=reader.actor, workspace_id=place.id, secret_id=secret_id, value=payload.value, rotate_by=payload.rotate_by))
+    return _secret(
+        commands.replace_secret(
+            by=reader.actor,
+            workspace_id=place.id,
+            secret_id=secret_id,
+            value=payload.value,
+            rotate_by=payload.rotate_by,
+        )
+    )
 
 
 @router.delete("/workspaces/{slug}/secrets/{secret_id}", response={204: None, **ERRORS})

@@ -26,7 +26,9 @@ def _clean_value(value: str) -> bytes:
 
 
 @command("secret.store", needs="secret.edit")
-def store_secret(*, by: Actor, workspace_id: UUID, name: str, value: str, purpose: str = "", rotate_by: date | None = None) -> Secret:
+def store_secret(
+    *, by: Actor, workspace_id: UUID, name: str, value: str, purpose: str = "", rotate_by: date | None = None
+) -> Secret:
     """Stores a secret; its value is never shown again."""
     name = clean_name(name, longest=80)
     sealed = seal(settings.KEYS, _context(workspace_id, name), _clean_value(value))
@@ -38,7 +40,9 @@ def store_secret(*, by: Actor, workspace_id: UUID, name: str, value: str, purpos
         with transaction.atomic():
             secret.save(force_insert=True)
     except IntegrityError:
-        raise Conflict(f"There is a secret “{name}” already.", hint="Replace its value instead.", field="name") from None
+        raise Conflict(
+            f"There is a secret “{name}” already.", hint="Replace its value instead.", field="name"
+        ) from None
     record(("secret", secret.id), detail={"name": name, "rotate_by": rotate_by})
     return secret
 
@@ -51,7 +55,9 @@ def _secret_here(workspace_id: UUID, secret_id: UUID) -> Secret:
 
 
 @command("secret.replace", needs="secret.edit")
-def replace_secret(*, by: Actor, workspace_id: UUID, secret_id: UUID, value: str, rotate_by: date | None = None) -> Secret:
+def replace_secret(
+    *, by: Actor, workspace_id: UUID, secret_id: UUID, value: str, rotate_by: date | None = None
+) -> Secret:
     """Replaces a secret's value; the old one is gone."""
     secret = _secret_here(workspace_id, secret_id)
     sealed = seal(settings.KEYS, _context(workspace_id, secret.name), _clean_value(value))
@@ -79,8 +85,12 @@ def open_secret(*, by: Actor, workspace_id: UUID, name: str, purpose: str) -> st
     if secret is None:
         raise NotFound(f"There is no secret “{name}” here.", hint="Store it under Settings → Secrets.")
     known = [settings.KEYS, *([settings.PREVIOUS_KEYS] if settings.PREVIOUS_KEYS else [])]
-    value = unseal(known, _context(workspace_id, name), Sealed(secret.key_id, bytes(secret.wrapped), bytes(secret.data)))
-    SecretUse(workspace_id=workspace_id, secret=secret, actor_id=by.id, purpose=purpose[:300], at=now()).save(force_insert=True)
+    value = unseal(
+        known, _context(workspace_id, name), Sealed(secret.key_id, bytes(secret.wrapped), bytes(secret.data))
+    )
+    SecretUse(workspace_id=workspace_id, secret=secret, actor_id=by.id, purpose=purpose[:300], at=now()).save(
+        force_insert=True
+    )
     return value.decode()
 
 

@@ -55,7 +55,9 @@ def unseal(candidates: list[Keys], context: str, sealed: Sealed) -> bytes:
             try:
                 return _decrypt(_decrypt(keys.derive("secrets"), sealed.wrapped, bound), sealed.data, bound)
             except InvalidTag:
-                raise Unavailable("A stored secret does not open: it was changed or moved in the database.", hint="Store it anew.") from None
+                raise Unavailable(
+                    "A stored secret does not open: it was changed or moved in the database.", hint="Store it anew."
+                ) from None
     raise Unavailable(
         f"A stored secret was wrapped by another master key ({sealed.key_id}).",
         hint="Set WATCHBILL_KEY_PREVIOUS to that key and run: watchbill rewrap",

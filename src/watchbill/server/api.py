@@ -27,7 +27,13 @@ api = NinjaAPI(
     docs_url="/docs",
     urls_namespace="api",
 )
-for tag, router in (("people", people), ("services", catalogue), ("secrets", secrets), ("sign-in", signin), ("hub", console)):
+for tag, router in (
+    ("people", people),
+    ("services", catalogue),
+    ("secrets", secrets),
+    ("sign-in", signin),
+    ("hub", console),
+):
     api.add_router("", router, tags=[tag])
 
 

@@ -17,13 +17,26 @@ class PlainDocs(DocsBase):
         groups: dict[str, list[dict[str, Any]]] = {}
         for path, methods in schema["paths"].items():
             for method, operation in methods.items():
-                groups.setdefault(operation["tags"][0], []).append({"path": path, "method": method.upper(), **operation, "fields": _parameters(operation) + _fields(schema, operation)})
+                groups.setdefault(operation["tags"][0], []).append(
+                    {
+                        "path": path,
+                        "method": method.upper(),
+                        **operation,
+                        "fields": _parameters(operation) + _fields(schema, operation),
+                    }
+                )
         return render(request, "console/api_docs.html", {"schema": schema, "groups": groups})
 
 
 def _parameters(operation: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"name": one["name"], "place": one["in"], "type": _type(one["schema"]), "required": one["required"], "doc": one["schema"].get("description", "")}
+        {
+            "name": one["name"],
+            "place": one["in"],
+            "type": _type(one["schema"]),
+            "required": one["required"],
+            "doc": one["schema"].get("description", ""),
+        }
         for one in operation.get("parameters", ())
     ]
 
@@ -33,7 +46,16 @@ def _fields(schema: dict[str, Any], operation: dict[str, Any]) -> list[dict[str,
     if "$ref" in body:
         body = schema["components"]["schemas"][body["$ref"].rpartition("/")[2]]
     required = set(body.get("required", ()))
-    return [{"name": name, "place": "body", "type": _type(value), "required": name in required, "doc": value.get("description", "")} for name, value in body.get("properties", {}).items()]
+    return [
+        {
+            "name": name,
+            "place": "body",
+            "type": _type(value),
+            "required": name in required,
+            "doc": value.get("description", ""),
+        }
+        for name, value in body.get("properties", {}).items()
+    ]
 
 
 def _type(value: dict[str, Any]) -> str:

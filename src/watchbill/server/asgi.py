@@ -60,7 +60,12 @@ class Hub:
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         if not _may_read_metrics(scope):
-            await answer(send, 403, b'{"title":"Metrics are open to loopback, or with WATCHBILL_METRICS_TOKEN."}', "application/problem+json")
+            await answer(
+                send,
+                403,
+                b'{"title":"Metrics are open to loopback, or with WATCHBILL_METRICS_TOKEN."}',
+                "application/problem+json",
+            )
             return
         await asyncio.to_thread(refresh_gauges)
         await answer(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
@@ -69,7 +74,12 @@ class Hub:
         limit = MAX_BODY if scope["path"].endswith("/files") else MAX_API_BODY
         problem = _bad_request(scope, limit)
         if problem:
-            await answer(send, problem[0], json.dumps({"title": problem[1], "status": problem[0]}).encode(), "application/problem+json")
+            await answer(
+                send,
+                problem[0],
+                json.dumps({"title": problem[1], "status": problem[0]}).encode(),
+                "application/problem+json",
+            )
             return
         seen, refused = 0, False
 
@@ -151,8 +161,15 @@ def _warm_up() -> None:
 
 async def answer(send: Send, status: int, body: bytes, media_type: str = "application/json") -> None:
     """A small whole answer."""
-    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
-    headers += [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    headers += [
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

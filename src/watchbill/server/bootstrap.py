@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from watchbill.base.actor import system
 from watchbill.base.errors import SettingError
@@ -45,14 +46,20 @@ def migrate() -> bool:
 def _ensure_database() -> None:
     """Makes the database when the server has none of that name."""
     database = settings.DATABASES["default"]
-    where = {"host": database["HOST"], "port": database["PORT"], "user": database["USER"], "password": database["PASSWORD"]}
+    where = make_conninfo(
+        host=str(database["HOST"]),
+        port=int(str(database["PORT"])),
+        user=str(database["USER"]),
+        password=str(database["PASSWORD"]),
+        connect_timeout=10,
+    )
     try:
-        psycopg.connect(**where, dbname=database["NAME"], connect_timeout=10).close()
+        psycopg.connect(where, dbname=str(database["NAME"])).close()
         return
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error) or "database" not in str(error):
             raise
-    with psycopg.connect(**where, dbname="postgres", autocommit=True) as server:
+    with psycopg.connect(where, dbname="postgres", autocommit=True) as server:
         name = sql.Identifier(str(database["NAME"]))
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(name))
 
@@ -96,7 +103,11 @@ def _ensure_hub(cursor: object) -> None:
 
 def first_admin() -> UUID:
     """The person who signs in first: admin of the hub's own workspace. Made once."""
-    grant = RoleGrant.objects.filter(workspace_id=HUB, role="admin", ended_at=None, person__active=True).order_by("granted_at").first()
+    grant = (
+        RoleGrant.objects.filter(workspace_id=HUB, role="admin", ended_at=None, person__active=True)
+        .order_by("granted_at")
+        .first()
+    )
     if grant:
         person_id: UUID = grant.person_id
         return person_id
@@ -105,7 +116,9 @@ def first_admin() -> UUID:
         person = Person(id=uuid7(), name=FIRST_ADMIN, created_in_id=HUB, created_at=at)
         person.save(force_insert=True)
         Membership(workspace_id=HUB, person=person, since=at).save(force_insert=True)
-        RoleGrant(workspace_id=HUB, person=person, role="admin", granted_by=by.id, granted_at=at).save(force_insert=True)
+        RoleGrant(workspace_id=HUB, person=person, role="admin", granted_by=by.id, granted_at=at).save(
+            force_insert=True
+        )
         append(workspace_id=HUB, by=by, action="person.invite", subject=("person", person.id), detail={"role": "admin"})
     return person.id
 

@@ -33,15 +33,34 @@ def examine(config: Config) -> list[Finding]:
         findings.append(Finding("database", "wrong", error.detail, error.hint))
     except Exception as error:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        findings.append(Finding("database", "wrong", f"it does not answer: {text}", "Start the hub (watchbill serve), or check DATABASE_URL and that server."))
+        findings.append(
+            Finding(
+                "database",
+                "wrong",
+                f"it does not answer: {text}",
+                "Start the hub (watchbill serve), or check DATABASE_URL and that server.",
+            )
+        )
     if os.geteuid() == 0:
-        findings.append(Finding("user", "warning", "web and worker run as root (PostgreSQL does not)", "Run the hub as an ordinary user of its own; docs/operating.md has a systemd unit."))
+        findings.append(
+            Finding(
+                "user",
+                "warning",
+                "web and worker run as root (PostgreSQL does not)",
+                "Run the hub as an ordinary user of its own; docs/operating.md has a systemd unit.",
+            )
+        )
     return findings
 
 
 def _folder(config: Config) -> Finding:
     if not config.data.exists():
-        return Finding("data folder", "wrong", f"{config.data} does not exist", "Start the hub once, or set WATCHBILL_DATA to its folder.")
+        return Finding(
+            "data folder",
+            "wrong",
+            f"{config.data} does not exist",
+            "Start the hub once, or set WATCHBILL_DATA to its folder.",
+        )
     if not os.access(config.data, os.W_OK):
         return Finding("data folder", "wrong", f"{config.data} cannot be written", "Correct its permissions.")
     return Finding("data folder", "ok", str(config.data))
@@ -54,7 +73,12 @@ def _disk(config: Config) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e9:.1f} GB free at {folder}"
     if free < LITTLE_SPACE:
-        return Finding("disk", "wrong", text, "Free some space: PostgreSQL stops when it is full (nothing is lost then, but nothing is taken in).")
+        return Finding(
+            "disk",
+            "wrong",
+            text,
+            "Free some space: PostgreSQL stops when it is full (nothing is lost then, but nothing is taken in).",
+        )
     return Finding("disk", "ok", text)
 
 
@@ -67,16 +91,25 @@ def _keys(config: Config) -> Finding:
     if path.exists() and path.stat().st_mode & 0o077:
         return Finding("keys", "wrong", f"{path} can be read by others", f"chmod 600 {path}")
     if path.exists():
-        return Finding("keys", "ok", f"master key in {path}; keep a copy outside, without it secrets and sign-ins are lost")
+        return Finding(
+            "keys", "ok", f"master key in {path}; keep a copy outside, without it secrets and sign-ins are lost"
+        )
     return Finding("keys", "ok", "master key from the environment")
 
 
 def _anchor(config: Config) -> Finding:
     path = config.anchor
     if path.is_relative_to(config.data):
-        return Finding("anchor", "warning", f"{path} is inside of the data folder", "Point WATCHBILL_ANCHOR at another disk or machine: it is the witness.")
+        return Finding(
+            "anchor",
+            "warning",
+            f"{path} is inside of the data folder",
+            "Point WATCHBILL_ANCHOR at another disk or machine: it is the witness.",
+        )
     if not path.exists():
-        return Finding("anchor", "warning", f"{path} is not there yet", "The worker writes it within a minute of the first entry.")
+        return Finding(
+            "anchor", "warning", f"{path} is not there yet", "The worker writes it within a minute of the first entry."
+        )
     return Finding("anchor", "ok", str(path))
 
 
@@ -88,10 +121,19 @@ def _database(config: Config) -> list[Finding]:
 
     with connection.cursor() as cursor:
         started = time.time()
-        cursor.execute("SELECT current_setting('server_version_num')::int, server_time, migrations, worker_age FROM wb_health()")
+        cursor.execute(
+            "SELECT current_setting('server_version_num')::int, server_time, migrations, worker_age FROM wb_health()"
+        )
         version, server_time, migrations, age = cursor.fetchone()
         middle = (started + time.time()) / 2
-        findings = [Finding("database", "ok" if version >= 150000 else "wrong", f"PostgreSQL {version // 10000}.{version % 10000}", "" if version >= 150000 else "Use PostgreSQL 15 or later.")]
+        findings = [
+            Finding(
+                "database",
+                "ok" if version >= 150000 else "wrong",
+                f"PostgreSQL {version // 10000}.{version % 10000}",
+                "" if version >= 150000 else "Use PostgreSQL 15 or later.",
+            )
+        ]
         findings.append(_migrations(migrations))
         findings.append(_skew((server_time - datetime.fromtimestamp(middle, UTC)).total_seconds()))
         findings.append(_worker(age.total_seconds() if age is not None else None))
@@ -104,15 +146,27 @@ def _migrations(count: int) -> Finding:
 
     missing = len(code_migrations()) - count
     if missing > 0:
-        return Finding("migrations", "wrong", f"{missing} are not applied", "Run watchbill migrate with the owner's DATABASE_URL.")
+        return Finding(
+            "migrations", "wrong", f"{missing} are not applied", "Run watchbill migrate with the owner's DATABASE_URL."
+        )
     if missing < 0:
-        return Finding("migrations", "warning", f"the database has {-missing} more than this version knows", "Install the newer version again.")
+        return Finding(
+            "migrations",
+            "warning",
+            f"the database has {-missing} more than this version knows",
+            "Install the newer version again.",
+        )
     return Finding("migrations", "ok", f"{count} applied")
 
 
 def _skew(seconds: float) -> Finding:
     if abs(seconds) > SKEW:
-        return Finding("clock", "wrong", f"this machine and the database differ by {seconds:+.1f} s", "Set up time synchronisation (chrony or systemd-timesyncd) on both. The database's clock is the one that counts.")
+        return Finding(
+            "clock",
+            "wrong",
+            f"this machine and the database differ by {seconds:+.1f} s",
+            "Set up time synchronisation (chrony or systemd-timesyncd) on both. The database's clock is the one that counts.",
+        )
     return Finding("clock", "ok", f"{seconds * 1000:+.0f} ms from the database's")
 
 
@@ -127,5 +181,10 @@ def _ledger(cursor: Any) -> Finding:
     cursor.execute("SELECT unsealed, sealed FROM wb_stats()")
     unsealed, sealed = cursor.fetchone()
     if unsealed > 10_000:
-        return Finding("ledger", "warning", f"{unsealed} entries wait for the sealer", "Is a worker running? Its log says why it does not seal.")
+        return Finding(
+            "ledger",
+            "warning",
+            f"{unsealed} entries wait for the sealer",
+            "Is a worker running? Its log says why it does not seal.",
+        )
     return Finding("ledger", "ok", f"{sealed} entries sealed, {unsealed} waiting")

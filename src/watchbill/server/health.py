@@ -33,13 +33,18 @@ def readiness() -> tuple[bool, dict[str, Any]]:
         checks["migrations"] = "ok" if count >= _known[0] else f"{_known[0] - count} not applied: run watchbill migrate"
         seconds = age.total_seconds() if age is not None else None
         WORKER_AGE.set(seconds if seconds is not None else -1)
-        checks["worker"] = "ok" if seconds is not None and seconds < STALE_WORKER else "no heartbeat: start watchbill worker"
+        checks["worker"] = (
+            "ok" if seconds is not None and seconds < STALE_WORKER else "no heartbeat: start watchbill worker"
+        )
     except DatabaseError:
         checks["database"] = "does not answer"
     finally:
         for each in connections.all(initialized_only=True):
             each.close()
-    return all(value == "ok" for value in checks.values()), {"status": "ready" if set(checks.values()) == {"ok"} else "not ready", "checks": checks}
+    return all(value == "ok" for value in checks.values()), {
+        "status": "ready" if set(checks.values()) == {"ok"} else "not ready",
+        "checks": checks,
+    }
 
 
 def refresh_gauges() -> None:

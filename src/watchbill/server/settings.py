@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from watchbill.base.config import Database, read_config
+from watchbill.base.keys import Keys
 from watchbill.outbound.rules import read_policy
 from watchbill.server.logs import configure_logs
 
@@ -13,9 +14,11 @@ PROCESS = CONFIG.get("WATCHBILL_PROCESS", "tool")
 DATA = CONFIG.data
 ROLE_PREFIX = CONFIG.role_prefix
 # Tools that read code only (type checker, documentation) run without a hub; everything else has its key by now.
-KEYS = CONFIG.keys(create=PROCESS == "tool" and "WATCHBILL_DATA" in os.environ) if PROCESS != "code" else None
+KEYS: Keys = (
+    CONFIG.keys(create=PROCESS == "tool" and "WATCHBILL_DATA" in os.environ) if PROCESS != "code" else Keys(bytes(32))
+)
 PREVIOUS_KEYS = CONFIG.previous_keys()
-SECRET_KEY = KEYS.text("django") if KEYS else "code"
+SECRET_KEY = KEYS.text("django")
 
 DEBUG = False
 ALLOWED_HOSTS = ["*"]  # One address for all hosts: links are made from WATCHBILL_URL, never from the Host header.
@@ -55,7 +58,7 @@ def _connection(principal: str) -> dict[str, object]:
         "PORT": _DATABASE.port,
         "NAME": _DATABASE.name,
         "USER": _DATABASE.user if owner else f"{ROLE_PREFIX}_{principal}",
-        "PASSWORD": _DATABASE.password if owner else (KEYS.text(f"database-role/{principal}") if KEYS else ""),
+        "PASSWORD": _DATABASE.password if owner else KEYS.text(f"database-role/{principal}"),
         "OPTIONS": options,
         "CONN_MAX_AGE": 0 if PROCESS == "web" else None,
         "CONN_HEALTH_CHECKS": True,
@@ -63,7 +66,10 @@ def _connection(principal: str) -> dict[str, object]:
     }
 
 
-DATABASES = {alias: _connection(principal) for alias, principal in PRINCIPALS_BY_PROCESS.get(PROCESS, PRINCIPALS_BY_PROCESS["web"]).items()}
+DATABASES = {
+    alias: _connection(principal)
+    for alias, principal in PRINCIPALS_BY_PROCESS.get(PROCESS, PRINCIPALS_BY_PROCESS["web"]).items()
+}
 DATABASE_ROUTERS = ["watchbill.runtime.routers.PrincipalRouter"]
 
 INSTALLED_APPS = [

@@ -56,7 +56,11 @@ def hold_data_folder(config: Config):  # type: ignore[no-untyped-def]
                 holder = _read_holder(path)
                 # The holder may be just ending; its own children never inherit the lock.
                 if attempt == 29 or (holder and Path(f"/proc/{holder['pid']}").exists() and attempt > 2):
-                    who = f"process {holder['pid']}, since {holder['since']}, at {holder['url']}" if holder else "another process"
+                    who = (
+                        f"process {holder['pid']}, since {holder['since']}, at {holder['url']}"
+                        if holder
+                        else "another process"
+                    )
                     raise AlreadyRunning(
                         f"The data folder {config.data} is held by {who}.",
                         hint="Use that one, stop it first, or choose another folder with WATCHBILL_DATA.",
@@ -171,7 +175,9 @@ class Hub:
         child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         out, _ = child.communicate()
         if child.returncode:
-            raise Unavailable("The database could not be brought up to date; the reason stands above.", hint="Nothing was started.")
+            raise Unavailable(
+                "The database could not be brought up to date; the reason stands above.", hint="Nothing was started."
+            )
         for line in out.splitlines():
             self.say(line)
 
@@ -182,7 +188,9 @@ class Hub:
         env["WATCHBILL_HOST"], env["WATCHBILL_SUPERVISED"] = self.config.host, "1"
         options = "".join(f"&{key}={quote(value, safe='')}" for key, value in owner.options)
         login = f"{quote(owner.user, safe='')}:{quote(owner.password, safe='')}@" if with_owner else ""
-        env["DATABASE_URL"] = f"postgresql://{login}localhost:{owner.port}/{quote(owner.name)}?host={quote(owner.host, safe='')}{options}"
+        env["DATABASE_URL"] = (
+            f"postgresql://{login}localhost:{owner.port}/{quote(owner.name)}?host={quote(owner.host, safe='')}{options}"
+        )
         return env
 
     def _spawn(self, name: str, fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:

@@ -18,9 +18,17 @@ def run(config: Config) -> int:
     os.environ.pop("WATCHBILL_LISTEN_FD", None)
     server = uvicorn.Server(
         uvicorn.Config(
-            Hub(), log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on",
-            timeout_graceful_shutdown=3, timeout_keep_alive=30, backlog=2048, h11_max_incomplete_event_size=65536,
-        )  # fmt: skip
+            Hub(),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="on",
+            timeout_graceful_shutdown=3,
+            timeout_keep_alive=30,
+            backlog=2048,
+            h11_max_incomplete_event_size=65536,
+        )
     )
     server.run(sockets=[listener])
     return 0

@@ -79,7 +79,8 @@ def sweep() -> None:
             ("runtime_idempotency_key", "at", timedelta(hours=24)),
             ("runtime_heartbeat", "at", timedelta(days=1)),
         ):
-            cursor.execute(f"DELETE FROM {table} WHERE {column} < wb_now() - %s", [keep])  # noqa: S608 - fixed names
+            query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names
+            cursor.execute(query, [keep.total_seconds()])
 
 
 def sealing(sealer: Sealer) -> Callable[[], int]:
@@ -164,7 +165,13 @@ async def _work(stop: asyncio.Event) -> None:
             app = build_app()
             async with app.open_async():
                 worker = asyncio.create_task(
-                    app.run_worker_async(concurrency=4, fetch_job_polling_interval=0.5, install_signal_handlers=False, wait=True, shutdown_graceful_timeout=3)
+                    app.run_worker_async(
+                        concurrency=4,
+                        fetch_job_polling_interval=0.5,
+                        install_signal_handlers=False,
+                        wait=True,
+                        shutdown_graceful_timeout=3,
+                    )
                 )
                 stopper = asyncio.create_task(stop.wait())
                 await asyncio.wait({worker, stopper}, return_when=asyncio.FIRST_COMPLETED)

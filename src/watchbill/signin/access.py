@@ -20,7 +20,12 @@ TABLES = [
         )
     ),
     *(
-        Table(name, scope="none", reason="Django's own groups and permissions; unused, required by django-allauth", others={"signin": "select"})
+        Table(
+            name,
+            scope="none",
+            reason="Django's own groups and permissions; unused, required by django-allauth",
+            others={"signin": "select"},
+        )
         for name in ("auth_group", "auth_permission", "auth_group_permissions")
     ),
 ]

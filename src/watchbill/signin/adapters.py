@@ -15,7 +15,7 @@ from django.urls import reverse
 from watchbill.base.errors import Denied
 from watchbill.outbound.client import guarded_requests_session
 from watchbill.people.models import ContactMethod, Person
-from watchbill.runtime.http import client_address, error_response
+from watchbill.runtime.http import client_address, error_response, request_id_of
 from watchbill.secrets.envelope import open_text, seal_text
 from watchbill.signin.commands import ensure_login, note_failure, sync_all_groups
 from watchbill.signin.models import Login
@@ -65,7 +65,9 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """OpenID Connect: one provider, from the settings; persons are matched by verified e-mail or by mapped groups."""
 
-    def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> list[SocialApp]:
+    def list_apps(
+        self, request: HttpRequest, provider: str | None = None, client_id: str | None = None
+    ) -> list[SocialApp]:
         """The provider of WATCHBILL_OIDC_*, when it is set."""
         config = settings.OIDC
         if not config or provider not in {None, "openid_connect", "oidc"}:
@@ -91,22 +93,30 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         """Finds the person of an account at the provider, or turns it away; then brings roles from groups up to date."""
         data = sociallogin.account.extra_data
-        claims = {**data.get("id_token", {}), **data.get("userinfo", {}), **{k: v for k, v in data.items() if isinstance(v, str | list | bool)}}
+        claims = {
+            **data.get("id_token", {}),
+            **data.get("userinfo", {}),
+            **{k: v for k, v in data.items() if isinstance(v, str | list | bool)},
+        }
         groups = [str(group) for group in _as_list(claims.get(settings.OIDC["groups"]))]
         try:
             person_id = _match(sociallogin, claims, groups)
         except Denied as error:
-            note_failure(method="oidc", reason=error.detail, request_id=request.request_id, address=client_address(request))  # type: ignore[attr-defined]
+            note_failure(
+                method="oidc", reason=error.detail, request_id=request_id_of(request), address=client_address(request)
+            )
             raise ImmediateHttpResponse(error_response(request, error)) from None
         login = ensure_login(person_id)
         if not sociallogin.is_existing:
             sociallogin.user = login
             SocialAccount.objects.get_or_create(
-                provider=sociallogin.account.provider, uid=sociallogin.account.uid, defaults={"user": login, "extra_data": {}}
+                provider=sociallogin.account.provider,
+                uid=sociallogin.account.uid,
+                defaults={"user": login, "extra_data": {}},
             )
             sociallogin.account.user = login
             sociallogin.lookup()
-        sync_all_groups(person_id, groups, request_id=request.request_id)  # type: ignore[attr-defined]
+        sync_all_groups(person_id, groups, request_id=request_id_of(request))
         request.oidc_mfa = bool({"mfa", "otp", "hwk"} & set(_as_list(claims.get("amr"))))  # type: ignore[attr-defined]
 
 
@@ -121,10 +131,16 @@ def _match(sociallogin: Any, claims: dict[str, Any], groups: list[str]) -> UUID:
     else:
         email = str(claims.get("email") or "")
         if not email or claims.get("email_verified") is False:
-            raise Denied("Your identity provider sends no verified e-mail address, so nobody here can be matched.", hint="Ask its administrator for the e-mail claim.")
+            raise Denied(
+                "Your identity provider sends no verified e-mail address, so nobody here can be matched.",
+                hint="Ask its administrator for the e-mail claim.",
+            )
         contact = ContactMethod.objects.using("signin").filter(kind="email", value__iexact=email).first()
         if contact is None:
-            raise Denied("Nobody with your e-mail address is known to this hub.", hint="Ask an admin of your workspace to invite you.")
+            raise Denied(
+                "Nobody with your e-mail address is known to this hub.",
+                hint="Ask an admin of your workspace to invite you.",
+            )
         person_id = contact.person_id
     if not Person.objects.using("signin").filter(id=person_id, active=True).only("id").exists():
         raise Denied("Your access to this hub has ended.", hint="Ask an admin of your workspace.")

@@ -44,7 +44,13 @@ def list_sessions(request: HttpRequest, slug: str) -> dict[str, Any]:
     """The sessions of a workspace's people; one's own without session.manage."""
     reader, place = place_of(request, slug)
     rows = access_sessions(reader.actor, place.id, everybody=reader.actor.may("session.manage", place.id))
-    return {"items": [{"id": r.id, "person": r.person_id, "agent": r.agent, "created_at": r.created_at, "seen_at": r.seen_at} for r in rows], "next": None}
+    return {
+        "items": [
+            {"id": r.id, "person": r.person_id, "agent": r.agent, "created_at": r.created_at, "seen_at": r.seen_at}
+            for r in rows
+        ],
+        "next": None,
+    }
 
 
 @router.delete("/workspaces/{slug}/sessions/{session_id}", response={204: None, **ERRORS})

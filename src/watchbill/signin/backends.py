@@ -14,7 +14,9 @@ from watchbill.signin.models import Login
 class PasswordBackend(BaseBackend):
     """Takes the same time for unknown addresses as for wrong passwords."""
 
-    def authenticate(self, request: HttpRequest | None, email: str = "", password: str = "", **kwargs: Any) -> Login | None:  # type: ignore[override]
+    def authenticate(
+        self, request: HttpRequest | None, email: str = "", password: str = "", **kwargs: Any
+    ) -> Login | None:
         """The login, when address and password fit and the person is active."""
         contact = ContactMethod.objects.using("signin").filter(kind="email", value__iexact=email).first()
         login = Login.objects.filter(person_id=contact.person_id).first() if contact else None

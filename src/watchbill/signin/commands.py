@@ -35,7 +35,13 @@ def ensure_login(person_id: UUID) -> Login:
 
 @command("signin.link", needs="person.invite")
 def make_link(
-    *, by: Actor, workspace_id: UUID, person_id: UUID, life: timedelta = LINK_LIFE, break_glass: bool = False, reason: str = ""
+    *,
+    by: Actor,
+    workspace_id: UUID,
+    person_id: UUID,
+    life: timedelta = LINK_LIFE,
+    break_glass: bool = False,
+    reason: str = "",
 ) -> str:
     """Makes a one-time sign-in link for a person and returns its secret part, which is shown this once."""
     if break_glass and not by.all_powerful:
@@ -52,9 +58,18 @@ def make_link(
     text, at = "wbl_" + secrets.token_urlsafe(32), now()
     ensure_login(person_id)
     OneTimeLink(
-        digest=link_digest(text), person_id=person_id, made_by=by.id, break_glass=break_glass, reason=reason, created_at=at, expires_at=at + life
+        digest=link_digest(text),
+        person_id=person_id,
+        made_by=by.id,
+        break_glass=break_glass,
+        reason=reason,
+        created_at=at,
+        expires_at=at + life,
     ).save(force_insert=True)
-    record(("person", person_id), detail={"minutes": int(life.total_seconds() // 60), "break_glass": break_glass, "reason": reason})
+    record(
+        ("person", person_id),
+        detail={"minutes": int(life.total_seconds() // 60), "break_glass": break_glass, "reason": reason},
+    )
     return text
 
 
@@ -63,11 +78,17 @@ def _only_lower(by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     places = set(Membership.objects.filter(person_id=person_id, ended_at=None).values_list("workspace_id", flat=True))
     person = Person.objects.get(id=person_id)
     if places - set(by.grants) or person.created_in_id not in by.grants:
-        raise Denied("This person belongs to another workspace, too.", hint="They sign in as they do there, or a hub admin makes the link.")
+        raise Denied(
+            "This person belongs to another workspace, too.",
+            hint="They sign in as they do there, or a hub admin makes the link.",
+        )
     for place in places:
         roles = person.grants.filter(workspace_id=place, ended_at=None).values_list("role", flat=True)
         if not permissions_of(roles) <= by.grants[place]:
-            raise Denied("This person may do more than you; making a link for them would make you them.", hint="Ask on the hub's own machine: watchbill link")
+            raise Denied(
+                "This person may do more than you; making a link for them would make you them.",
+                hint="Ask on the hub's own machine: watchbill link",
+            )
 
 
 def find_link(text: str) -> OneTimeLink | None:
@@ -83,7 +104,9 @@ def use_link(text: str) -> OneTimeLink | None:
     return OneTimeLink.objects.get(digest=link_digest(text))
 
 
-def note_sign_in(person_id: UUID, *, method: str, request_id: str, address: str | None, break_glass: bool = False) -> None:
+def note_sign_in(
+    person_id: UUID, *, method: str, request_id: str, address: str | None, break_glass: bool = False
+) -> None:
     """Writes a sign-in into the hub's log, through the sign-in principal."""
     actor = Actor("person", person_id, "web", request_id)
     action = "signin.break_glass" if break_glass else "signin.succeeded"
@@ -139,22 +162,31 @@ def sync_group_roles(*, by: Actor, workspace_id: UUID, person_id: UUID, groups: 
     if not by.all_powerful:
         raise Denied("Only a sign-in changes roles from groups.")
     mapping: dict[str, list[str]] = {}
-    for group, role in GroupMapping.objects.using("signin").filter(workspace_id=workspace_id).values_list("group", "role"):
+    for group, role in (
+        GroupMapping.objects.using("signin").filter(workspace_id=workspace_id).values_list("group", "role")
+    ):
         mapping.setdefault(group, []).append(role)
     wanted = {(role, f"group:{group}") for role, group in roles_for_groups(groups, mapping).items()}
-    held = RoleGrant.objects.using("signin").filter(workspace_id=workspace_id, person_id=person_id, ended_at=None, source__startswith="group:")
+    held = RoleGrant.objects.using("signin").filter(
+        workspace_id=workspace_id, person_id=person_id, ended_at=None, source__startswith="group:"
+    )
     have = {(grant.role, grant.source): grant for grant in held}
     at = now("signin")
     here = Membership.objects.using("signin").filter(workspace_id=workspace_id, person_id=person_id, ended_at=None)
     if wanted and not here.exists():
         Membership(workspace_id=workspace_id, person_id=person_id, since=at).save(force_insert=True, using="signin")
     for role, source in sorted(wanted - set(have)):
-        grant = RoleGrant(workspace_id=workspace_id, person_id=person_id, role=role, source=source, granted_by=by.id, granted_at=at)
+        grant = RoleGrant(
+            workspace_id=workspace_id, person_id=person_id, role=role, source=source, granted_by=by.id, granted_at=at
+        )
         grant.save(force_insert=True, using="signin")
     for key in sorted(set(have) - wanted):
         have[key].ended_at = at
         have[key].save(update_fields=["ended_at"], using="signin")
-    change = {"granted": sorted(role for role, _ in wanted - set(have)), "revoked": sorted(role for role, _ in set(have) - wanted)}
+    change = {
+        "granted": sorted(role for role, _ in wanted - set(have)),
+        "revoked": sorted(role for role, _ in set(have) - wanted),
+    }
     record(("person", person_id), detail=change)
     return change
 
@@ -166,7 +198,9 @@ def sync_all_groups(person_id: UUID, groups: list[str], *, request_id: str) -> N
     for workspace_id, group, role in GroupMapping.objects.using("signin").values_list("workspace_id", "group", "role"):
         mapped.setdefault(workspace_id, {}).setdefault(group, []).append(role)
     for workspace_id, mapping in mapped.items():
-        held = RoleGrant.objects.using("signin").filter(workspace_id=workspace_id, person_id=person_id, ended_at=None, source__startswith="group:")
+        held = RoleGrant.objects.using("signin").filter(
+            workspace_id=workspace_id, person_id=person_id, ended_at=None, source__startswith="group:"
+        )
         wanted = {(role, f"group:{group}") for role, group in roles_for_groups(groups, mapping).items()}
         if wanted != set(held.values_list("role", "source")):
             sync_group_roles(by=by, workspace_id=workspace_id, person_id=person_id, groups=groups)

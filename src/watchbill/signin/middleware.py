@@ -60,7 +60,9 @@ class PersonMiddleware:
         if header:
             scheme, _, text = header.partition(" ")
             if scheme.lower() != "bearer" or not text.startswith("wbt_"):
-                raise SignInNeeded("The Authorization header holds no Watchbill token.", hint="Send: Authorization: Bearer wbt_…")
+                raise SignInNeeded(
+                    "The Authorization header holds no Watchbill token.", hint="Send: Authorization: Bearer wbt_…"
+                )
             token = find_token(text.strip())
             return token.person_id, token
         if request.COOKIES.get("watchbill_session"):
@@ -107,7 +109,9 @@ def find_token(text: str) -> ApiToken:
         or token.revoked_at is not None
         or token.expires_at <= at
     ):
-        raise SignInNeeded("That token is unknown, expired or revoked.", hint="Make a new one under Account → API tokens.")
+        raise SignInNeeded(
+            "That token is unknown, expired or revoked.", hint="Make a new one under Account → API tokens."
+        )
     if token.last_used_at is None or at - token.last_used_at > timedelta(minutes=1):
         ApiToken.objects.using("signin").filter(id=token.id).update(last_used_at=at)
     return token

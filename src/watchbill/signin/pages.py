@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+from allauth.account.internal.flows.login import record_authentication
+from allauth.account.utils import perform_login
 from django import forms
 from django.conf import settings
 from django.contrib.auth import authenticate, password_validation
@@ -15,18 +17,24 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from allauth.account.internal.flows.login import record_authentication
-from allauth.account.utils import perform_login
-
 from watchbill.base.errors import NotFound, SignInNeeded
 from watchbill.people.edge import place_of
 from watchbill.people.edge import reader_of as people_reader
 from watchbill.people.models import Person
 from watchbill.people.pages import as_uuid
 from watchbill.people.queries import access_person
-from watchbill.runtime.http import client_address
+from watchbill.runtime.http import client_address, request_id_of
 from watchbill.runtime.ratelimit import Buckets
-from watchbill.signin.commands import ensure_login, find_link, make_link, note_failure, note_sign_in, revoke_session, set_password, use_link
+from watchbill.signin.commands import (
+    ensure_login,
+    find_link,
+    make_link,
+    note_failure,
+    note_sign_in,
+    revoke_session,
+    set_password,
+    use_link,
+)
 from watchbill.signin.middleware import reader_of
 from watchbill.signin.models import Login, Session
 from watchbill.signin.queries import access_sessions
@@ -38,14 +46,25 @@ _ATTEMPTS = Buckets(rate=10, burst=10)
 class SignInForm(forms.Form):
     """E-mail address and password."""
 
-    email = forms.CharField(label="E-mail address", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}))
-    password = forms.CharField(max_length=200, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}))
+    email = forms.CharField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
+    )
+    password = forms.CharField(
+        max_length=200, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
 
 
 class PasswordForm(forms.Form):
     """A new password, once: the browser shows or keeps it."""
 
-    password = forms.CharField(label="New password", max_length=200, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
+    password = forms.CharField(
+        label="New password",
+        max_length=200,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
 
     def clean_password(self) -> str:
         """Long enough, and not among the common ones."""
@@ -73,7 +92,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         user = authenticate(request, email=form.cleaned_data["email"], password=form.cleaned_data["password"])
         if isinstance(user, Login):
             return _enter(request, user, method="password")
-        note_failure(method="password", reason="wrong address or password", request_id=request.request_id, address=address)  # type: ignore[attr-defined]
+        note_failure(
+            method="password", reason="wrong address or password", request_id=request_id_of(request), address=address
+        )
         form.add_error(None, "Address and password do not fit together.")
     context = {"form": form, "next": _next(request), "oidc": settings.OIDC}
     return render(request, "console/signin.html", context, status=200 if request.method == "GET" else 422)
@@ -100,7 +121,7 @@ def _entered(sender: object, request: HttpRequest, user: Login, **kwargs: object
         request.session.modified = True
     names = "+".join(str(method.get("method")) for method in methods) or "unknown"
     note_sign_in(
-        user.person_id, method=names, request_id=request.request_id, address=client_address(request),  # type: ignore[attr-defined]
+        user.person_id, method=names, request_id=request_id_of(request), address=client_address(request),
         break_glass=any(method.get("break_glass") for method in methods),
     )  # fmt: skip
 
@@ -113,12 +134,23 @@ def one_time_link(request: HttpRequest, text: str) -> HttpResponse:
     if request.method == "GET":
         link = find_link(text)
         if link is None:
-            raise NotFound("This sign-in link was used, has expired, or never was.", hint="Make a new one: watchbill link")
+            raise NotFound(
+                "This sign-in link was used, has expired, or never was.", hint="Make a new one: watchbill link"
+            )
         person = Person.objects.using("signin").only("id", "name", "active").get(id=link.person_id)
-        return render(request, "console/signin_link.html", {"name": person.name, "reader_name": getattr(reader_of(request), "name", "")})
+        return render(
+            request,
+            "console/signin_link.html",
+            {"name": person.name, "reader_name": getattr(reader_of(request), "name", "")},
+        )
     link = use_link(text)
     if link is None or not Person.objects.using("signin").only("id").filter(id=link.person_id, active=True).exists():
-        note_failure(method="link", reason="used, expired or unknown", request_id=request.request_id, address=client_address(request))  # type: ignore[attr-defined]
+        note_failure(
+            method="link",
+            reason="used, expired or unknown",
+            request_id=request_id_of(request),
+            address=client_address(request),
+        )
         raise NotFound("This sign-in link was used, has expired, or never was.", hint="Make a new one: watchbill link")
     request.session.flush()
     return _enter(request, ensure_login(link.person_id), method="link", break_glass=link.break_glass)
@@ -145,7 +177,12 @@ def password(request: HttpRequest) -> HttpResponse:
         except ValidationError:
             valid = False
         if valid:
-            set_password(by=reader.actor, workspace_id=reader.places[0].id, person_id=reader.person_id, password=form.cleaned_data["password"])
+            set_password(
+                by=reader.actor,
+                workspace_id=reader.places[0].id,
+                person_id=reader.person_id,
+                password=form.cleaned_data["password"],
+            )
             login = ensure_login(reader.person_id)
             request.session.flush()
             record_authentication(request, login, method="password", **({"mfa": True} if reader.actor.mfa else {}))
@@ -156,7 +193,7 @@ def password(request: HttpRequest) -> HttpResponse:
     return render(request, "console/password.html", {"form": form}, status=200 if request.method == "GET" else 422)
 
 
-def current_session_id(request: HttpRequest) -> object:
+def current_session_id(request: HttpRequest) -> UUID | None:
     """The id of the session of this request, to mark it in a list."""
     key = request.session.session_key
     return Session.objects.filter(digest=digest(key)).values_list("id", flat=True).first() if key else None
@@ -193,4 +230,6 @@ def person_link(request: HttpRequest, slug: str, person_id: UUID) -> HttpRespons
     reader, place = place_of(request, slug)
     text = make_link(by=reader.actor, workspace_id=place.id, person_id=person_id, life=timedelta(days=1))
     person = access_person(reader.actor, place.id, person_id)
-    return render(request, "signin/link_made.html", {"person": person, "address": f"{settings.PUBLIC_URL}/signin/link/{text}"})
+    return render(
+        request, "signin/link_made.html", {"person": person, "address": f"{settings.PUBLIC_URL}/signin/link/{text}"}
+    )

@@ -25,14 +25,21 @@ class SessionShown:
     current: bool
 
 
-def access_sessions(reader: Actor, workspace_id: UUID, *, everybody: bool = False, current: UUID | None = None) -> list[SessionShown]:
+def access_sessions(
+    reader: Actor, workspace_id: UUID, *, everybody: bool = False, current: UUID | None = None
+) -> list[SessionShown]:
     """One's own live sessions, or those of the workspace's people for who manages them."""
     people = {reader.id}
     if everybody:
         reader.require("session.manage", workspace_id)
-        people = set(Membership.objects.filter(workspace_id=workspace_id, ended_at=None).values_list("person_id", flat=True))
+        people = set(
+            Membership.objects.filter(workspace_id=workspace_id, ended_at=None).values_list("person_id", flat=True)
+        )
     rows = list(Session.objects.filter(person_id__in=people, expires_at__gt=now("signin")).order_by("-seen_at")[:500])
-    names = {person.id: shown_name(person, reader) for person in Person.objects.filter(id__in={row.person_id for row in rows})}
+    names = {
+        person.id: shown_name(person, reader)
+        for person in Person.objects.filter(id__in={row.person_id for row in rows})
+    }
     return [
         SessionShown(
             row.id, row.person_id, names.get(row.person_id, ""), agent_words(row.agent),
@@ -45,6 +52,26 @@ def access_sessions(reader: Actor, workspace_id: UUID, *, everybody: bool = Fals
 
 def agent_words(agent: str) -> str:
     """A browser's name as people say it: “Firefox on Linux”."""
-    browser = next((name for mark, name in (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")) if mark in agent), "")
-    system = next((name for mark, name in (("Android", "Android"), ("iPhone", "iPhone"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux")) if mark in agent), "")
+    browser = next(
+        (
+            name
+            for mark, name in (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+            if mark in agent
+        ),
+        "",
+    )
+    system = next(
+        (
+            name
+            for mark, name in (
+                ("Android", "Android"),
+                ("iPhone", "iPhone"),
+                ("Windows", "Windows"),
+                ("Mac OS", "macOS"),
+                ("Linux", "Linux"),
+            )
+            if mark in agent
+        ),
+        "",
+    )
     return " on ".join(part for part in (browser, system) if part) or agent[:40] or "unknown"

@@ -42,7 +42,7 @@ class SessionStore(SessionBase):
     def create(self) -> None:
         """Makes a row under a new key."""
         while True:
-            self._session_key = self._get_new_session_key()
+            self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]
             try:
                 self.save(must_create=True)
             except CreateError:
@@ -54,7 +54,7 @@ class SessionStore(SessionBase):
         """Writes the data; a revoked session cannot come back this way."""
         if self.session_key is None:
             return self.create()
-        data = self._get_session(no_load=must_create)
+        data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
         at = now("signin")
         person = data.get(PERSON)
         values = {

@@ -47,7 +47,13 @@ def when(context: template.Context, value: datetime | None, style: str = "relati
     zone = ZoneInfo(place.time_zone if place else "UTC")
     local = value.astimezone(zone)
     exact = f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
-    shown = relative((now() - value).total_seconds()) if style == "relative" else f"{local:%d %b %Y, %H:%M}" if style == "short" else exact
+    shown = (
+        relative((now() - value).total_seconds())
+        if style == "relative"
+        else f"{local:%d %b %Y, %H:%M}"
+        if style == "short"
+        else exact
+    )
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, shown)
 
 

@@ -59,7 +59,11 @@ class Migration(migrations.Migration):
     dependencies = [("runtime", "0001_initial")]
     operations = [
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunSQL(TABLES, "DROP TABLE ledger_payload, ledger_entry; DROP FUNCTION wb_append_only, wb_erase_only;")],
+            database_operations=[
+                migrations.RunSQL(
+                    TABLES, "DROP TABLE ledger_payload, ledger_entry; DROP FUNCTION wb_append_only, wb_erase_only;"
+                )
+            ],
             state_operations=[
                 migrations.CreateModel(
                     name="Entry",
@@ -83,7 +87,15 @@ class Migration(migrations.Migration):
                         ("workspace_id", models.UUIDField()),
                         ("salt", models.BinaryField(null=True)),
                         ("body", models.TextField(null=True)),
-                        ("about", django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, help_text="persons whose personal data the body holds", size=None)),
+                        (
+                            "about",
+                            django.contrib.postgres.fields.ArrayField(
+                                base_field=models.UUIDField(),
+                                default=list,
+                                help_text="persons whose personal data the body holds",
+                                size=None,
+                            ),
+                        ),
                         ("erased_at", models.DateTimeField(null=True)),
                     ],
                     options={"db_table": "ledger_payload"},

@@ -4,65 +4,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('ledger', '0001_initial'),
+        ("ledger", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Log',
+            name="Log",
             fields=[
-                ('workspace_id', models.UUIDField(primary_key=True, serialize=False)),
-                ('size', models.BigIntegerField(default=0)),
-                ('peaks', models.BinaryField(default=b'')),
-                ('epoch', models.IntegerField(default=1)),
+                ("workspace_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("size", models.BigIntegerField(default=0)),
+                ("peaks", models.BinaryField(default=b"")),
+                ("epoch", models.IntegerField(default=1)),
             ],
             options={
-                'db_table': 'ledger_log',
+                "db_table": "ledger_log",
             },
         ),
         migrations.CreateModel(
-            name='Place',
+            name="Place",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('workspace_id', models.UUIDField()),
-                ('index', models.BigIntegerField()),
-                ('entry_id', models.UUIDField(unique=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("workspace_id", models.UUIDField()),
+                ("index", models.BigIntegerField()),
+                ("entry_id", models.UUIDField(unique=True)),
             ],
             options={
-                'db_table': 'ledger_place',
-                'constraints': [models.UniqueConstraint(fields=('workspace_id', 'index'), name='ledger_place_once')],
+                "db_table": "ledger_place",
+                "constraints": [models.UniqueConstraint(fields=("workspace_id", "index"), name="ledger_place_once")],
             },
         ),
         migrations.CreateModel(
-            name='SignedCheckpoint',
+            name="SignedCheckpoint",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('workspace_id', models.UUIDField()),
-                ('size', models.BigIntegerField()),
-                ('note', models.TextField()),
-                ('at', models.DateTimeField()),
-                ('anchored_at', models.DateTimeField(null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("workspace_id", models.UUIDField()),
+                ("size", models.BigIntegerField()),
+                ("note", models.TextField()),
+                ("at", models.DateTimeField()),
+                ("anchored_at", models.DateTimeField(null=True)),
             ],
             options={
-                'db_table': 'ledger_checkpoint',
-                'indexes': [models.Index(condition=models.Q(('anchored_at', None)), fields=['id'], name='ledger_unanchored')],
-                'constraints': [models.UniqueConstraint(fields=('workspace_id', 'size'), name='ledger_checkpoint_once')],
+                "db_table": "ledger_checkpoint",
+                "indexes": [
+                    models.Index(condition=models.Q(("anchored_at", None)), fields=["id"], name="ledger_unanchored")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("workspace_id", "size"), name="ledger_checkpoint_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Tile',
+            name="Tile",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('workspace_id', models.UUIDField()),
-                ('height', models.IntegerField()),
-                ('index', models.BigIntegerField()),
-                ('hashes', models.BinaryField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("workspace_id", models.UUIDField()),
+                ("height", models.IntegerField()),
+                ("index", models.BigIntegerField()),
+                ("hashes", models.BinaryField()),
             ],
             options={
-                'db_table': 'ledger_tile',
-                'constraints': [models.UniqueConstraint(fields=('workspace_id', 'height', 'index'), name='ledger_tile_once')],
+                "db_table": "ledger_tile",
+                "constraints": [
+                    models.UniqueConstraint(fields=("workspace_id", "height", "index"), name="ledger_tile_once")
+                ],
             },
         ),
     ]

@@ -3,192 +3,298 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.text
-import watchbill.base.ids
 from django.db import migrations, models
+
+import watchbill.base.ids
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Person',
+            name="Person",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('name', models.TextField()),
-                ('outsider', models.BooleanField(default=False, help_text='not of this organisation: the name is masked, too')),
-                ('active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField()),
-                ('erased_at', models.DateTimeField(null=True)),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("name", models.TextField()),
+                (
+                    "outsider",
+                    models.BooleanField(default=False, help_text="not of this organisation: the name is masked, too"),
+                ),
+                ("active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField()),
+                ("erased_at", models.DateTimeField(null=True)),
             ],
             options={
-                'db_table': 'people_person',
+                "db_table": "people_person",
             },
         ),
         migrations.CreateModel(
-            name='Workspace',
+            name="Workspace",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('slug', models.TextField(unique=True)),
-                ('name', models.TextField()),
-                ('time_zone', models.TextField(default='UTC')),
-                ('require_mfa', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("slug", models.TextField(unique=True)),
+                ("name", models.TextField()),
+                ("time_zone", models.TextField(default="UTC")),
+                ("require_mfa", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'people_workspace',
-                'constraints': [models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$')), name='workspace_slug_form'), models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='workspace_named')],
+                "db_table": "people_workspace",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("slug__regex", "^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$")),
+                        name="workspace_slug_form",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("name", ""), _negated=True), name="workspace_named"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Team',
+            name="Team",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('slug', models.TextField()),
-                ('name', models.TextField()),
-                ('purpose', models.TextField(default='')),
-                ('created_at', models.DateTimeField()),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("slug", models.TextField()),
+                ("name", models.TextField()),
+                ("purpose", models.TextField(default="")),
+                ("created_at", models.DateTimeField()),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="teams", to="people.workspace"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_team',
+                "db_table": "people_team",
             },
         ),
         migrations.CreateModel(
-            name='RoleLabel',
+            name="RoleLabel",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('role', models.TextField()),
-                ('label', models.TextField()),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='role_labels', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("role", models.TextField()),
+                ("label", models.TextField()),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="role_labels", to="people.workspace"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_role_label',
+                "db_table": "people_role_label",
             },
         ),
         migrations.CreateModel(
-            name='RoleGrant',
+            name="RoleGrant",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('role', models.TextField()),
-                ('source', models.TextField(default='granted', help_text='granted, or group:<name> of the identity provider')),
-                ('granted_by', models.UUIDField()),
-                ('granted_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='people.person')),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("role", models.TextField()),
+                (
+                    "source",
+                    models.TextField(default="granted", help_text="granted, or group:<name> of the identity provider"),
+                ),
+                ("granted_by", models.UUIDField()),
+                ("granted_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="grants", to="people.person"
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="grants", to="people.workspace"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_role_grant',
+                "db_table": "people_role_grant",
             },
         ),
         migrations.AddField(
-            model_name='person',
-            name='created_in',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='people.workspace'),
+            model_name="person",
+            name="created_in",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="people.workspace"
+            ),
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('since', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to='people.person')),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("since", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="memberships", to="people.person"
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="memberships", to="people.workspace"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_membership',
+                "db_table": "people_membership",
             },
         ),
         migrations.CreateModel(
-            name='GroupMapping',
+            name="GroupMapping",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('group', models.TextField()),
-                ('role', models.TextField()),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='group_mappings', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("group", models.TextField()),
+                ("role", models.TextField()),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="group_mappings",
+                        to="people.workspace",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_group_mapping',
+                "db_table": "people_group_mapping",
             },
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('name', models.TextField()),
-                ('prefix', models.TextField(help_text='the first characters, to recognise it by')),
-                ('digest', models.BinaryField(help_text='SHA-256 of the token, which has 256 random bits', unique=True)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), help_text='permissions it is limited to', size=None)),
-                ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('last_used_at', models.DateTimeField(null=True)),
-                ('revoked_at', models.DateTimeField(null=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='people.person')),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("name", models.TextField()),
+                ("prefix", models.TextField(help_text="the first characters, to recognise it by")),
+                (
+                    "digest",
+                    models.BinaryField(help_text="SHA-256 of the token, which has 256 random bits", unique=True),
+                ),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), help_text="permissions it is limited to", size=None
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                ("last_used_at", models.DateTimeField(null=True)),
+                ("revoked_at", models.DateTimeField(null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tokens", to="people.person"
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tokens", to="people.workspace"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_api_token',
+                "db_table": "people_api_token",
             },
         ),
         migrations.CreateModel(
-            name='ContactMethod',
+            name="ContactMethod",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('kind', models.TextField(choices=[('email', 'Email'), ('phone', 'Phone')])),
-                ('value', models.TextField()),
-                ('position', models.IntegerField(default=0)),
-                ('verified_at', models.DateTimeField(null=True)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contacts', to='people.person')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                ("kind", models.TextField(choices=[("email", "Email"), ("phone", "Phone")])),
+                ("value", models.TextField()),
+                ("position", models.IntegerField(default=0)),
+                ("verified_at", models.DateTimeField(null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="contacts", to="people.person"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_contact_method',
-                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('value'), condition=models.Q(('kind', 'email')), name='contact_email_once'), models.CheckConstraint(condition=models.Q(('kind__in', ['email', 'phone'])), name='contact_kind')],
+                "db_table": "people_contact_method",
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("value"),
+                        condition=models.Q(("kind", "email")),
+                        name="contact_email_once",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("kind__in", ["email", "phone"])), name="contact_kind"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='TeamMember',
+            name="TeamMember",
             fields=[
-                ('id', models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='people.person')),
-                ('team', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='people.team')),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='people.workspace')),
+                ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="teams", to="people.person"
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="members", to="people.team"
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="people.workspace"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'people_team_member',
-                'constraints': [models.UniqueConstraint(fields=('team', 'person'), name='team_member_once')],
+                "db_table": "people_team_member",
+                "constraints": [models.UniqueConstraint(fields=("team", "person"), name="team_member_once")],
             },
         ),
         migrations.AddConstraint(
-            model_name='team',
-            constraint=models.UniqueConstraint(fields=('workspace', 'slug'), name='team_slug_once'),
+            model_name="team",
+            constraint=models.UniqueConstraint(fields=("workspace", "slug"), name="team_slug_once"),
         ),
         migrations.AddConstraint(
-            model_name='team',
-            constraint=models.CheckConstraint(condition=models.Q(('slug__regex', '^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$')), name='team_slug_form'),
+            model_name="team",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("slug__regex", "^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$")), name="team_slug_form"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rolelabel',
-            constraint=models.UniqueConstraint(fields=('workspace', 'role'), name='role_label_once'),
+            model_name="rolelabel",
+            constraint=models.UniqueConstraint(fields=("workspace", "role"), name="role_label_once"),
         ),
         migrations.AddConstraint(
-            model_name='rolegrant',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('person', 'workspace', 'role', 'source'), name='role_grant_once'),
+            model_name="rolegrant",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at", None)),
+                fields=("person", "workspace", "role", "source"),
+                name="role_grant_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='person',
-            constraint=models.CheckConstraint(condition=models.Q(('erased_at', None), ('active', False), _connector='OR'), name='person_erased_is_inactive'),
+            model_name="person",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("erased_at", None), ("active", False), _connector="OR"),
+                name="person_erased_is_inactive",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('person', 'workspace'), name='membership_once'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at", None)), fields=("person", "workspace"), name="membership_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='groupmapping',
-            constraint=models.UniqueConstraint(fields=('workspace', 'group', 'role'), name='group_mapping_once'),
+            model_name="groupmapping",
+            constraint=models.UniqueConstraint(fields=("workspace", "group", "role"), name="group_mapping_once"),
         ),
     ]

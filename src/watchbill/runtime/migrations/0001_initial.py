@@ -27,9 +27,7 @@ class Migration(migrations.Migration):
     initial = True
     dependencies = []
     operations = [
-        migrations.RunSQL(
-            FUNCTIONS, "DROP FUNCTION wb_person(); DROP FUNCTION wb_now();"
-        ),
+        migrations.RunSQL(FUNCTIONS, "DROP FUNCTION wb_person(); DROP FUNCTION wb_now();"),
         migrations.CreateModel(
             name="Meta",
             fields=[("key", models.TextField(primary_key=True, serialize=False)), ("value", models.TextField())],
@@ -60,7 +58,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "runtime_idempotency_key",
                 "indexes": [models.Index(fields=["at"], name="idempotency_at")],
-                "constraints": [models.UniqueConstraint(fields=("person_id", "key"), name="idempotency_once_per_person")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("person_id", "key"), name="idempotency_once_per_person")
+                ],
             },
         ),
         migrations.RunSQL(HEALTH, "DROP FUNCTION wb_health();"),

@@ -1,0 +1,72 @@
+# Everything a developer or a new user does. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+T ?= tests
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check lint types layers format bench soak lock browser shots clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+serve: $(VENV)/.run ## Install what is needed and run the hub (ARGS="--port 9000")
+	@"$(BIN)/watchbill" serve $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.idp browser ## Install what is needed and run the tests (T=tests/ledger for some of them)
+	@"$(BIN)/python" -m pytest $(T) $(ARGS)
+
+check: lint types layers ## Lint, types and layers
+
+lint: $(VENV)/.dev
+	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check .
+
+types: $(VENV)/.dev
+	@WATCHBILL_PROCESS=code "$(BIN)/mypy"
+
+layers: $(VENV)/.dev
+	@WATCHBILL_PROCESS=code "$(BIN)/lint-imports"
+
+format: $(VENV)/.dev ## Format the code
+	@"$(BIN)/ruff" check --fix . ; "$(BIN)/ruff" format .
+
+bench: $(VENV)/.dev ## Measure, as JSON lines; fails where a target is missed
+	@"$(BIN)/python" -m bench $(ARGS)
+
+soak: $(VENV)/.dev ## The long rounds; prints its seed
+	@WATCHBILL_SOAK=1 "$(BIN)/python" -m pytest tests -m soak $(ARGS)
+
+browser: ## Find or fetch Chromium (Debian's)
+	@./tools/chromium
+
+shots: $(VENV)/.dev browser ## Take the screenshots of docs/
+	@"$(BIN)/python" tools/screenshots.py
+
+lock: $(VENV)/.dev ## Pin the requirements anew, hashed, without registry addresses
+	@"$(BIN)/pip" install -q uv && for name in run dev idp; do "$(BIN)/uv" pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## Remove environments and caches (never data)
+	@rm -rf $(VENV) .venv-idp .mypy_cache .ruff_cache .import_linter_cache .hypothesis artefacts
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Watchbill needs Python 3.11 or later; this is $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "This Python has no venv or pip. On Debian: apt-get install python3-venv python3-pip"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python requirements/run.txt pyproject.toml
+	@echo "Installing what the hub needs …"
+	@"$(BIN)/python" -m pip install -q --require-hashes -r requirements/run.txt
+	@"$(BIN)/python" -m pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "Installing what the workshop needs …"
+	@"$(BIN)/python" -m pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.idp: requirements/idp.txt
+	@echo "Installing an OpenID Connect provider for the tests …"
+	@$(PYTHON) -m venv .venv-idp && .venv-idp/bin/python -m pip install -q --require-hashes -r requirements/idp.txt
+	@touch $@
