@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
 from watchbill.catalogue import commands
@@ -103,11 +103,11 @@ def list_services(request: HttpRequest, slug: str, q: Annotated[str, Query(max_l
 
 
 @router.post("/workspaces/{slug}/services", response={201: ServiceOut, **ERRORS})
-def create_service(request: HttpRequest, slug: str, payload: ServiceIn) -> tuple[int, dict[str, Any]]:
+def create_service(request: HttpRequest, slug: str, payload: ServiceIn) -> Status[Any]:
     """Make a service."""
     reader, place = place_of(request, slug)
     made = commands.create_service(by=reader.actor, workspace_id=place.id, **_fields(payload))
-    return 201, _service(access_service(reader.actor, place.id, made.slug))
+    return Status(201, _service(access_service(reader.actor, place.id, made.slug)))
 
 
 @router.get("/workspaces/{slug}/services/{service}", response={200: ServiceOut, **ERRORS})
@@ -127,12 +127,12 @@ def edit_service(request: HttpRequest, slug: str, service: str, payload: Service
 
 
 @router.delete("/workspaces/{slug}/services/{service}", response={204: None, **ERRORS})
-def retire_service(request: HttpRequest, slug: str, service: str) -> tuple[int, None]:
+def retire_service(request: HttpRequest, slug: str, service: str) -> Status[Any]:
     """Retire a service; its history stays."""
     reader, place = place_of(request, slug)
     found = access_service(reader.actor, place.id, service.replace("\0", ""))
     commands.retire_service(by=reader.actor, workspace_id=place.id, service_id=found.id)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/workspaces/{slug}/environments", response={200: EnvironmentsPage, **ERRORS})
@@ -146,7 +146,9 @@ def list_environments(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 
 @router.post("/workspaces/{slug}/environments", response={201: EnvironmentOut, **ERRORS})
-def create_environment(request: HttpRequest, slug: str, payload: EnvironmentIn) -> tuple[int, dict[str, Any]]:
+def create_environment(request: HttpRequest, slug: str, payload: EnvironmentIn) -> Status[Any]:
     """Make an environment."""
     reader, place = place_of(request, slug)
-    return 201, _environment(commands.create_environment(by=reader.actor, workspace_id=place.id, name=payload.name))
+    return Status(
+        201, _environment(commands.create_environment(by=reader.actor, workspace_id=place.id, name=payload.name))
+    )

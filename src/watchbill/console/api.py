@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import AwareDatetime
 
 from watchbill.base.errors import Invalid, TooLarge
@@ -248,16 +248,14 @@ def replay(request: HttpRequest, slug: str, fact_id: UUID) -> dict[str, Any]:
         "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
     },
 )
-def upload(
-    request: HttpRequest, slug: str, name: Annotated[str, Query(min_length=1, max_length=200)]
-) -> tuple[int, dict[str, Any]]:
+def upload(request: HttpRequest, slug: str, name: Annotated[str, Query(min_length=1, max_length=200)]) -> Status[Any]:
     """Store a file: the body is its bytes."""
     reader, place = place_of(request, slug)
     length = request.headers.get("Content-Length", "0")
     if length.isdecimal() and int(length) > MAX_BYTES:
         raise TooLarge(f"A file may have at most {MAX_BYTES:,} bytes.")
     blob = add_file(by=reader.actor, workspace_id=place.id, name=name, content=_chunks(request))
-    return 201, {"id": blob.id, "name": blob.name, "size": blob.size, "sha256": blob.sha256, "scan": blob.scan}
+    return Status(201, {"id": blob.id, "name": blob.name, "size": blob.size, "sha256": blob.sha256, "scan": blob.scan})
 
 
 def _chunks(request: HttpRequest) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
 from watchbill.people import commands
@@ -256,11 +256,11 @@ def me(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("/workspaces", response={201: WorkspaceOut, **ERRORS})
-def create_workspace(request: HttpRequest, payload: WorkspaceIn) -> tuple[int, dict[str, Any]]:
+def create_workspace(request: HttpRequest, payload: WorkspaceIn) -> Status[Any]:
     """Found a workspace; needs workspace.create in the hub's own workspace."""
     reader = reader_of(request)
     made = commands.create_workspace(by=reader.actor, name=payload.name, slug=payload.slug, time_zone=payload.time_zone)
-    return 201, _made(made, ["admin"])
+    return Status(201, _made(made, ["admin"]))
 
 
 @router.patch("/workspaces/{slug}", response={200: WorkspaceOut, **ERRORS})
@@ -289,11 +289,11 @@ def list_people(
 
 
 @router.post("/workspaces/{slug}/people", response={201: PersonOut, **ERRORS})
-def invite(request: HttpRequest, slug: str, payload: PersonIn) -> tuple[int, dict[str, Any]]:
+def invite(request: HttpRequest, slug: str, payload: PersonIn) -> Status[Any]:
     """Add a person by e-mail address."""
     reader, place = place_of(request, slug)
     person = commands.invite_person(by=reader.actor, workspace_id=place.id, **payload.dict())
-    return 201, _person(access_person(reader.actor, place.id, person.id))
+    return Status(201, _person(access_person(reader.actor, place.id, person.id)))
 
 
 @router.get("/workspaces/{slug}/people/{person_id}", response={200: PersonOut, **ERRORS})
@@ -312,27 +312,27 @@ def reveal(request: HttpRequest, slug: str, person_id: UUID, payload: RevealIn) 
 
 
 @router.post("/workspaces/{slug}/people/{person_id}/roles", response={201: PersonOut, **ERRORS})
-def grant(request: HttpRequest, slug: str, person_id: UUID, payload: RoleIn) -> tuple[int, dict[str, Any]]:
+def grant(request: HttpRequest, slug: str, person_id: UUID, payload: RoleIn) -> Status[Any]:
     """Grant a role."""
     reader, place = place_of(request, slug)
     commands.grant_role(by=reader.actor, workspace_id=place.id, person_id=person_id, role=payload.role)
-    return 201, _person(access_person(reader.actor, place.id, person_id))
+    return Status(201, _person(access_person(reader.actor, place.id, person_id)))
 
 
 @router.delete("/workspaces/{slug}/people/{person_id}/roles/{role}", response={204: None, **ERRORS})
-def revoke(request: HttpRequest, slug: str, person_id: UUID, role: str) -> tuple[int, None]:
+def revoke(request: HttpRequest, slug: str, person_id: UUID, role: str) -> Status[Any]:
     """Revoke a granted role."""
     reader, place = place_of(request, slug)
     commands.revoke_role(by=reader.actor, workspace_id=place.id, person_id=person_id, role=role)
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/workspaces/{slug}/people/{person_id}/deactivate", response={204: None, **ERRORS})
-def deactivate(request: HttpRequest, slug: str, person_id: UUID) -> tuple[int, None]:
+def deactivate(request: HttpRequest, slug: str, person_id: UUID) -> Status[Any]:
     """End a person's access to the hub."""
     reader, place = place_of(request, slug)
     commands.deactivate_person(by=reader.actor, workspace_id=place.id, person_id=person_id)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/workspaces/{slug}/teams", response={200: TeamsPage, **ERRORS})
@@ -343,20 +343,20 @@ def list_teams(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 
 @router.post("/workspaces/{slug}/teams", response={201: TeamOut, **ERRORS})
-def create_team(request: HttpRequest, slug: str, payload: TeamIn) -> tuple[int, dict[str, Any]]:
+def create_team(request: HttpRequest, slug: str, payload: TeamIn) -> Status[Any]:
     """Make a team."""
     reader, place = place_of(request, slug)
     team = commands.create_team(by=reader.actor, workspace_id=place.id, name=payload.name, purpose=payload.purpose)
-    return 201, _team(access_team(reader.actor, place.id, team.slug))
+    return Status(201, _team(access_team(reader.actor, place.id, team.slug)))
 
 
 @router.post("/workspaces/{slug}/teams/{team}/members", response={201: TeamOut, **ERRORS})
-def add_member(request: HttpRequest, slug: str, team: str, payload: MemberIn) -> tuple[int, dict[str, Any]]:
+def add_member(request: HttpRequest, slug: str, team: str, payload: MemberIn) -> Status[Any]:
     """Put a person into a team."""
     reader, place = place_of(request, slug)
     found = access_team(reader.actor, place.id, team.replace("\0", ""))
     commands.add_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=payload.person)
-    return 201, _team(access_team(reader.actor, place.id, team))
+    return Status(201, _team(access_team(reader.actor, place.id, team)))
 
 
 @router.get("/workspaces/{slug}/access", response={200: AccessOut, **ERRORS})
@@ -382,18 +382,18 @@ def list_tokens(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 
 @router.post("/workspaces/{slug}/tokens", response={201: TokenMade, **ERRORS})
-def create_token(request: HttpRequest, slug: str, payload: TokenIn) -> tuple[int, dict[str, Any]]:
+def create_token(request: HttpRequest, slug: str, payload: TokenIn) -> Status[Any]:
     """Make a token for oneself; its text is in this answer only."""
     reader, place = place_of(request, slug)
     token, text = commands.create_token(
         by=reader.actor, workspace_id=place.id, name=payload.name, scopes=payload.scopes, days=payload.days
     )
-    return 201, {"token": _token(token), "text": text}
+    return Status(201, {"token": _token(token), "text": text})
 
 
 @router.delete("/workspaces/{slug}/tokens/{token_id}", response={204: None, **ERRORS})
-def revoke_token(request: HttpRequest, slug: str, token_id: UUID) -> tuple[int, None]:
+def revoke_token(request: HttpRequest, slug: str, token_id: UUID) -> Status[Any]:
     """End a token."""
     reader, place = place_of(request, slug)
     commands.revoke_token(by=reader.actor, workspace_id=place.id, token_id=token_id)
-    return 204, None
+    return Status(204, None)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import StringConstraints
 
 from watchbill.people.edge import place_of
@@ -68,10 +68,10 @@ def list_secrets(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 
 @router.post("/workspaces/{slug}/secrets", response={201: SecretOut, **ERRORS})
-def store_secret(request: HttpRequest, slug: str, payload: SecretIn) -> tuple[int, dict[str, Any]]:
+def store_secret(request: HttpRequest, slug: str, payload: SecretIn) -> Status[Any]:
     """Store a secret."""
     reader, place = place_of(request, slug)
-    return 201, _secret(commands.store_secret(by=reader.actor, workspace_id=place.id, **payload.dict()))
+    return Status(201, _secret(commands.store_secret(by=reader.actor, workspace_id=place.id, **payload.dict())))
 
 
 @router.put("/workspaces/{slug}/secrets/{secret_id}", response={200: SecretOut, **ERRORS})
@@ -90,8 +90,8 @@ def replace_secret(request: HttpRequest, slug: str, secret_id: UUID, payload: Re
 
 
 @router.delete("/workspaces/{slug}/secrets/{secret_id}", response={204: None, **ERRORS})
-def delete_secret(request: HttpRequest, slug: str, secret_id: UUID) -> tuple[int, None]:
+def delete_secret(request: HttpRequest, slug: str, secret_id: UUID) -> Status[Any]:
     """Delete a secret."""
     reader, place = place_of(request, slug)
     commands.delete_secret(by=reader.actor, workspace_id=place.id, secret_id=secret_id)
-    return 204, None
+    return Status(204, None)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from watchbill.people.edge import place_of
 from watchbill.runtime.rest import ERRORS, Page
@@ -54,16 +54,16 @@ def list_sessions(request: HttpRequest, slug: str) -> dict[str, Any]:
 
 
 @router.delete("/workspaces/{slug}/sessions/{session_id}", response={204: None, **ERRORS})
-def revoke_session(request: HttpRequest, slug: str, session_id: UUID) -> tuple[int, None]:
+def revoke_session(request: HttpRequest, slug: str, session_id: UUID) -> Status[Any]:
     """End a session."""
     reader, place = place_of(request, slug)
     commands.revoke_session(by=reader.actor, workspace_id=place.id, session_id=session_id)
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/workspaces/{slug}/people/{person_id}/link", response={201: LinkOut, **ERRORS})
-def make_link(request: HttpRequest, slug: str, person_id: UUID) -> tuple[int, dict[str, Any]]:
+def make_link(request: HttpRequest, slug: str, person_id: UUID) -> Status[Any]:
     """Make a one-time sign-in link for a person."""
     reader, place = place_of(request, slug)
     text = commands.make_link(by=reader.actor, workspace_id=place.id, person_id=person_id)
-    return 201, {"address": f"{settings.PUBLIC_URL}/signin/link/{text}", "minutes": 30}
+    return Status(201, {"address": f"{settings.PUBLIC_URL}/signin/link/{text}", "minutes": 30})

@@ -1,0 +1,137 @@
+"""At least once, effects once, visible, replayable."""
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tests.cast import Cast, acting
+from watchbill.base.errors import Broken
+from watchbill.facts import publish as facts
+from watchbill.facts.models import Delivery, Fact
+
+
+@pytest.fixture
+def heard(cast: Cast) -> Any:
+    """A fact that is declared for the test, with a subscriber that can be made to fail."""
+    calls: list[str] = []
+    state = {"fail": 0}
+    facts.declare("test.happened", "for the test", "n")
+
+    @facts.subscribe("test.happened", "test.listener")
+    def listen(fact: Fact) -> None:
+        if state["fail"]:
+            state["fail"] -= 1
+            raise ValueError("mail to ada@example.org failed")
+        calls.append(fact.data["n"])
+
+    yield calls, state
+    del facts.KINDS["test.happened"], facts.SUBSCRIBERS["test.listener"]
+
+
+def publish(cast: Cast, n: str = "1") -> Fact:
+    with acting(cast.ada):
+        return facts.publish("test.happened", workspace_id=cast.main, subject=("x", "1"), data={"n": n})
+
+
+def deliver(cast: Cast) -> int:
+    """As the worker would; the app role stands in, being allowed the same on this table."""
+    count = 0
+    while True:
+        with acting(cast.ada):
+            if not facts.deliver_one():
+                return count
+        count += 1
+
+
+def test_a_fact_is_delivered_once(cast: Cast, heard: Any) -> None:
+    publish(cast)
+    assert deliver(cast) == 1
+    assert deliver(cast) == 0
+    assert heard[0] == ["1"]
+
+
+def test_a_fact_goes_with_its_transaction(cast: Cast, heard: Any) -> None:
+    with acting(cast.ada):
+        facts.publish("test.happened", workspace_id=cast.main, subject=("x", "1"), data={"n": "1"})
+        transaction.set_rollback(True)
+    assert deliver(cast) == 0
+
+
+def test_a_failure_is_kept_masked_and_tried_again(cast: Cast, heard: Any, clock: Any) -> None:
+    calls, state = heard
+    state["fail"] = 1
+    publish(cast)
+    assert deliver(cast) == 1
+    with acting(cast.ada):
+        delivery = Delivery.objects.get()
+        assert delivery.state == "waiting"
+        assert "ada@example.org" not in delivery.error
+        assert "a•••@e•••.org" in delivery.error
+    assert calls == []
+    clock.forward(seconds=10)
+    assert deliver(cast) == 1
+    assert calls == ["1"]
+
+
+def test_after_many_failures_it_rests_and_can_be_replayed(cast: Cast, heard: Any, clock: Any) -> None:
+    from watchbill.console.commands import replay_fact
+
+    calls, state = heard
+    state["fail"] = facts.MAX_ATTEMPTS
+    fact = publish(cast)
+    for _ in range(facts.MAX_ATTEMPTS):
+        clock.forward(hours=2)
+        deliver(cast)
+    with acting(cast.ada):
+        assert Delivery.objects.get().state == "failed"
+    with cast.acts(cast.ada) as by:
+        assert replay_fact(by=by, workspace_id=cast.main, fact_id=fact.id) == 1
+    deliver(cast)
+    assert calls == ["1"]
+
+
+def test_two_workers_do_not_deliver_the_same_one(cast: Cast, heard: Any) -> None:
+    import threading
+
+    from django.db import connections
+
+    for n in range(10):
+        publish(cast, str(n))
+
+    def work() -> None:
+        deliver(cast)
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(heard[0]) == [str(n) for n in range(10)]
+
+
+def test_wrong_facts_are_refused(cast: Cast, heard: Any) -> None:
+    with acting(cast.ada):
+        with pytest.raises(Broken, match="not declared"):
+            facts.publish("no.such", workspace_id=cast.main, subject=("x", "1"))
+        with pytest.raises(Broken, match="exactly the keys"):
+            facts.publish("test.happened", workspace_id=cast.main, subject=("x", "1"), data={"email": "a@b.c"})
+    with pytest.raises(Broken, match="outside of a transaction"):
+        facts.publish("test.happened", workspace_id=cast.main, subject=("x", "1"), data={"n": "1"})
+
+
+def test_deactivation_ends_sessions_and_tokens_through_facts(cast: Cast, db: Any) -> None:
+    from tests.cast import api, signed_in
+    from watchbill.people.commands import deactivate_person
+
+    browser, program = signed_in(cast.edo), api(cast.token(cast.edo))
+    assert browser.get("/w/main/").status_code == 200
+    assert program.get("/api/v1/me").status_code == 200
+    with cast.acts(cast.ada) as by:
+        deactivate_person(by=by, workspace_id=cast.main, person_id=cast.edo)
+    assert browser.get("/w/main/").status_code == 302
+    assert program.get("/api/v1/me").status_code == 401
+    db.run("SELECT 1")
+    deliver(cast)
+    assert db.run("SELECT count(*) FROM signin_session WHERE person_id = %s", cast.edo) == [(0,)]
