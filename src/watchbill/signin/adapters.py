@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -21,6 +22,9 @@ from watchbill.signin.commands import ensure_login, note_failure, sync_all_group
 from watchbill.signin.models import Login
 
 
+log = structlog.get_logger("watchbill.signin")
+
+
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Nobody signs up by themselves; people are invited."""
 
@@ -35,6 +39,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def get_logout_redirect_url(self, request: HttpRequest) -> str:
         """The sign-in page."""
         return reverse("signin")
+
+    def reauthenticate(self, user: Login, password: str) -> bool:
+        """Whether this is the signed-in person's password."""
+        return user.check_password(password)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """For allauth's rate limits."""
@@ -78,13 +86,26 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             name=config["name"],
             client_id=config["client_id"],
             secret=config["client_secret"],
-            settings={"server_url": config["issuer"], "oauth_pkce_enabled": True},
+            settings={"server_url": config["issuer"], "oauth_pkce_enabled": True, "token_auth_method": "client_secret_basic"},
         )
         return [] if client_id and client_id != app.client_id else [app]
 
     def get_requests_session(self) -> Any:
         """allauth brings its own HTTP client; it goes out through the guarded way."""
         return guarded_requests_session(allow=settings.OIDC["issuer"])
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: str | None = None,
+        exception: Exception | None = None,
+        extra_context: dict[str, Any] | None = None,
+    ) -> None:
+        """A sign-in that broke at the provider is in the log with its reason, and in the ledger."""
+        log.warning("oidc.failed", error=str(error or ""), exc_info=exception)
+        reason = f"the provider's answer could not be used ({error or type(exception).__name__})"
+        note_failure(method="oidc", reason=reason, request_id=request_id_of(request), address=client_address(request))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Never by form: pre_social_login has decided before."""
@@ -108,14 +129,10 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             raise ImmediateHttpResponse(error_response(request, error)) from None
         login = ensure_login(person_id)
         if not sociallogin.is_existing:
-            sociallogin.user = login
-            SocialAccount.objects.get_or_create(
-                provider=sociallogin.account.provider,
-                uid=sociallogin.account.uid,
-                defaults={"user": login, "extra_data": {}},
+            sociallogin.account, _ = SocialAccount.objects.get_or_create(
+                provider=sociallogin.account.provider, uid=sociallogin.account.uid, defaults={"user": login, "extra_data": {}}
             )
-            sociallogin.account.user = login
-            sociallogin.lookup()
+            sociallogin.user = login
         sync_all_groups(person_id, groups, request_id=request_id_of(request))
         request.oidc_mfa = bool({"mfa", "otp", "hwk"} & set(_as_list(claims.get("amr"))))  # type: ignore[attr-defined]
 
