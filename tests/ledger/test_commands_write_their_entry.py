@@ -78,7 +78,16 @@ def COMMANDS_run(name: str) -> None:
     create_team(by=None, workspace_id=HUB, name="x")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("query", ["UPDATE ledger_entry SET body = body", "DELETE FROM ledger_entry", "TRUNCATE ledger_entry CASCADE", "UPDATE ledger_payload SET body = 'x'", "DELETE FROM ledger_payload"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "UPDATE ledger_entry SET body = body",
+        "DELETE FROM ledger_entry",
+        "TRUNCATE ledger_entry CASCADE",
+        "UPDATE ledger_payload SET body = 'x'",
+        "DELETE FROM ledger_payload",
+    ],
+)
 def test_not_even_the_owner_changes_the_ledger_by_accident(cast: Cast, db: Any, query: str) -> None:
     from watchbill.people.commands import create_team
 
@@ -139,7 +148,9 @@ def test_many_writers_one_log_without_gaps(cast: Cast, db: Any) -> None:
     for thread in threads:
         thread.join()
     seal_all()
-    places = [row[0] for row in db.run("SELECT index FROM ledger_place WHERE workspace_id = %s ORDER BY index", cast.main)]
+    places = [
+        row[0] for row in db.run("SELECT index FROM ledger_place WHERE workspace_id = %s ORDER BY index", cast.main)
+    ]
     assert places == list(range(120))
 
 
@@ -155,7 +166,10 @@ def test_a_second_sealer_waits(cast: Cast) -> None:
     assert first.take()
     database = settings.DATABASES["default"]
     with psycopg.connect(
-        host=database["HOST"], dbname=database["NAME"], user=f"{settings.ROLE_PREFIX}_sealer", password=settings.KEYS.text("database-role/sealer")
+        host=database["HOST"],
+        dbname=database["NAME"],
+        user=f"{settings.ROLE_PREFIX}_sealer",
+        password=settings.KEYS.text("database-role/sealer"),
     ) as other:
         assert other.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() == (False,)
     first.drop()

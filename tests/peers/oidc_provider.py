@@ -28,7 +28,12 @@ with app.app_context(), Backend.instance.session():
     people = {}
     for login, name, email in (("edo", "Edo Editor", "edo@example.org"), ("nobody", "No Body", "nobody@example.org")):
         people[login] = models.User(
-            formatted_name=name, given_name=name.split()[0], family_name=name.split()[1], user_name=login, emails=[email], password=PASSWORD
+            formatted_name=name,
+            given_name=name.split()[0],
+            family_name=name.split()[1],
+            user_name=login,
+            emails=[email],
+            password=PASSWORD,
         )
         Backend.instance.save(people[login])
     group = models.Group(display_name="ops_editor", members=[people["edo"]])
@@ -43,7 +48,7 @@ with app.app_context(), Backend.instance.session():
         response_types=["code"],
         scope=["openid", "profile", "email", "groups"],
         token_endpoint_auth_method="client_secret_basic",
-        client_id_issued_at=datetime.datetime.now(datetime.timezone.utc),
+        client_id_issued_at=datetime.datetime.now(datetime.UTC),
     )
     Backend.instance.save(client)
     client.audience = [client]

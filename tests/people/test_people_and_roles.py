@@ -15,7 +15,9 @@ from watchbill.people.rules import PERMISSIONS, ROLES, permissions_of, roles_for
 
 
 def last_entry(db: Any) -> dict[str, Any]:
-    row = db.run("SELECT e.body, p.body FROM ledger_entry e LEFT JOIN ledger_payload p ON p.entry_id = e.id ORDER BY e.id DESC LIMIT 1")[0]
+    row = db.run(
+        "SELECT e.body, p.body FROM ledger_entry e LEFT JOIN ledger_payload p ON p.entry_id = e.id ORDER BY e.id DESC LIMIT 1"
+    )[0]
     return json.loads(row[0]) | {"content": json.loads(row[1]) if row[1] else None}
 
 
@@ -30,12 +32,17 @@ def test_why_names_the_grants() -> None:
     grants = [("viewer", "granted"), ("admin", "group:ops_admin")]
     assert [(r.role, r.source) for r in why(grants, "role.grant")] == [("admin", "group:ops_admin")]
     assert why(grants, "finance.read") == []
-    assert roles_for_groups(["b", "a", "x"], {"a": ["viewer"], "b": ["viewer", "editor"]}) == {"viewer": "a", "editor": "b"}
+    assert roles_for_groups(["b", "a", "x"], {"a": ["viewer"], "b": ["viewer", "editor"]}) == {
+        "viewer": "a",
+        "editor": "b",
+    }
 
 
 def test_an_invitation_makes_person_membership_role_and_entry(cast: Cast, db: Any) -> None:
     with cast.acts(cast.ada) as by:
-        person = commands.invite_person(by=by, workspace_id=cast.main, name=" Nia   Novak ", email="Nia@Example.org", role="editor")
+        person = commands.invite_person(
+            by=by, workspace_id=cast.main, name=" Nia   Novak ", email="Nia@Example.org", role="editor"
+        )
     with acting(cast.ada):
         shown = access_person(reader(cast.ada).actor, cast.main, person.id)
     assert (shown.name, shown.roles) == ("Nia Novak", ("editor",))
@@ -103,7 +110,12 @@ def test_nobody_opens_finance_for_themselves(cast: Cast) -> None:
 def test_a_person_of_two_workspaces_is_not_deactivated_from_one(cast: Cast, db: Any) -> None:
     from watchbill.base.ids import uuid7
 
-    db.run("INSERT INTO people_membership (id, workspace_id, person_id, since) VALUES (%s, %s, %s, now())", uuid7(), cast.main, cast.sam)
+    db.run(
+        "INSERT INTO people_membership (id, workspace_id, person_id, since) VALUES (%s, %s, %s, now())",
+        uuid7(),
+        cast.main,
+        cast.sam,
+    )
     with pytest.raises(Denied, match="another workspace"), cast.acts(cast.ada) as by:
         commands.deactivate_person(by=by, workspace_id=cast.main, person_id=cast.sam)
     with cast.acts(cast.ada) as by:
@@ -132,7 +144,9 @@ def test_contacts_are_masked_until_revealed_and_revealing_is_recorded(cast: Cast
 
 def test_names_of_outsiders_are_masked(cast: Cast) -> None:
     with cast.acts(cast.ada) as by:
-        person = commands.invite_person(by=by, workspace_id=cast.main, name="Olga Outside", email="olga@else.example", outsider=True)
+        person = commands.invite_person(
+            by=by, workspace_id=cast.main, name="Olga Outside", email="olga@else.example", outsider=True
+        )
         assert access_person(by, cast.main, person.id).name == "O. O."
         assert access_people(by, cast.main, words="Olga") == []
 
@@ -183,7 +197,9 @@ def test_a_role_follows_the_group_and_ends_with_it(cast: Cast, db: Any) -> None:
     with cast.acts(cast.ada) as by:
         mapping = commands.map_group(by=by, workspace_id=cast.main, group="ops_editor", role="editor")
     sync_all_groups(cast.sam, ["ops_editor", "unknown"], request_id="r1")
-    assert db.run("SELECT role, source FROM people_role_grant WHERE person_id = %s AND workspace_id = %s", cast.sam, cast.main) == [("editor", "group:ops_editor")]
+    assert db.run(
+        "SELECT role, source FROM people_role_grant WHERE person_id = %s AND workspace_id = %s", cast.sam, cast.main
+    ) == [("editor", "group:ops_editor")]
     assert last_entry(db)["action"] == "role.sync"
     before = db.run("SELECT count(*) FROM ledger_entry")
     sync_all_groups(cast.sam, ["ops_editor"], request_id="r2")

@@ -1,6 +1,5 @@
 """The walk: every table of the database, filled with rows, seen by a stranger and by a bare session of the app role."""
 
-import json
 from typing import Any
 
 import psycopg

@@ -48,7 +48,9 @@ def test_the_right_password_opens_and_is_recorded(cast: Cast, db: Any) -> None:
     assert actions(db) == ["signin.succeeded"]
 
 
-@pytest.mark.parametrize(("email", "password"), [("edo@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("x\x00@y", PASSWORD)])
+@pytest.mark.parametrize(
+    ("email", "password"), [("edo@example.org", "wrong"), ("nobody@example.org", PASSWORD), ("x\x00@y", PASSWORD)]
+)
 def test_a_wrong_one_does_not_say_which_part_was_wrong(cast: Cast, db: Any, email: str, password: str) -> None:
     with_password(cast, cast.edo)
     client, response = enter(email, password)
@@ -157,7 +159,13 @@ def test_nobody_makes_a_link_for_somebody_who_may_more(cast: Cast, db: Any) -> N
 
     from watchbill.base.actor import Actor
 
-    by = Actor("person", cast.edo, "web", "", MappingProxyType({cast.main: cast.actor(cast.edo).grants[cast.main] | {"person.invite"}}))
+    by = Actor(
+        "person",
+        cast.edo,
+        "web",
+        "",
+        MappingProxyType({cast.main: cast.actor(cast.edo).grants[cast.main] | {"person.invite"}}),
+    )
     with pytest.raises(Denied, match="may do more"), acting(cast.edo):
         commands.make_link(by=by, workspace_id=cast.main, person_id=cast.ada)
     with pytest.raises(Denied, match="own machine"), cast.acts(cast.ada) as ada:
@@ -171,7 +179,9 @@ def test_break_glass_passes_the_second_factor_and_is_loud(cast: Cast, db: Any) -
     with acting(cast.ada):
         with pytest.raises(Invalid, match="reason"):
             commands.make_link(by=system("cli"), workspace_id=cast.main, person_id=cast.ada, break_glass=True)
-        text = commands.make_link(by=system("cli"), workspace_id=cast.main, person_id=cast.ada, break_glass=True, reason="provider is down")
+        text = commands.make_link(
+            by=system("cli"), workspace_id=cast.main, person_id=cast.ada, break_glass=True, reason="provider is down"
+        )
     client = Client()
     client.post(f"/signin/link/{text}")
     assert client.get("/w/main/").status_code == 200
@@ -195,7 +205,11 @@ def test_sessions_are_listed_and_ended(cast: Cast, db: Any) -> None:
     page = two.get("/account/sessions")
     assert page.content.count(b"this one") == 1
     others = [s.id for s in Session.objects.filter(person_id=cast.edo)]
-    mine = Session.objects.get(digest=__import__("watchbill.signin.sessions", fromlist=["digest"]).digest(two.cookies["watchbill_session"].value)).id
+    mine = Session.objects.get(
+        digest=__import__("watchbill.signin.sessions", fromlist=["digest"]).digest(
+            two.cookies["watchbill_session"].value
+        )
+    ).id
     others.remove(mine)
     assert two.post("/account/sessions", {"session": str(others[0])}).status_code == 302
     assert one.get("/w/main/").status_code == 302
@@ -241,7 +255,9 @@ def test_a_revoked_token_is_refused_at_once(cast: Cast, db: Any) -> None:
     assert api(text).get("/api/v1/me").status_code == 401
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer wbt_", "Bearer wbt_nonsense", "Basic dXNlcjpwYXNz", "bearer xyz", "\x00"])
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer wbt_", "Bearer wbt_nonsense", "Basic dXNlcjpwYXNz", "bearer xyz", "\x00"]
+)
 def test_nonsense_in_the_authorization_header(cast: Cast, header: str) -> None:
     response = Client(headers={"Authorization": header}).get("/api/v1/me")
     assert response.status_code == 401
@@ -263,7 +279,9 @@ def test_the_sweeper_deletes_what_expired(cast: Cast, clock: Any, db: Any) -> No
     signed_in(cast.edo)
     OneTimeLink.objects.all().update(expires_at=clock.now() - timedelta(days=8))
     sweep()
-    assert db.run("SELECT (SELECT count(*) FROM signin_session), (SELECT count(*) FROM signin_one_time_link)") == [(1, 0)]
+    assert db.run("SELECT (SELECT count(*) FROM signin_session), (SELECT count(*) FROM signin_one_time_link)") == [
+        (1, 0)
+    ]
     clock.forward(days=15)
     sweep()
     assert db.run("SELECT count(*) FROM signin_session") == [(0,)]

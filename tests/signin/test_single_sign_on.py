@@ -25,7 +25,9 @@ def provider() -> Iterator[str]:
     port = free_port()
     script = Path(__file__).parents[1] / "peers" / "oidc_provider.py"
     child = subprocess.Popen(
-        [str(PYTHON), str(script), str(port), "http://testserver/signin/oidc/oidc/callback"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(PYTHON), str(script), str(port), "http://testserver/signin/oidc/oidc/callback"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     issuer = f"http://127.0.0.1:{port}"
     try:
@@ -43,7 +45,13 @@ def provider() -> Iterator[str]:
 
 @pytest.fixture
 def sso(provider: str, cast: Cast) -> Iterator[str]:
-    config = {"issuer": provider, "client_id": "watchbill", "client_secret": "provider-secret", "name": "Provider", "groups": "groups"}
+    config = {
+        "issuer": provider,
+        "client_id": "watchbill",
+        "client_secret": "provider-secret",
+        "name": "Provider",
+        "groups": "groups",
+    }
     with override_settings(OIDC=config):
         yield provider
 
@@ -85,7 +93,9 @@ def test_a_known_person_comes_in_with_the_roles_of_their_groups(sso: str, cast: 
     client, response = come_in("edo")
     assert response.status_code == 302, response.content
     assert client.get("/w/main/").status_code == 200
-    held = db.run("SELECT role, source FROM people_role_grant WHERE person_id = %s AND ended_at IS NULL ORDER BY role", cast.edo)
+    held = db.run(
+        "SELECT role, source FROM people_role_grant WHERE person_id = %s AND ended_at IS NULL ORDER BY role", cast.edo
+    )
     assert held == [("approver", "group:ops_editor"), ("editor", "granted")]
     assert {"signin.succeeded", "role.sync"} <= {row[0] for row in db.run("SELECT action FROM ledger_entry")}
     assert client.get("/account").status_code == 200

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 import structlog
@@ -82,9 +83,8 @@ def error_response(request: HttpRequest, error: WatchbillError) -> HttpResponse:
     if wants_json(request):
         return problem(request, error)
     if isinstance(error, SignInNeeded) and request.method == "GET" and "Authorization" not in request.headers:
-        return redirect(
-            f"{settings.LOGIN_URL}?next={request.get_full_path() if request.path != '/' else ''}".removesuffix("?next=")
-        )
+        back = f"?{urlencode({'next': request.get_full_path()})}" if request.path != "/" else ""
+        return redirect(f"{settings.LOGIN_URL}{back}")
     context = {"error": error, "request_id": getattr(request, "request_id", "")}
     return _with_headers(render(request, "console/error.html", context, status=error.status), error)
 

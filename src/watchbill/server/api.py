@@ -17,7 +17,22 @@ from watchbill.secrets.api import router as secrets
 from watchbill.server.api_docs import PlainDocs
 from watchbill.signin.api import router as signin
 
-api = NinjaAPI(
+
+class HubAPI(NinjaAPI):
+    """Publishes errors under their own media type."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> Any:
+        """The OpenAPI document; error answers are application/problem+json (RFC 9457)."""
+        schema = super().get_openapi_schema(**kwargs)
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                for status, answer in operation["responses"].items():
+                    if int(status) >= 400 and "application/json" in answer.get("content", {}):
+                        answer["content"] = {"application/problem+json": answer["content"]["application/json"]}
+        return schema
+
+
+api = HubAPI(
     title="Watchbill",
     version=watchbill.__version__,
     description="Everything that the console does. Errors are problem+json (RFC 9457); lists come in pages (`next`); writes take an `Idempotency-Key`.",

@@ -21,7 +21,6 @@ from watchbill.secrets.envelope import open_text, seal_text
 from watchbill.signin.commands import ensure_login, note_failure, sync_all_groups
 from watchbill.signin.models import Login
 
-
 log = structlog.get_logger("watchbill.signin")
 
 
@@ -86,7 +85,11 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             name=config["name"],
             client_id=config["client_id"],
             secret=config["client_secret"],
-            settings={"server_url": config["issuer"], "oauth_pkce_enabled": True, "token_auth_method": "client_secret_basic"},
+            settings={
+                "server_url": config["issuer"],
+                "oauth_pkce_enabled": True,
+                "token_auth_method": "client_secret_basic",
+            },
         )
         return [] if client_id and client_id != app.client_id else [app]
 
@@ -130,7 +133,9 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         login = ensure_login(person_id)
         if not sociallogin.is_existing:
             sociallogin.account, _ = SocialAccount.objects.get_or_create(
-                provider=sociallogin.account.provider, uid=sociallogin.account.uid, defaults={"user": login, "extra_data": {}}
+                provider=sociallogin.account.provider,
+                uid=sociallogin.account.uid,
+                defaults={"user": login, "extra_data": {}},
             )
             sociallogin.user = login
         sync_all_groups(person_id, groups, request_id=request_id_of(request))

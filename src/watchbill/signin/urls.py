@@ -52,7 +52,9 @@ urlpatterns = [
     path("account/two-factor/app/remove", _whole(totp.deactivate_totp), name="mfa_deactivate_totp"),
     path("account/two-factor/codes", _whole(codes.view_recovery_codes), name="mfa_view_recovery_codes"),
     path("account/two-factor/codes/new", _whole(codes.generate_recovery_codes), name="mfa_generate_recovery_codes"),
-    path("account/two-factor/codes/download", _whole(codes.download_recovery_codes), name="mfa_download_recovery_codes"),
+    path(
+        "account/two-factor/codes/download", _whole(codes.download_recovery_codes), name="mfa_download_recovery_codes"
+    ),
     path("signin/oidc/<str:provider_id>/login", _whole(oidc.login), name="openid_connect_login"),
     path("signin/oidc/<str:provider_id>/callback", _whole(oidc.callback), name="openid_connect_callback"),
     path("signin/cancelled", _whole(social.login_cancelled), name="socialaccount_login_cancelled"),

@@ -1,0 +1,189 @@
+"""What should never be a 500, a redirect elsewhere, or an effect."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.cast import Cast, api, signed_in
+
+PAGES = [
+    "/", "/w/main/", "/w/main/due", "/w/main/search", "/w/main/audit", "/w/main/people", "/w/main/teams", "/w/main/services",
+    "/w/main/services/new", "/w/main/access", "/w/main/settings", "/w/main/settings/events", "/w/main/settings/sessions", "/account",
+    "/account/sessions", "/account/password", "/account/two-factor", "/workspaces/new", "/api/v1/docs",
+]  # fmt: skip
+NASTY = [
+    "\x00", "%00", "%ff%fe", "'", '"><script>alert(1)</script>', "{{7*7}}", "{%25 load x %25}", "../../etc/passwd", "..%2f..%2fetc%2fpasswd",
+    "%0d%0aSet-Cookie:%20a=b", "a" * 5000, "‮", "💥", "1e999", "-1", "NaN", "2026-99-99", "0000-00-00", "99999-01-01",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_nasty_values_in_every_query_parameter(cast: Cast, nasty: str) -> None:
+    client = signed_in(cast.ada)
+    for name in ("who", "what", "when", "kind", "subject", "from", "to", "before"):
+        answer = client.get(f"/w/main/audit?{name}={nasty}")
+        assert answer.status_code in {200, 422}, (name, nasty, answer.status_code)
+        assert b"<script>alert(1)</script>" not in answer.content
+    for address in (
+        f"/w/main/search?q={nasty}",
+        f"/w/main/people?q={nasty}",
+        f"/w/main/services?q={nasty}",
+        f"/w/{nasty}/",
+        f"/w/main/teams/{nasty}",
+        f"/signin?next={nasty}",
+        f"/{nasty}",
+    ):
+        answer = client.get(address.replace("\x00", "%00"))
+        assert answer.status_code < 500, (address, answer.status_code)
+        assert b"<script>alert(1)</script>" not in answer.content
+        assert b">49<" not in answer.content
+
+
+@pytest.mark.parametrize(
+    "nasty", ["<script>alert(1)</script>", "{{7*7}}", "javascript:alert(1)", "‮evil", "=cmd|'/c calc'!A0"]
+)
+def test_nasty_text_in_every_form_is_stored_as_text_or_refused(cast: Cast, nasty: str) -> None:
+    client = signed_in(cast.ada)
+    client.post("/w/main/teams", {"name": f"T {nasty}", "purpose": nasty})
+    client.post("/w/main/people", {"name": nasty, "email": "x@example.org", "role": "viewer"})
+    client.post("/w/main/services/new", {"name": f"S {nasty}", "summary": nasty, "links": f"Label {nasty}"})
+    client.post("/w/main/settings", {"do": "secret", "name": nasty, "value": "v", "purpose": nasty})
+    client.post("/w/main/settings", {"do": "label", "role": "viewer", "label": nasty})
+    for page in PAGES:
+        answer = client.get(page)
+        assert b"<script>alert(1)" not in answer.content, page
+        assert b'href="javascript:' not in answer.content, page
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://user:pw@example.org/",
+        "file:///etc/passwd",
+        "gopher://x/",
+        "http://",
+        "http://[::1",
+        "http://x\r\ny/",
+        "https://exa mple.org/",
+        "//example.org",
+    ],
+)
+def test_link_fields_take_web_addresses_only(cast: Cast, url: str) -> None:
+    program = api(cast.token(cast.ada))
+    body = {"name": "S", "links": [{"label": "L", "url": url.ljust(8, "/")}]}
+    answer = program.post("/api/v1/workspaces/main/services", body, content_type="application/json")
+    assert answer.status_code in ({201} if url == "http://127.0.0.1/" else {422}), url
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b"null", "application/json"),
+        (b'"x"', "application/json"),
+        (b'{"name": 5}', "application/json"),
+        (b'{"name": null}', "application/json"),
+        (b'{"name": "\\ud800"}', "application/json"),
+        (b'{"name": "a\\u0000b"}', "application/json"),
+        (b"\xff\xfe\x00", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b'{"a":' * 50_000, "application/json"),
+        (b'{"name": "' + b"x" * 2_000_000 + b'"}', "application/json"),
+        (b"name=x", "application/x-www-form-urlencoded"),
+        (b"--x\r\n", "multipart/form-data; boundary=x"),
+        (b"", "application/json"),
+        (b"{}", "text/\x7f"),
+    ],
+)
+def test_malformed_bodies_are_problems_not_crashes(cast: Cast, body: bytes, content_type: str) -> None:
+    program = api(cast.token(cast.ada))
+    answer = program.generic("POST", "/api/v1/workspaces/main/teams", body, content_type=content_type)
+    assert answer.status_code in {400, 413, 415, 422}, answer.content[:300]
+    assert answer["Content-Type"] == "application/problem+json"
+    assert "detail" in answer.json()
+
+
+def test_every_page_carries_the_strict_headers(cast: Cast) -> None:
+    client = signed_in(cast.ada)
+    for page in [*PAGES, "/nothing-here"]:
+        answer = client.get(page)
+        policy = answer["Content-Security-Policy"]
+        assert "unsafe-inline" not in policy
+        assert "default-src 'none'" in policy
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["X-Frame-Options"] == "DENY"
+        assert "no-store" in answer["Cache-Control"]
+        assert b"onclick=" not in answer.content
+        assert b"style=" not in answer.content
+
+
+def test_no_page_runs_a_query_per_row(cast: Cast) -> None:
+    """The number of queries does not grow with the number of entries, people or services."""
+    from django.db import connections
+    from django.test.utils import CaptureQueriesContext
+
+    from watchbill.catalogue.commands import create_service
+    from watchbill.people.commands import create_team, invite_person
+
+    def grow(start: int) -> None:
+        for n in range(start, start + 8):
+            with cast.acts(cast.ada) as by:
+                team = create_team(by=by, workspace_id=cast.main, name=f"T{n}")
+                create_service(by=by, workspace_id=cast.main, name=f"S{n}", owner_id=team.id)
+                invite_person(by=by, workspace_id=cast.main, name=f"P{n}", email=f"p{n}@example.org")
+
+    client = signed_in(cast.ada)
+
+    def counts() -> dict[str, int]:
+        found = {}
+        for page in PAGES[1:]:
+            client.get(page)
+            with CaptureQueriesContext(connections["default"]) as captured:
+                assert client.get(page).status_code == 200, page
+            found[page] = len(captured)
+        return found
+
+    grow(0)
+    before = counts()
+    grow(8)
+    after = counts()
+    assert {page: (before[page], after[page]) for page in before if after[page] > before[page]} == {}
+
+
+def test_pages_of_another_workspace_are_not_there(cast: Cast) -> None:
+    stranger = signed_in(cast.sam)
+    for page in PAGES:
+        if page.startswith("/w/main"):
+            assert stranger.get(page).status_code == 404, page
+
+
+def test_a_viewer_sees_no_page_beyond_their_permissions_and_no_button_they_cannot_press(cast: Cast) -> None:
+    viewer = signed_in(cast.vera)
+    for page in (
+        "/w/main/audit",
+        "/w/main/settings",
+        "/w/main/settings/events",
+        "/w/main/settings/sessions",
+        "/w/main/services/new",
+    ):
+        assert viewer.get(page).status_code == 403, page
+    people = viewer.get("/w/main/people").content
+    assert b"Add somebody" not in people
+    assert b"Settings" not in people
+
+
+def test_signed_out_pages_lead_to_sign_in_and_back(cast: Cast) -> None:
+    answer = Client().get("/w/main/audit?what=roles")
+    assert answer.status_code == 302
+    assert answer["Location"] == "/signin?next=%2Fw%2Fmain%2Faudit%3Fwhat%3Droles"
+
+
+def test_errors_name_the_request_and_keep_secrets(cast: Cast, db: Any, caplog: Any) -> None:
+    answer = Client().get("/nothing", headers={"X-Request-Id": "seen-in-the-log"})
+    assert b"seen-in-the-log" in answer.content
+    assert answer["X-Request-Id"] == "seen-in-the-log"
+    forged = Client().get("/nothing", headers={"X-Request-Id": "a\tb <script>"})
+    assert forged["X-Request-Id"] != "a\tb <script>"
