@@ -1,5 +1,6 @@
 """The walk: every table of the database, filled with rows, seen by a stranger and by a bare session of the app role."""
 
+import json
 from typing import Any
 
 import psycopg
@@ -198,17 +199,45 @@ def test_a_stranger_cannot_insert_into_another_workspace(filled: Cast, db: Any) 
             data["id"] = 10**9
         columns = [column for column in data if column not in generated]
         names = ", ".join(f'"{column}"' for column in columns)
-        with (
-            acting(filled.sam),
-            connection.cursor() as cursor,
-            pytest.raises(Exception, match=r"(?i)permission denied|row-level security"),
-        ):
-            import json
+        query = f'INSERT INTO "{table}" ({names}) SELECT {names} FROM jsonb_populate_record(NULL::"{table}", %s::jsonb)'
+        with pytest.raises(DatabaseError, match=r"(?i)permission denied|row-level security"), acting(filled.sam):
+            connection.cursor().execute(query, [json.dumps(data)])
 
-            cursor.execute(
-                f'INSERT INTO "{table}" ({names}) SELECT {names} FROM jsonb_populate_record(NULL::"{table}", %s::jsonb)',
-                [json.dumps(data)],
+
+def test_a_stranger_cannot_change_or_delete_in_another_workspace(filled: Cast, db: Any) -> None:
+    """Every table that the app role may change or delete from: no row of Main is touched by Sam."""
+    role = f"{settings.ROLE_PREFIX}_app"
+    tried = 0
+    for table in tables(db):
+        columns = db.run(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND has_column_privilege(%s, %s, column_name, 'UPDATE')",
+            table,
+            role,
+            table,
+        )
+        queries = [f'UPDATE "{table}" t SET "{columns[0][0]}" = "{columns[0][0]}"'] if columns else []
+        if db.run("SELECT has_table_privilege(%s, %s, 'DELETE')", role, table)[0][0]:
+            queries.append(f'DELETE FROM "{table}" t')
+        for query in queries:
+            before = db.run(
+                f'SELECT count(*), max(xmin::text::bigint) FROM "{table}" t WHERE t::text LIKE %s', f"%{filled.main}%"
             )
+            with acting(filled.sam), connection.cursor() as cursor:
+                try:
+                    cursor.execute(query)
+                except DatabaseError as error:
+                    if "permission denied" not in str(error):
+                        raise
+                    continue
+            assert (
+                db.run(
+                    f'SELECT count(*), max(xmin::text::bigint) FROM "{table}" t WHERE t::text LIKE %s',
+                    f"%{filled.main}%",
+                )
+                == before
+            ), query
+            tried += 1
+    assert tried > 15
 
 
 def readable(table: str, db: Any) -> str:

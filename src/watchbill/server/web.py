@@ -1,6 +1,7 @@
 """One web process: uvicorn on the socket that the parent opened, or on its own."""
 
 import os
+import signal
 import socket
 
 import uvicorn
@@ -30,5 +31,8 @@ def run(config: Config) -> int:
             h11_max_incomplete_event_size=65536,
         )
     )
+    # uvicorn raises the signal again when it has stopped; a stop that was asked for is a success.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     server.run(sockets=[listener])
     return 0

@@ -24,6 +24,7 @@ from watchbill.runtime.jobs import JOBS, job
 log = structlog.get_logger("watchbill.worker")
 MAX_ATTEMPTS = 8
 PAUSE = 0.2
+GRACE = 4.5
 
 
 class Loop(threading.Thread):
@@ -197,8 +198,17 @@ def run() -> int:
 
     async def main() -> None:
         done, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def end() -> None:
+            # With its database gone, Procrastinate waits for it to say goodbye; nothing here may outlive the hub for that.
+            # A job cut off stays `doing` and is tried again by the next worker.
+            watchdog = threading.Timer(GRACE, os._exit, args=(0,))
+            watchdog.daemon = True
+            watchdog.start()
+            done.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, done.set)
+            loop.add_signal_handler(number, end)
         for each in loops:
             each.start()
         log.info("worker.started")
