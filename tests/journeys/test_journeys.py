@@ -1,0 +1,163 @@
+"""What people do, in a real browser, on a phone and at a desk."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.journeys.conftest import ARTEFACTS, WIDTHS
+from tests.server.hub import Hub
+
+pytestmark = pytest.mark.browser
+Opener = Callable[..., Page]
+PAGES = {
+    "overview": "/w/main/", "due": "/w/main/due", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
+    "team": "/w/main/teams/platform", "services": "/w/main/services", "service": "/w/main/services/checkout",
+    "service-new": "/w/main/services/new", "access": "/w/main/access", "settings": "/w/main/settings", "events": "/w/main/settings/events",
+    "sessions": "/w/main/settings/sessions", "search": "/w/main/search?q=pay", "search-none": "/w/main/search?q=zzz", "account": "/account",
+    "two-factor": "/account/two-factor", "two-factor-app": "/account/two-factor/app", "password": "/account/password",
+    "workspace-new": "/workspaces/new", "api": "/api/v1/docs", "not-found": "/nothing-here", "hub-audit": "/w/hub/audit",
+}  # fmt: skip
+
+
+def check(page: Page, name: str) -> None:
+    """No violation that axe knows, nothing wider than the screen."""
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    problems = [f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in found.response["violations"]]
+    assert problems == [], name
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), f"{name} is wider than the screen"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", list(WIDTHS))
+def test_every_page_is_accessible_and_fits(open_page: Opener, width: str, scheme: str) -> None:
+    page = open_page(width, scheme)
+    ARTEFACTS.mkdir(exist_ok=True)
+    for name, address in PAGES.items():
+        page.goto(address)
+        check(page, f"{name} at {width}, {scheme}")
+        page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=True)
+    page.goto("/w/main/audit")
+    page.locator(".entry-time").first.click()
+    check(page, "entry")
+    page.goto("/w/main/people")
+    page.get_by_role("link", name="Ada Lindqvist").click()
+    check(page, "person")
+    anonymous = open_page(width, scheme, signed_in=False)
+    anonymous.goto("/signin")
+    check(anonymous, "signin")
+
+
+@pytest.mark.parametrize("width", ["phone", "desk"])
+def test_who_changed_a_role_yesterday_is_found_in_three_clicks(open_page: Opener, width: str) -> None:
+    page = open_page(width)
+    page.goto("/w/main/")
+    page.get_by_role("navigation", name="Workspace").get_by_role("link", name="Audit").click()
+    page.get_by_role("link", name="Roles", exact=True).click()
+    page.get_by_role("link", name="Yesterday").click()
+    entries = page.locator("#feed .entry")
+    expect(entries).to_have_count(1)
+    expect(entries.first).to_contain_text("Grace Okafor granted a role to Tom Berg")
+
+
+def test_a_change_appears_in_the_audit_feed_without_reloading(open_page: Opener) -> None:
+    watcher, worker = open_page(), open_page()
+    watcher.goto("/w/main/audit")
+    expect(watcher.locator("#live")).to_be_visible()
+    worker.goto("/w/main/teams")
+    worker.get_by_label("Name").fill("Night Watch")
+    worker.get_by_role("button", name="Make the team").click()
+    expect(watcher.locator("#feed").get_by_text("Night Watch")).to_be_visible(timeout=8000)
+
+
+def test_everything_is_reachable_by_keyboard(open_page: Opener) -> None:
+    page = open_page()
+    page.goto("/w/main/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("p")
+    page.wait_for_url("**/people")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("checkout")
+    expect(page.locator("#hits").get_by_role("link", name="Checkout")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/services/checkout")
+
+
+def test_it_works_without_javascript(open_page: Opener) -> None:
+    page = open_page("phone", java_script_enabled=False)
+    page.goto("/w/main/")
+    page.locator("a[href='#more']").click()
+    page.locator("#more").get_by_role("link", name="Teams").click()
+    page.get_by_label("Name").fill("Plain Team")
+    page.get_by_role("button", name="Make the team").click()
+    expect(page.get_by_role("link", name=re.compile("Plain Team"))).to_be_visible()
+
+
+def test_contact_details_are_masked_until_revealed(open_page: Opener) -> None:
+    page = open_page("phone")
+    page.goto("/w/main/people")
+    page.get_by_role("link", name="Tom Berg").click()
+    expect(page.get_by_text("t•••@e•••.org")).to_be_visible()
+    page.get_by_text("Reveal…").click()
+    page.get_by_label("Why (recorded)").fill("He is on call")
+    page.get_by_role("button", name="Reveal and record").click()
+    expect(page.get_by_text("tom@example.org")).to_be_visible()
+    page.goto("/w/main/audit")
+    expect(page.locator("#feed .entry").first).to_contain_text("looked at the contact details of Tom Berg")
+
+
+def test_a_token_is_made_used_and_shown_once(open_page: Opener, hub: Hub) -> None:
+    import httpx
+
+    page = open_page()
+    page.goto("/account")
+    page.get_by_text("New token for main").click()
+    page.get_by_label("Name").first.fill("Backup job")
+    page.locator("details[open]").get_by_role("button", name="Make the token").click()
+    text = page.locator(".copyable").inner_text().strip()
+    answer = httpx.get(f"{hub.url}/api/v1/me", headers={"Authorization": f"Bearer {text}"})
+    assert answer.status_code == 200
+    page.goto("/account")
+    expect(page.get_by_text(text)).to_have_count(0)
+    expect(page.get_by_role("cell", name="Backup job")).to_be_visible()
+
+
+def test_the_theme_is_chosen_and_kept(open_page: Opener) -> None:
+    page = open_page()
+    page.goto("/w/main/")
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.goto("/w/main/people")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.get_by_role("button", name="Light").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_scripts_in_every_field_do_not_run(open_page: Opener) -> None:
+    nasty = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    page = open_page()
+    dialogs: list[Any] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog), dialog.dismiss()))
+    page.goto("/w/main/services/new")
+    page.get_by_label("Name").fill(f"Nasty {nasty}"[:110])
+    page.get_by_label("Summary").fill(nasty)
+    page.get_by_role("button", name="Save").click()
+    for address in ("/w/main/services", "/w/main/audit", "/w/main/search?q=nasty", "/w/main/"):
+        page.goto(address)
+    assert dialogs == []
+
+
+def test_the_first_five_minutes_of_the_readme_are_true() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    for command in ("make serve", "make test"):
+        assert command in text
