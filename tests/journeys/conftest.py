@@ -42,7 +42,9 @@ def owner(hub: Hub) -> psycopg.Connection[Any]:
 
     config = read_config(hub.env)
     postgres = Postgres(config, auth_password=superuser_password(config))
-    return psycopg.connect(host=str(postgres.socket), user="postgres", password=postgres.password, dbname="watchbill", autocommit=True)
+    return psycopg.connect(
+        host=str(postgres.socket), user="postgres", password=postgres.password, dbname="watchbill", autocommit=True
+    )
 
 
 def fill(hub: Hub) -> None:
@@ -58,11 +60,24 @@ def fill(hub: Hub) -> None:
     ):
         assert hub.post(browser, "/w/main/people", name=name, email=email, role=role).status_code == 200
     hub.post(browser, "/w/main/services", name="Production")
-    for name, summary in (("Checkout", "Takes orders and payments"), ("Ledger API", "Double-entry bookkeeping"), ("Notifications", "")):
-        hub.post(browser, "/w/main/services/new", name=name, summary=summary, links="Dashboard https://grafana.example.org/d/1")
+    for name, summary in (
+        ("Checkout", "Takes orders and payments"),
+        ("Ledger API", "Double-entry bookkeeping"),
+        ("Notifications", ""),
+    ):
+        hub.post(
+            browser,
+            "/w/main/services/new",
+            name=name,
+            summary=summary,
+            links="Dashboard https://grafana.example.org/d/1",
+        )
     hub.post(browser, "/w/main/settings", do="secret", name="grafana-token", value="s3cret", purpose="panels")
     with owner(hub) as session:
-        tom, grace = (session.execute("SELECT id FROM people_person WHERE name = %s", [name]).fetchone()[0] for name in ("Tom Berg", "Grace Okafor"))  # type: ignore[index]
+        tom, grace = (
+            session.execute("SELECT id FROM people_person WHERE name = %s", [name]).fetchone()[0]
+            for name in ("Tom Berg", "Grace Okafor")
+        )  # type: ignore[index]
         (main,) = session.execute("SELECT id FROM people_workspace WHERE slug = 'main'").fetchone()  # type: ignore[misc]
         at = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(hours=9)
         entry = UUID(int=(int(at.timestamp() * 1000) << 80) | 0x7 << 76 | 0x2 << 62 | 1)
@@ -71,17 +86,31 @@ def fill(hub: Hub) -> None:
             "actor_kind": "person", "actor": str(grace), "via": "web", "action": "role.grant", "subject_kind": "person", "subject": str(tom),
             "request": "", "payload": None,
         }  # fmt: skip
-        session.execute("INSERT INTO ledger_entry (id, body) VALUES (%s, %s)", [entry, json.dumps(body, sort_keys=True, separators=(",", ":"))])
+        session.execute(
+            "INSERT INTO ledger_entry (id, body) VALUES (%s, %s)",
+            [entry, json.dumps(body, sort_keys=True, separators=(",", ":"))],
+        )
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    path = subprocess.run(["tools/chromium", "--path"], capture_output=True, text=True, check=True, cwd=ARTEFACTS.parent).stdout.strip()
+    path = subprocess.run(
+        ["tools/chromium", "--path"], capture_output=True, text=True, check=True, cwd=ARTEFACTS.parent
+    ).stdout.strip()
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else ["--no-sandbox", "--disable-setuid-sandbox"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,
-            args=[*arguments, "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"],
+            args=[
+                *arguments,
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-dev-shm-usage",
+            ],
         )
         yield browser
         browser.close()
@@ -102,7 +131,9 @@ def signed_in_state(hub: Hub, chromium: Browser) -> Any:
 
 
 @pytest.fixture
-def open_page(hub: Hub, chromium: Browser, signed_in_state: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+def open_page(
+    hub: Hub, chromium: Browser, signed_in_state: Any, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
     """Opens a page of a size and scheme; fails the test on any error in the browser's console."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
@@ -115,7 +146,14 @@ def open_page(hub: Hub, chromium: Browser, signed_in_state: Any, request: pytest
         )  # fmt: skip
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" and "404" not in message.text and "403" not in message.text else None)
+        page.on(
+            "console",
+            lambda message: (
+                errors.append(message.text)
+                if message.type == "error" and "404" not in message.text and "403" not in message.text
+                else None
+            ),
+        )
         page.on("pageerror", lambda error: errors.append(str(error)))
         return page
 

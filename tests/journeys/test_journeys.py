@@ -27,7 +27,9 @@ PAGES = {
 def check(page: Page, name: str) -> None:
     """No violation that axe knows, nothing wider than the screen."""
     found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
-    problems = [f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in found.response["violations"]]
+    problems = [
+        f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in found.response["violations"]
+    ]
     assert problems == [], name
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), f"{name} is wider than the screen"
 

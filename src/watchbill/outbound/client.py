@@ -129,7 +129,7 @@ def _once(
     try:
         with client.stream(method, url, headers=dict(headers), content=body, timeout=httpx.Timeout(left)) as response:
             pieces, size = [], 0
-            for piece in response.iter_bytes(65536):
+            for piece in response.iter_bytes():
                 size += len(piece)
                 if size > max_bytes:
                     raise TooLarge(f"The answer is larger than {max_bytes:,} bytes.")

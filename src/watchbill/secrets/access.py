@@ -3,5 +3,6 @@ from watchbill.runtime.principals import Table
 TABLES = [
     # Values are sealed; the app role may store, replace and use them on behalf of a person.
     Table("secrets_secret", app="select, insert, update, delete", others={"worker": "select, insert, update, delete"}),
-    Table("secrets_use", app="select, insert", others={"worker": "select, insert"}),
+    # Uses go with their secret.
+    Table("secrets_use", app="select, insert, delete", others={"worker": "select, insert, delete"}),
 ]
