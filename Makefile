@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 T ?= tests
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -44,8 +45,11 @@ browser: ## Find or fetch Chromium (Debian's)
 shots: $(VENV)/.dev browser ## Take the screenshots of docs/
 	@"$(BIN)/python" tools/screenshots.py
 
-lock: $(VENV)/.dev ## Pin the requirements anew, hashed, without registry addresses
-	@"$(BIN)/pip" install -q uv && for name in run dev idp; do "$(BIN)/uv" pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q requirements/$$name.in -o requirements/$$name.txt; done
+lock: $(VENV)/bin/python ## Pin the requirements anew, hashed, without registry addresses
+	@"$(BIN)/pip" install -q uv
+	@"$(BIN)/uv" pip compile $(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
+	@"$(BIN)/uv" pip compile $(LOCK) -c requirements/dev.txt requirements/run.in -o requirements/run.txt
+	@"$(BIN)/uv" pip compile $(LOCK) --upgrade requirements/idp.in -o requirements/idp.txt
 
 clean: ## Remove environments and caches (never data)
 	@rm -rf $(VENV) .venv-idp .mypy_cache .ruff_cache .import_linter_cache .hypothesis artefacts
