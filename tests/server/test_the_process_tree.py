@@ -294,3 +294,33 @@ def test_help_reads_well_and_wrong_usage_has_its_own_code(place: Path) -> None:
     assert run("serv", env=env).returncode == 64
     assert run("verify", "/nonexistent", "--key", "x", env=env).returncode == 64
     assert run("doctor", env=environment(place / "none")).returncode == 1
+
+
+def test_a_server_of_ones_own_with_an_owner_that_is_no_superuser(place: Path, request: pytest.FixtureRequest) -> None:
+    """DATABASE_URL names a database whose owner may only make roles: the hub's own roles are made, and the owner's name reaches no child."""
+    import psycopg
+
+    server = request.config.watchbill_postgres  # type: ignore[attr-defined]
+    with psycopg.connect(
+        host=str(server.socket), user="postgres", password=server.password, dbname="postgres", autocommit=True
+    ) as session:
+        session.execute("CREATE ROLE landlord LOGIN CREATEROLE PASSWORD 'land lord/1'")
+        session.execute("CREATE DATABASE elsewhere OWNER landlord")
+    hub = Hub(
+        place / "data",
+        DATABASE_URL=f"postgresql://landlord:land%20lord%2F1@localhost/elsewhere?host={server.socket}",
+        WATCHBILL_ROLE_PREFIX="tenant",
+    )
+    try:
+        hub.start()
+        wait_for(hub.ready, 20)
+        browser = hub.signed_in()
+        assert hub.post(browser, "/w/main/teams", name="Elsewhere").status_code == 200
+        assert set(hub.children()) == {"web", "worker"}
+        for pid in hub.children().values():
+            assert b"land%20lord" not in Path(f"/proc/{pid}/environ").read_bytes()
+        wait_for(lambda: "watchbill_ledger_unsealed 0.0" in httpx.get(f"{hub.url}/metrics").text, 20)
+        assert hub.stop()[0] == 0
+        assert hub.start() < 20
+    finally:
+        hub.clean_up()

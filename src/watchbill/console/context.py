@@ -35,10 +35,18 @@ NAVIGATION = [
 THEMES = ("light", "dark")
 
 
+def _last_place(request: HttpRequest, reader: Any) -> Place | None:
+    """On pages of no workspace (one's account) the navigation leads back to the one that was open last."""
+    if not isinstance(reader, Reader) or not reader.places:
+        return None
+    last = request.COOKIES.get("watchbill_place", "")
+    return next((place for place in reader.places if place.slug == last), reader.places[0])
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """For every template."""
     reader = getattr(request, "reader", None)
-    place = getattr(request, "place", None)
+    place = getattr(request, "place", None) or _last_place(request, reader)
     match = getattr(request, "resolver_match", None)
     theme = request.COOKIES.get("watchbill_theme", "")
     found: dict[str, Any] = {

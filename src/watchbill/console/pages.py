@@ -95,8 +95,10 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     entries = access_entries(reader.actor, place.id, Filter(since=since), limit=8) if may_audit else []
     services = list(access_services(reader.actor, place.id)[:200]) if reader.actor.may("service.read", place.id) else []
     todo = _first_steps(reader, place, len(services))
+    health = _hub_health()
     context = {
         "todo": todo,
+        "answer": _answer(health, todo, [service for service in services if service.owner_id is None]),
         "rows": _rows(reader, place, entries),
         "services": services[:6],
         "service_count": len(services),
@@ -104,7 +106,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "people_count": len(access_people(reader.actor, place.id, limit=500))
         if reader.actor.may("person.read", place.id)
         else None,
-        "health": _hub_health(),
+        "health": health,
         "log": access_health(reader.actor, place.id) if may_audit else None,
     }
     response = render(request, "console/overview.html", context)
@@ -129,13 +131,28 @@ def _first_steps(reader: Reader, place: Place, services: int) -> list[tuple[str,
     return steps
 
 
+def _answer(health: dict[str, Any], todo: list[tuple[str, str, str]], unowned: list[Any]) -> str:
+    """The one sentence that matters, worst first."""
+    if not health["worker"]:
+        return "No worker is alive: nothing is sealed, delivered or scanned. Start one, and see watchbill doctor."
+    if health["failed"]:
+        return f"{health['failed']} event deliveries failed for good: see Settings → Events."
+    if todo:
+        return f"{len(todo)} thing{'s' if len(todo) > 1 else ''} to set up; nothing else needs you."
+    if unowned:
+        return f"{len(unowned)} service{'s have' if len(unowned) > 1 else ' has'} no owner; nothing else needs you."
+    return "Nothing needs you now."
+
+
 def _hub_health() -> dict[str, Any]:
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT worker_age FROM wb_health()")
         age = cursor.fetchone()[0]
-    return {"worker": age is not None and age < timedelta(seconds=30), "age": age}
+        cursor.execute("SELECT count(*) FROM facts_delivery WHERE state = 'failed'")
+        failed = cursor.fetchone()[0]
+    return {"worker": age is not None and age < timedelta(seconds=30), "age": age, "failed": failed}
 
 
 @require_GET

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from django.apps import apps
 from psycopg import sql
 
-from watchbill.base.errors import Broken
+from watchbill.base.errors import Broken, SettingError
 from watchbill.base.keys import Keys
 
 #: role → what it is for. The names in the database carry the prefix of WATCHBILL_ROLE_PREFIX.
@@ -88,12 +88,20 @@ def ensure_roles(cursor: Any, prefix: str, keys: Keys) -> None:
     """Makes the login roles and sets their derived passwords (idempotent; needs CREATEROLE)."""
     for role in PRINCIPALS:
         name = sql.Identifier(f"{prefix}_{role}")
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [f"{prefix}_{role}"])
-        verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
+        cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", [f"{prefix}_{role}"])
+        known = cursor.fetchone()
+        if known and known[0]:
+            raise SettingError(
+                f"The database role {prefix}_{role} exists and is a superuser or passes by row-level security; the hub does not use it.",
+                hint="Drop that role, or choose another WATCHBILL_ROLE_PREFIX.",
+                field="WATCHBILL_ROLE_PREFIX",
+            )
+        # Attributes such as NOCREATEDB are the default; naming them needs rights that an owner with CREATEROLE may lack.
         password = sql.Literal(keys.text(f"database-role/{role}"))
-        cursor.execute(
-            sql.SQL("{} ROLE {} LOGIN NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD {}").format(verb, name, password)
-        )
+        if known:
+            cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, password))
+        else:
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}").format(name, password))
         cursor.execute(sql.SQL("ALTER ROLE {} SET search_path = public").format(name))
         cursor.execute(sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = '60s'").format(name))
     cursor.execute("SELECT current_database()")

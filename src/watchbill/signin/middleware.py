@@ -65,11 +65,11 @@ class PersonMiddleware:
                 )
             token = find_token(text.strip())
             return token.person_id, token
-        if request.COOKIES.get("watchbill_session"):
-            self._note_browser(request)
-            if request.user.is_authenticated and (person := request.session.get(PERSON)):
-                self._seen(request)
-                return UUID(person), None
+        self._note_browser(request)
+        signed_in = bool(request.COOKIES.get("watchbill_session")) and request.user.is_authenticated
+        if signed_in and (person := request.session.get(PERSON)):
+            self._seen(request)
+            return UUID(person), None
         return None, None
 
     def _note_browser(self, request: HttpRequest) -> None:
