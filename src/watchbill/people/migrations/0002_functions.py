@@ -4,12 +4,16 @@ from django.db import migrations
 # API token's own workspace. Every policy asks it once per statement. Definer, because policies on these very tables use it.
 # wb_stats(): numbers for /metrics and doctor, so that no principal has to read the tables behind them.
 FUNCTIONS = """
-CREATE FUNCTION wb_my_workspaces() RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
-  SELECT coalesce(array_agg(m.workspace_id), '{}')
-  FROM people_membership m JOIN people_person p ON p.id = m.person_id
-  WHERE m.person_id = wb_person() AND m.ended_at IS NULL AND p.active
-    AND (nullif(current_setting('watchbill.only', true), '') IS NULL
-         OR m.workspace_id = nullif(current_setting('watchbill.only', true), '')::uuid) $$;
+CREATE FUNCTION wb_my_workspaces() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public AS $$
+BEGIN
+  -- plpgsql keeps its plans for the session; as an SQL function this was planned anew by every statement.
+  RETURN (
+    SELECT coalesce(array_agg(m.workspace_id), '{}')
+    FROM people_membership m JOIN people_person p ON p.id = m.person_id
+    WHERE m.person_id = wb_person() AND m.ended_at IS NULL AND p.active
+      AND (nullif(current_setting('watchbill.only', true), '') IS NULL
+           OR m.workspace_id = nullif(current_setting('watchbill.only', true), '')::uuid));
+END $$;
 CREATE FUNCTION wb_stats() RETURNS TABLE (sealed bigint, unsealed bigint, facts_waiting bigint, facts_failed bigint, jobs jsonb)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
   SELECT (SELECT coalesce(sum(size), 0)::bigint FROM ledger_log),
