@@ -58,6 +58,7 @@ class Hub:
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = environment(data, WATCHBILL_PORT=str(self.port), WATCHBILL_LOGS="file", **extra)
         self.child: subprocess.Popen[str] | None = None
+        self.used: set[str] = set()
 
     def start(self, seconds: float = 60) -> float:
         """Starts it; answers after how many seconds the first page was served."""
@@ -89,6 +90,9 @@ class Hub:
     def signed_in(self) -> httpx.Client:
         browser = httpx.Client(base_url=self.url, follow_redirects=True)
         link = self.link()
+        if link in self.used:
+            link = run("link", env=self.env).stdout.strip()
+        self.used.add(link)
         page = browser.get(link)
         token = re.findall(r'csrfmiddlewaretoken" value="([^"]+)"', page.text)[0]
         assert browser.post(link, data={"csrfmiddlewaretoken": token}).status_code == 200

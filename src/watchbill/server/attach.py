@@ -5,11 +5,16 @@ import os
 from watchbill.base.config import read_config
 from watchbill.base.errors import NotFound
 from watchbill.server.postgres import Postgres, superuser_password
+from watchbill.server.supervisor import read_holder
 
 
 def find_database() -> None:
     """Sets DATABASE_URL (without a password) when the embedded server of this data folder runs. Raises NotFound."""
     config = read_config()
+    holder = read_holder(config.data / "lock")
+    if holder and not config.get("WATCHBILL_URL"):
+        # Links lead to the hub that runs here, whatever port it was started on.
+        os.environ["WATCHBILL_URL"] = holder["url"]
     if config.database is not None:
         return
     if not (config.data / "postgres" / "postmaster.pid").exists():

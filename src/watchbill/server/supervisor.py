@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import signal
@@ -53,7 +54,7 @@ def hold_data_folder(config: Config):  # type: ignore[no-untyped-def]
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                holder = _read_holder(path)
+                holder = read_holder(path)
                 # The holder may be just ending; its own children never inherit the lock.
                 if attempt == 29 or (holder and Path(f"/proc/{holder['pid']}").exists() and attempt > 2):
                     who = (
@@ -74,7 +75,8 @@ def hold_data_folder(config: Config):  # type: ignore[no-untyped-def]
         os.close(handle)
 
 
-def _read_holder(path: Path) -> dict[str, str] | None:
+def read_holder(path: Path) -> dict[str, str] | None:
+    """Who holds, or held last, a data folder: pid, since, url; None when nobody ever did."""
     try:
         found = json.loads(path.read_text())
         return found if isinstance(found, dict) and {"pid", "since", "url"} <= set(found) else None
@@ -160,7 +162,7 @@ class Hub:
         owner = self.config.database or (self.postgres.database if self.postgres else None)
         if owner is None or self.stopping:
             return
-        self._migrate(owner)
+        news = self._migrate(owner)
         listener.set_inheritable(True)
         self.parts = [
             Part("web", lambda: self._spawn("web", fds=(listener.fileno(),))),
@@ -168,8 +170,27 @@ class Hub:
         ]
         for part in self.parts:
             part.tend(self.say)
+        self._await_web()
+        for line in news:
+            self.say(line)
 
-    def _migrate(self, owner: Database) -> None:
+    def _await_web(self) -> None:
+        """Until the first page could be served, so that what is announced is true."""
+        host = "127.0.0.1" if self.config.host in {"0.0.0.0", "::"} else self.config.host  # noqa: S104
+        deadline = time.monotonic() + 30
+        while not self.stopping and time.monotonic() < deadline:
+            self._look()
+            probe = http.client.HTTPConnection(host, self.config.port, timeout=2)
+            try:
+                probe.request("GET", "/healthz")
+                if probe.getresponse().status == 200:
+                    return
+            except OSError:
+                time.sleep(0.1)
+            finally:
+                probe.close()
+
+    def _migrate(self, owner: Database) -> list[str]:
         env = {**self._env(owner, with_owner=True), "WATCHBILL_PROCESS": "migrate"}
         argv = [sys.executable, "-m", "watchbill.cli.main", "migrate", "--bootstrap"]
         child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
@@ -178,8 +199,7 @@ class Hub:
             raise Unavailable(
                 "The database could not be brought up to date; the reason stands above.", hint="Nothing was started."
             )
-        for line in out.splitlines():
-            self.say(line)
+        return out.splitlines()
 
     def _env(self, owner: Database, *, with_owner: bool = False) -> dict[str, str]:
         """The children's environment: only the migrator gets the owner's name and password."""
@@ -211,12 +231,16 @@ class Hub:
 
     def _tend(self) -> None:
         while not self.stopping:
-            if self.postgres and self.postgres.child and self.postgres.child.poll() is not None:
-                self.say("PostgreSQL ended; it starts again and recovers")
-                self.postgres.start(log=self.config.data / "logs" / "postgres.log")
-            for part in self.parts:
-                part.tend(self.say)
+            self._look()
             time.sleep(0.1)
+
+    def _look(self) -> None:
+        """Brings back what has ended."""
+        if self.postgres and self.postgres.child and self.postgres.child.poll() is not None:
+            self.say("PostgreSQL ended; it starts again and recovers")
+            self.postgres.start(log=self.config.data / "logs" / "postgres.log")
+        for part in self.parts:
+            part.tend(self.say)
 
     def _stop(self) -> None:
         running = [part.child for part in self.parts if part.child is not None]

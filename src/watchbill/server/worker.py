@@ -95,9 +95,12 @@ def sealing(sealer: Sealer) -> Callable[[], int]:
                 log.warning("ledger.epoch", reason=reason)
         count = sealer.step()
         idle = 1 if count else idle + 1
+        # A batch that is not full means that the sealer has caught up: it rests and lets the next one fill, since many
+        # small batches cost the writers more than one large one.
+        more = count if count >= sealer.batch else 0
         if sealer.holding and (idle == 2 or idle % 50 == 0):
             anchor(sealer)
-        return count
+        return more
 
     return step
 
