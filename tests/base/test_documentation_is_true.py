@@ -131,3 +131,10 @@ def test_migrations_run_under_lock_and_statement_timeouts() -> None:
     assert "lock_timeout=" in (ROOT / "src/watchbill/server/settings.py").read_text()
     source = (ROOT / "src/watchbill/server/settings.py").read_text()
     assert re.search(r'if owner:\s+options\["options"\] = "-c lock_timeout=\d+s -c statement_timeout=\d+s', source)
+
+
+def test_pages_and_apis_fetch_nothing_by_themselves() -> None:
+    """Reads go through access_* queries. Signing in is before anybody is somebody, so its pages may look logins up."""
+    for path in [*(ROOT / "src").rglob("pages.py"), *(ROOT / "src").rglob("api.py")]:
+        if path.parent.name != "signin":
+            assert ".objects" not in path.read_text(), f"{path}: use or write an access_* query in queries.py"

@@ -135,3 +135,44 @@ def test_deactivation_ends_sessions_and_tokens_through_facts(cast: Cast, db: Any
     db.run("SELECT 1")
     deliver(cast)
     assert db.run("SELECT count(*) FROM signin_session WHERE person_id = %s", cast.edo) == [(0,)]
+
+
+def test_an_erased_person_loses_their_way_in_and_what_was_said_of_them_elsewhere(cast: Cast, db: Any) -> None:
+    """The one who erases sees one workspace; the worker, as itself, finishes everywhere."""
+    from django.db import connections
+
+    from tests.cast import ensure_alias, signed_in
+    from watchbill.base.ids import uuid7
+    from watchbill.ledger.append import append
+    from watchbill.people.commands import erase_person
+
+    signed_in(cast.edo)
+    with acting(cast.sam):
+        from watchbill.base.actor import Actor
+
+        append(
+            workspace_id=cast.other, by=Actor("person", cast.sam, "web"), action="note.made", subject=("person", cast.edo),
+            personal={"name": "Edo Editor"}, about=[cast.edo],
+        )  # fmt: skip
+    db.run(
+        "INSERT INTO socialaccount_socialaccount (provider, uid, last_login, date_joined, extra_data, user_id) "
+        "SELECT 'x', %s, now(), now(), '{}', id FROM signin_login WHERE person_id = %s",
+        str(uuid7()),
+        cast.edo,
+    )
+    with cast.acts(cast.ada) as by:
+        erase_person(by=by, workspace_id=cast.main, person_id=cast.edo)
+    assert db.run("SELECT count(*) FROM ledger_payload WHERE body LIKE '%%Edo Editor%%'") == [(1,)]
+    ensure_alias("worker")
+    default = connections["default"]
+    connections["default"] = connections["worker"]  # type: ignore[assignment]
+    try:
+        while facts.deliver_one():
+            pass
+    finally:
+        connections["worker"].close()
+        connections["default"] = default
+    for table in ("signin_login", "signin_session", "signin_one_time_link", "socialaccount_socialaccount"):
+        rows = db.run(f'SELECT count(*) FROM "{table}" t WHERE t::text LIKE %s', f"%{cast.edo}%")
+        assert rows == [(0,)], table
+    assert db.run("SELECT count(*) FROM ledger_payload WHERE body LIKE '%%Edo Editor%%'") == [(0,)]

@@ -187,3 +187,65 @@ def test_errors_name_the_request_and_keep_secrets(cast: Cast, db: Any, caplog: A
     assert answer["X-Request-Id"] == "seen-in-the-log"
     forged = Client().get("/nothing", headers={"X-Request-Id": "a\tb <script>"})
     assert forged["X-Request-Id"] != "a\tb <script>"
+
+
+def asgi(method: str, path: str, headers: list[tuple[bytes, bytes]], chunks: list[bytes] = [b""]) -> tuple[int, bytes]:  # noqa: B006 - not changed
+    """One request to the whole ASGI application, as a server would hand it over."""
+    import asyncio
+
+    from watchbill.server.asgi import Hub
+
+    sent: list[dict[str, Any]] = []
+    waiting = [
+        {"type": "http.request", "body": chunk, "more_body": n + 1 < len(chunks)} for n, chunk in enumerate(chunks)
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers,
+        "client": ("127.0.0.1", 1), "server": ("testserver", 80), "scheme": "http", "http_version": "1.1", "root_path": "",
+    }  # fmt: skip
+    asyncio.run(Hub()(scope, receive, send))
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([(b"content-length", b"99999999999")], 413),
+        ([(b"content-length", b"-1")], 400),
+        ([(b"content-length", b"ten")], 400),
+        ([(b"transfer-encoding", b"chunked")], 411),
+        ([(b"transfer-encoding", b"chunked"), (b"content-length", b"5")], 400),
+    ],
+)
+def test_bodies_of_no_or_wrong_length_are_refused_before_they_are_read(
+    headers: list[tuple[bytes, bytes]], status: int
+) -> None:
+    assert asgi("POST", "/api/v1/workspaces/main/files", headers)[0] == status
+
+
+def test_health_metrics_and_live_answer_for_themselves(db: Any) -> None:
+    assert asgi("GET", "/healthz", []) == (200, b'{"status":"ok"}')
+    status, body = asgi("GET", "/readyz", [])
+    assert status == 503
+    assert b"start watchbill worker" in body
+    assert asgi("GET", "/metrics", [])[0] == 200
+    assert asgi("GET", "/metrics", [(b"x-forwarded-for", b"1.2.3.4")])[0] == 403
+    assert asgi("GET", "/live", [])[0] == 400
+    assert asgi("GET", "/healthz\0", [])[0] == 400
+
+
+def test_live_events_are_for_members(cast: Cast) -> None:
+    from watchbill.server.live import _may_listen
+
+    key = signed_in(cast.edo).cookies["watchbill_session"].value
+    assert _may_listen(key, cast.main)
+    assert not _may_listen(key, cast.other)
+    assert not _may_listen("nonsense", cast.main)
+    assert not _may_listen("", cast.main)

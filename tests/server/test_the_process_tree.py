@@ -324,3 +324,72 @@ def test_a_server_of_ones_own_with_an_owner_that_is_no_superuser(place: Path, re
         assert hub.start() < 20
     finally:
         hub.clean_up()
+
+
+def test_a_real_restore_into_a_new_server_begins_an_epoch_and_old_witnesses_still_hold(place: Path) -> None:
+    """pg_dump of one hub, pg_restore into another cluster: the log goes on, says so, and fits the checkpoints kept outside."""
+    import shutil
+
+    from watchbill.base.config import read_config
+    from watchbill.server.postgres import Postgres, find_binaries, superuser_password
+
+    old, new = Hub(place / "old"), Hub(place / "new")
+    dump = place / "dump"
+    try:
+        old.start()
+        wait_for(old.ready, 20)
+        browser = old.signed_in()
+        for name in ("One", "Two"):
+            assert old.post(browser, "/w/main/teams", name=name).status_code == 200
+        wait_for(lambda: "watchbill_ledger_unsealed 0.0" in httpx.get(f"{old.url}/metrics").text, 20)
+        key = run("key", env=old.env).stdout.strip()
+        wait_for(
+            lambda: Path(old.env["WATCHBILL_ANCHOR"]).read_text().count("— ") >= 2, 30, "the anchor was not written"
+        )
+        witness = place / "witness"
+        shutil.copy(old.env["WATCHBILL_ANCHOR"], witness)
+        config = read_config(old.env)
+        server = Postgres(config, auth_password=superuser_password(config))
+        tools = find_binaries(config).folder
+        login = {"PGPASSWORD": server.password, "PGHOST": str(server.socket), "PGUSER": "postgres"}
+        subprocess.run(
+            [str(tools / "pg_dump"), "-Fc", "-f", str(dump), "watchbill"], env=os.environ | login, check=True
+        )
+        old.stop()
+
+        shutil.copytree(old.data / "keys", new.data / "keys")
+        new.start()
+        new.stop()
+        config = read_config(new.env)
+        server = Postgres(config, auth_password=superuser_password(config))
+        server.prepare()
+        server.start(log=new.data / "logs" / "postgres.log")
+        login |= {"PGHOST": str(server.socket)}
+        for command in (
+            ["dropdb", "watchbill"],
+            ["createdb", "watchbill"],
+            ["pg_restore", "-d", "watchbill", str(dump)],
+        ):
+            done = subprocess.run(
+                [str(tools / command[0]), *command[1:]], env=os.environ | login, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        server.stop()
+        new.start()
+        wait_for(new.ready, 20)
+        browser = new.signed_in()
+        assert new.post(browser, "/w/main/teams", name="Three").status_code == 200
+        wait_for(lambda: "watchbill_ledger_unsealed 0.0" in httpx.get(f"{new.url}/metrics").text, 20)
+        page = wait_for(
+            lambda: (text := browser.get("/w/main/audit").text) and "began a new epoch" in text and text, 20
+        )
+        for name in ("One", "Two", "Three"):
+            assert name in page
+        exported = place / "after.jsonl"
+        run("export", "ledger", "--workspace", "main", "--output", str(exported), env=new.env)
+        verified = run("verify", str(exported), "--key", key, "--checkpoint", str(witness), env=new.env)
+        assert verified.returncode == 0, verified.stdout
+        assert "server changed" in exported.read_text()
+    finally:
+        old.clean_up()
+        new.clean_up()

@@ -59,7 +59,7 @@ def wants_json(request: HttpRequest) -> bool:
 def problem(request: HttpRequest, error: WatchbillError) -> HttpResponse:
     """An error as application/problem+json (RFC 9457)."""
     body: dict[str, Any] = {
-        "type": f"/docs/errors#{error.code}",
+        "type": f"/api/v1/docs#error-{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.detail,

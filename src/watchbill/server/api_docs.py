@@ -7,6 +7,8 @@ from django.shortcuts import render
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
+from watchbill.base.errors import TooMany, WatchbillError
+
 
 class PlainDocs(DocsBase):
     """Renders the OpenAPI document as HTML."""
@@ -25,7 +27,23 @@ class PlainDocs(DocsBase):
                         "fields": _parameters(operation) + _fields(schema, operation),
                     }
                 )
-        return render(request, "console/api_docs.html", {"schema": schema, "groups": groups})
+        return render(request, "console/api_docs.html", {"schema": schema, "groups": groups, "errors": _errors()})
+
+
+def _errors() -> list[dict[str, Any]]:
+    """Every kind of error, as `type` in a problem names it."""
+    kinds, found = [WatchbillError], []
+    while kinds:
+        kind = kinds.pop(0)
+        kinds += kind.__subclasses__()
+        found.append(
+            {
+                "code": kind.code,
+                "status": kind.status,
+                "title": kind("").title if kind is not TooMany else "Too many requests",
+            }
+        )
+    return sorted(found, key=lambda one: (one["status"], one["code"]))
 
 
 def _parameters(operation: dict[str, Any]) -> list[dict[str, Any]]:

@@ -126,8 +126,8 @@ def _bad_request(scope: Scope, limit: int) -> tuple[int, str] | None:
         return 413, f"The request is larger than the {limit:,} bytes that this hub takes."
     if chunked and length is not None:
         return 400, "Content-Length and Transfer-Encoding do not go together."
-    # A WSGI server reads a body by its length; a chunked one is taken for files only, where the view reads a stream.
-    if chunked and not scope["path"].endswith("/files"):
+    # A WSGI application reads a body by its length; without one it would see, and store, nothing.
+    if chunked:
         return 411, "Say how long the request is: send Content-Length."
     if "\0" in scope["path"]:
         return 400, "The address holds a NUL byte."
