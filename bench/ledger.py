@@ -78,7 +78,7 @@ def appends(hub: Hub, workspace: UUID, person: UUID) -> Iterator[dict[str, Any]]
     def append() -> Callable[[], None]:
         session = connect(hub, "app")
         session.execute("SELECT set_config('watchbill.person', %s, false)", [str(person)])
-        return lambda: session.execute("INSERT INTO ledger_entry (id, body) VALUES (%s, %s)", body())
+        return lambda: session.execute("INSERT INTO ledger_entry (body) VALUES (%s)", [body()[1]])
 
     def plain() -> Callable[[], None]:
         session = connect(hub, "app")
@@ -108,7 +108,7 @@ def appends(hub: Hub, workspace: UUID, person: UUID) -> Iterator[dict[str, Any]]
                         "SELECT wb_defer('bench', 'bench.none', %s, 'infinity', NULL)", [json.dumps({"id": str(team)})]
                     )
                     if with_ledger:
-                        session.execute("INSERT INTO ledger_entry (id, body) VALUES (%s, %s)", body())
+                        session.execute("INSERT INTO ledger_entry (body) VALUES (%s)", [body()[1]])
 
             return step
 

@@ -15,8 +15,8 @@ from bench.house import connect, line, running_hub
 
 ENTRIES = int(os.environ.get("BENCH_ENTRIES", "1000000"))
 _FILL = """
-INSERT INTO ledger_entry (id, body)
-SELECT id, json_build_object('v', 1, 'id', id, 'workspace', %(w)s::text, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'actor_kind', 'person',
+INSERT INTO ledger_entry (body)
+SELECT json_build_object('v', 1, 'id', id, 'workspace', %(w)s::text, 'at', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'actor_kind', 'person',
   'actor', (%(people)s::uuid[])[1 + n %% 100], 'via', 'web', 'action', (ARRAY['role.grant','team.edit','service.edit','person.reveal','secret.store'])[1 + n %% 5],
   'subject_kind', 'person', 'subject', (%(people)s::uuid[])[1 + (n * 7) %% 100], 'request', 'bench', 'payload', NULL)::text
 FROM (SELECT n, at, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(n %% 4096), 3, '0') || '8' || lpad(to_hex(n), 15, '0'))::uuid AS id

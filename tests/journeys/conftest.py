@@ -87,8 +87,8 @@ def fill(hub: Hub) -> None:
             "request": "", "payload": None,
         }  # fmt: skip
         session.execute(
-            "INSERT INTO ledger_entry (id, body) VALUES (%s, %s)",
-            [entry, json.dumps(body, sort_keys=True, separators=(",", ":"))],
+            "INSERT INTO ledger_entry (body) VALUES (%s)",
+            [json.dumps(body, sort_keys=True, separators=(",", ":"))],
         )
 
 

@@ -6,14 +6,14 @@ _ERASE = "update (salt, body, erased_at)"
 TABLES = [
     Table(
         "ledger_entry",
-        app="select, insert (id, body)",
+        app="select, insert (body)",
         others={
-            "worker": "select, insert (id, body)",
-            "sealer": "select, insert (id, body)",
-            "signin": "insert (id, body)",
+            "worker": "select, insert (body)",
+            "sealer": "select, insert (body)",
+            "signin": "insert (body)",
         },
         conditions={
-            "signin": f"(workspace_id = '{HUB}' AND action LIKE 'signin.%') OR (action = 'role.sync' AND actor_kind = 'system')"
+            "signin": f"(workspace_id = '{HUB}' AND action LIKE 'signin.%') OR (action = 'role.sync' AND (body::jsonb)->>'actor_kind' = 'system')"
         },
     ),
     Table(

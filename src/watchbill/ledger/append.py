@@ -15,9 +15,9 @@ from watchbill.base.actor import Actor
 from watchbill.base.ids import uuid7
 from watchbill.runtime.now import now
 
-_ENTRY = "INSERT INTO ledger_entry (id, body) VALUES (%s, %s)"
+_ENTRY = "INSERT INTO ledger_entry (body) VALUES (%s)"
 _BOTH = """
-WITH entry AS (INSERT INTO ledger_entry (id, body) VALUES (%s, %s))
+WITH entry AS (INSERT INTO ledger_entry (body) VALUES (%s))
 INSERT INTO ledger_payload (entry_id, workspace_id, salt, body, about) VALUES (%s, %s, %s, %s, %s)
 """
 
@@ -90,7 +90,7 @@ def append(
     with connections[using].cursor() as cursor:
         if payload:
             people = list(about)
-            cursor.execute(_BOTH, [entry_id, body, entry_id, workspace_id, salt, payload, people])
+            cursor.execute(_BOTH, [body, entry_id, workspace_id, salt, payload, people])
         else:
-            cursor.execute(_ENTRY, [entry_id, body])
+            cursor.execute(_ENTRY, [body])
     return Recorded(entry_id, workspace_id, action)

@@ -14,7 +14,6 @@ class Entry(models.Model):
     body = models.TextField()
     workspace_id = models.UUIDField()
     at = models.TextField(help_text="RFC 3339, UTC, microseconds: sorts as text")
-    actor_kind = models.TextField()
     actor_id = models.UUIDField()
     action = models.TextField()
     subject_kind = models.TextField()

@@ -98,7 +98,7 @@ def _one(row: Entry, payload: Payload | None, place: int | None, personal: bool)
     content = json.loads(payload.body) if payload and payload.body else {}
     shown = content.get("personal", {})
     return EntryShown(
-        row.id, row.when, row.actor_kind, row.actor_id, str(body.get("via", "")), row.action, row.subject_kind, row.subject_id,
+        row.id, row.when, str(body.get("actor_kind", "")), row.actor_id, str(body.get("via", "")), row.action, row.subject_kind, row.subject_id,
         str(body.get("request", "")), content.get("detail", {}), shown if personal else _masked(shown),
         bool(payload and payload.erased_at), place, row.body,
     )  # fmt: skip

@@ -3,17 +3,15 @@ from django.db import migrations, models
 
 TABLES = """
 CREATE TABLE ledger_entry (
-  id uuid PRIMARY KEY,
   body text NOT NULL,
+  id uuid PRIMARY KEY GENERATED ALWAYS AS (((body::jsonb)->>'id')::uuid) STORED,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
   workspace_id uuid NOT NULL GENERATED ALWAYS AS (((body::jsonb)->>'workspace')::uuid) STORED,
   at text COLLATE "C" NOT NULL GENERATED ALWAYS AS ((body::jsonb)->>'at') STORED,
-  actor_kind text NOT NULL GENERATED ALWAYS AS ((body::jsonb)->>'actor_kind') STORED,
   actor_id uuid NOT NULL GENERATED ALWAYS AS (((body::jsonb)->>'actor')::uuid) STORED,
   action text NOT NULL GENERATED ALWAYS AS ((body::jsonb)->>'action') STORED,
   subject_kind text NOT NULL GENERATED ALWAYS AS ((body::jsonb)->>'subject_kind') STORED,
-  subject_id text NOT NULL GENERATED ALWAYS AS ((body::jsonb)->>'subject') STORED,
-  CHECK (((body::jsonb)->>'id')::uuid = id)
+  subject_id text NOT NULL GENERATED ALWAYS AS ((body::jsonb)->>'subject') STORED
 );
 -- The sealer's walk in transaction order.
 CREATE INDEX ledger_entry_settled ON ledger_entry (xid, id);
@@ -72,7 +70,6 @@ class Migration(migrations.Migration):
                         ("body", models.TextField()),
                         ("workspace_id", models.UUIDField()),
                         ("at", models.TextField(help_text="RFC 3339, UTC, microseconds: sorts as text")),
-                        ("actor_kind", models.TextField()),
                         ("actor_id", models.UUIDField()),
                         ("action", models.TextField()),
                         ("subject_kind", models.TextField()),

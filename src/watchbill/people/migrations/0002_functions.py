@@ -4,15 +4,20 @@ from django.db import migrations
 # API token's own workspace. Every policy asks it once per statement. Definer, because policies on these very tables use it.
 # wb_stats(): numbers for /metrics and doctor, so that no principal has to read the tables behind them.
 FUNCTIONS = """
-CREATE FUNCTION wb_my_workspaces() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION wb_my_workspaces() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+-- plpgsql keeps its plans for the session; as an SQL function this was planned anew by every statement. Names are
+-- qualified instead of a search_path of its own, which every call would have to set; no principal can create objects.
+DECLARE
+  me pg_catalog.uuid := nullif(pg_catalog.current_setting('watchbill.person', true), '')::pg_catalog.uuid;
+  single pg_catalog.uuid := nullif(pg_catalog.current_setting('watchbill.only', true), '')::pg_catalog.uuid;
 BEGIN
-  -- plpgsql keeps its plans for the session; as an SQL function this was planned anew by every statement.
+  IF me IS NULL THEN
+    RETURN '{}';
+  END IF;
   RETURN (
-    SELECT coalesce(array_agg(m.workspace_id), '{}')
-    FROM people_membership m JOIN people_person p ON p.id = m.person_id
-    WHERE m.person_id = wb_person() AND m.ended_at IS NULL AND p.active
-      AND (nullif(current_setting('watchbill.only', true), '') IS NULL
-           OR m.workspace_id = nullif(current_setting('watchbill.only', true), '')::uuid));
+    SELECT coalesce(pg_catalog.array_agg(m.workspace_id), '{}')
+    FROM public.people_membership m JOIN public.people_person p ON p.id = m.person_id
+    WHERE m.person_id = me AND m.ended_at IS NULL AND p.active AND (single IS NULL OR m.workspace_id = single));
 END $$;
 CREATE FUNCTION wb_stats() RETURNS TABLE (sealed bigint, unsealed bigint, facts_waiting bigint, facts_failed bigint, jobs jsonb)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
