@@ -11,8 +11,8 @@ from watchbill.base.ids import slugify
 from watchbill.catalogue.models import Environment, Service, ServiceEnvironment, ServiceLink
 from watchbill.ledger.command import command, record
 from watchbill.outbound.rules import Policy, check_url
-from watchbill.people.commands import clean_name
 from watchbill.people.models import Team
+from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
 
 

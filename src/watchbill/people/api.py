@@ -1,7 +1,7 @@
 """People, teams, roles, tokens and workspaces as JSON: access, act, answer."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -14,6 +14,7 @@ from watchbill.people.models import ApiToken, Team, Workspace
 from watchbill.people.queries import (
     PersonShown,
     Place,
+    access_group_mappings,
     access_matrix,
     access_people,
     access_person,
@@ -53,6 +54,7 @@ class MeOut(Schema):
 class ContactOut(Schema):
     """A contact method; masked unless it is one's own."""
 
+    id: UUID
     kind: str
     value: str
     masked: bool
@@ -200,6 +202,50 @@ class AccessOut(Schema):
     permissions: list[PermissionOut]
 
 
+class PersonPatch(Schema):
+    """A new name."""
+
+    name: Name
+
+
+class ContactIn(Schema):
+    """A contact method to add."""
+
+    kind: Literal["email", "phone"]
+    value: Annotated[str, StringConstraints(min_length=3, max_length=254)]
+
+
+class ErasedOut(Schema):
+    """How many ledger payloads were erased here."""
+
+    payloads: int
+
+
+class LabelIn(Schema):
+    """What a workspace calls a role."""
+
+    label: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+
+
+class MappingIn(Schema):
+    """A group of the identity provider, and the role that its members hold."""
+
+    group: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    role: str
+
+
+class MappingOut(MappingIn):
+    """A mapping."""
+
+    id: UUID
+
+
+class MappingsPage(Page):
+    """All mappings."""
+
+    items: list[MappingOut]
+
+
 def _workspace(place: Place) -> dict[str, Any]:
     return {
         "id": place.id,
@@ -219,7 +265,10 @@ def _made(workspace: Workspace, roles: list[str]) -> dict[str, Any]:
 
 
 def _person(person: PersonShown) -> dict[str, Any]:
-    contacts = [{"kind": c.kind, "value": c.value, "masked": c.masked, "verified": c.verified} for c in person.contacts]
+    contacts = [
+        {"id": c.id, "kind": c.kind, "value": c.value, "masked": c.masked, "verified": c.verified}
+        for c in person.contacts
+    ]
     return {
         "id": person.id, "name": person.name, "active": person.active, "outsider": person.outsider, "roles": list(person.roles),
         "teams": [team.slug for team in person.teams], "contacts": contacts,
@@ -335,6 +384,87 @@ def deactivate(request: HttpRequest, slug: str, person_id: UUID) -> Status[Any]:
     return Status(204, None)
 
 
+@router.patch("/workspaces/{slug}/people/{person_id}", response={200: PersonOut, **ERRORS})
+def edit_person(request: HttpRequest, slug: str, person_id: UUID, payload: PersonPatch) -> dict[str, Any]:
+    """Change a person's name."""
+    reader, place = place_of(request, slug)
+    commands.edit_person(by=reader.actor, workspace_id=place.id, person_id=person_id, name=payload.name)
+    return _person(access_person(reader.actor, place.id, person_id))
+
+
+@router.delete("/workspaces/{slug}/people/{person_id}", response={204: None, **ERRORS})
+def remove_person(request: HttpRequest, slug: str, person_id: UUID) -> Status[Any]:
+    """Take a person out of this workspace, with every role they hold in it."""
+    reader, place = place_of(request, slug)
+    commands.remove_person(by=reader.actor, workspace_id=place.id, person_id=person_id)
+    return Status(204, None)
+
+
+@router.post("/workspaces/{slug}/people/{person_id}/reactivate", response={204: None, **ERRORS})
+def reactivate(request: HttpRequest, slug: str, person_id: UUID) -> Status[Any]:
+    """Let a deactivated person in again."""
+    reader, place = place_of(request, slug)
+    commands.reactivate_person(by=reader.actor, workspace_id=place.id, person_id=person_id)
+    return Status(204, None)
+
+
+@router.post("/workspaces/{slug}/people/{person_id}/erase", response={200: ErasedOut, **ERRORS})
+def erase(request: HttpRequest, slug: str, person_id: UUID) -> dict[str, Any]:
+    """Erase a person's data; the ledger's proof stays whole."""
+    reader, place = place_of(request, slug)
+    return {"payloads": commands.erase_person(by=reader.actor, workspace_id=place.id, person_id=person_id)}
+
+
+@router.post("/workspaces/{slug}/people/{person_id}/contacts", response={201: PersonOut, **ERRORS})
+def add_contact(request: HttpRequest, slug: str, person_id: UUID, payload: ContactIn) -> Status[Any]:
+    """Add an e-mail address or phone number."""
+    reader, place = place_of(request, slug)
+    commands.add_contact(
+        by=reader.actor, workspace_id=place.id, person_id=person_id, kind=payload.kind, value=payload.value
+    )
+    return Status(201, _person(access_person(reader.actor, place.id, person_id)))
+
+
+@router.delete("/workspaces/{slug}/people/{person_id}/contacts/{contact_id}", response={204: None, **ERRORS})
+def remove_contact(request: HttpRequest, slug: str, person_id: UUID, contact_id: UUID) -> Status[Any]:
+    """Remove a contact method."""
+    reader, place = place_of(request, slug)
+    commands.remove_contact(by=reader.actor, workspace_id=place.id, person_id=person_id, contact_id=contact_id)
+    return Status(204, None)
+
+
+@router.put("/workspaces/{slug}/roles/{role}/label", response={204: None, **ERRORS})
+def label_role(request: HttpRequest, slug: str, role: str, payload: LabelIn) -> Status[Any]:
+    """Call a built-in role by the workspace's own word."""
+    reader, place = place_of(request, slug)
+    commands.label_role(by=reader.actor, workspace_id=place.id, role=role, label=payload.label)
+    return Status(204, None)
+
+
+@router.get("/workspaces/{slug}/groups", response={200: MappingsPage, **ERRORS})
+def list_mappings(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """Which groups of the identity provider hold which roles here."""
+    reader, place = place_of(request, slug)
+    rows = access_group_mappings(reader.actor, place.id)
+    return {"items": [{"id": row.id, "group": row.group, "role": row.role} for row in rows], "next": None}
+
+
+@router.post("/workspaces/{slug}/groups", response={201: MappingOut, **ERRORS})
+def map_group(request: HttpRequest, slug: str, payload: MappingIn) -> Status[Any]:
+    """Give a group's members a role, from their next sign-in on."""
+    reader, place = place_of(request, slug)
+    made = commands.map_group(by=reader.actor, workspace_id=place.id, group=payload.group, role=payload.role)
+    return Status(201, {"id": made.id, "group": made.group, "role": made.role})
+
+
+@router.delete("/workspaces/{slug}/groups/{mapping_id}", response={204: None, **ERRORS})
+def unmap_group(request: HttpRequest, slug: str, mapping_id: UUID) -> Status[Any]:
+    """End a group's role; who held it through the group loses it now."""
+    reader, place = place_of(request, slug)
+    commands.unmap_group(by=reader.actor, workspace_id=place.id, mapping_id=mapping_id)
+    return Status(204, None)
+
+
 @router.get("/workspaces/{slug}/teams", response={200: TeamsPage, **ERRORS})
 def list_teams(request: HttpRequest, slug: str) -> dict[str, Any]:
     """All teams with their members."""
@@ -357,6 +487,26 @@ def add_member(request: HttpRequest, slug: str, team: str, payload: MemberIn) ->
     found = access_team(reader.actor, place.id, team.replace("\0", ""))
     commands.add_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=payload.person)
     return Status(201, _team(access_team(reader.actor, place.id, team)))
+
+
+@router.put("/workspaces/{slug}/teams/{team}", response={200: TeamOut, **ERRORS})
+def edit_team(request: HttpRequest, slug: str, team: str, payload: TeamIn) -> dict[str, Any]:
+    """Change a team's name and purpose; its short name stays."""
+    reader, place = place_of(request, slug)
+    found = access_team(reader.actor, place.id, team.replace("\0", ""))
+    commands.edit_team(
+        by=reader.actor, workspace_id=place.id, team_id=found.id, name=payload.name, purpose=payload.purpose
+    )
+    return _team(access_team(reader.actor, place.id, found.slug))
+
+
+@router.delete("/workspaces/{slug}/teams/{team}/members/{person_id}", response={204: None, **ERRORS})
+def remove_member(request: HttpRequest, slug: str, team: str, person_id: UUID) -> Status[Any]:
+    """Take a person out of a team."""
+    reader, place = place_of(request, slug)
+    found = access_team(reader.actor, place.id, team.replace("\0", ""))
+    commands.remove_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=person_id)
+    return Status(204, None)
 
 
 @router.get("/workspaces/{slug}/access", response={200: AccessOut, **ERRORS})

@@ -1,10 +1,8 @@
 """Changes to workspaces, people, roles and teams. Every one writes its ledger entry."""
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from django.db import IntegrityError, transaction
 
@@ -27,55 +25,14 @@ from watchbill.people.models import (
     TeamMember,
     Workspace,
 )
-from watchbill.people.rules import PERMISSIONS, ROLES, weakest_link
+from watchbill.people.rules import PERMISSIONS, weakest_link
+from watchbill.people.values import clean_contact, clean_name, clean_role, clean_zone
 from watchbill.runtime.now import now
 
 WORKSPACE_CREATED = declare("workspace.created", "a workspace was founded", "slug")
 ROLE_CHANGED = declare("role.changed", "a person's roles here changed", "role", "change")
 PERSON_DEACTIVATED = declare("person.deactivated", "a person may no longer sign in")
 PERSON_ERASED = declare("person.erased", "a person's data is to be gone everywhere")
-
-_EMAIL = re.compile(r"^[^@\s<>\"',;:\\\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-_PHONE = re.compile(r"^\+[1-9][0-9 ()./-]{5,22}$")
-
-
-def clean_name(value: str, field: str = "name", longest: int = 120) -> str:
-    """A one-line name. Raises Invalid naming the field."""
-    value = " ".join(value.split())
-    if not value or len(value) > longest or any(ord(char) < 32 or ord(char) == 127 for char in value):
-        raise Invalid(f"The {field} must have 1 to {longest} visible characters.", field=field)
-    return value
-
-
-def clean_contact(kind: str, value: str) -> str:
-    """An e-mail address or an international phone number. Raises Invalid saying what is missing."""
-    value = value.strip()
-    if kind == "email":
-        if len(value) > 254 or not _EMAIL.match(value):
-            raise Invalid("That is not an e-mail address.", hint="Write it as name@example.org.", field="email")
-        return value
-    if kind == "phone":
-        if not _PHONE.match(value):
-            raise Invalid(
-                "That is not an international phone number.",
-                hint="Begin with + and the country: +44 20 7946 0000.",
-                field="phone",
-            )
-        return "+" + re.sub(r"\D", "", value)
-    raise Invalid(f"“{kind}” is no kind of contact.", hint="Use email or phone.", field="kind")
-
-
-def _clean_role(role: str) -> str:
-    if role not in ROLES:
-        raise Invalid(f"“{role}” is no role.", hint=f"Roles are {', '.join(ROLES)}.", field="role")
-    return role
-
-
-def clean_zone(value: str) -> str:
-    """An IANA time zone's name. Raises Invalid."""
-    if value not in available_timezones():
-        raise Invalid(f"“{value[:60]}” is no time zone.", hint="Use a name such as Europe/Helsinki.", field="time_zone")
-    return value
 
 
 def _person_here(workspace_id: UUID, person_id: UUID) -> Person:
@@ -157,7 +114,7 @@ def invite_person(
     *, by: Actor, workspace_id: UUID, name: str, email: str, role: str = "viewer", outsider: bool = False
 ) -> Person:
     """Adds a person by e-mail address: somebody known here joins, somebody new is made."""
-    name, email, role, at = clean_name(name), clean_contact("email", email), _clean_role(role), now()
+    name, email, role, at = clean_name(name), clean_contact("email", email), clean_role(role), now()
     if role != "viewer":
         by.require("role.grant", workspace_id)
     known = ContactMethod.objects.filter(kind="email", value__iexact=email).select_related("person").first()
@@ -327,7 +284,7 @@ def _keep_an_admin(workspace_id: UUID, *, without: UUID) -> None:
 @command("role.grant", needs="role.grant")
 def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> RoleGrant:
     """Gives a person a role in this workspace."""
-    _clean_role(role)
+    clean_role(role)
     if person_id == by.id and role == "finance":
         raise Denied("Nobody opens finance for themselves.", hint="Ask another admin.")
     _person_here(workspace_id, person_id)
@@ -347,7 +304,7 @@ def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> 
 @command("role.revoke", needs="role.grant")
 def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> None:
     """Takes a granted role from a person. Roles that come from a group end with the group or its mapping."""
-    _clean_role(role)
+    clean_role(role)
     grant = RoleGrant.objects.filter(
         workspace_id=workspace_id, person_id=person_id, role=role, source="granted", ended_at=None
     ).first()
@@ -368,7 +325,7 @@ def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) ->
 @command("role.label", needs="role.grant")
 def label_role(*, by: Actor, workspace_id: UUID, role: str, label: str) -> None:
     """Calls a built-in role by the workspace's own word."""
-    _clean_role(role)
+    clean_role(role)
     label = clean_name(label, "label", 40)
     RoleLabel.objects.update_or_create(workspace_id=workspace_id, role=role, defaults={"label": label})
     record(("role", role), detail={"label": label})
@@ -377,7 +334,7 @@ def label_role(*, by: Actor, workspace_id: UUID, role: str, label: str) -> None:
 @command("role.group.map", needs="role.grant")
 def map_group(*, by: Actor, workspace_id: UUID, group: str, role: str) -> GroupMapping:
     """Gives the members of an identity provider's group a role here, from their next sign-in on."""
-    mapping = GroupMapping(workspace_id=workspace_id, group=clean_name(group, "group", 200), role=_clean_role(role))
+    mapping = GroupMapping(workspace_id=workspace_id, group=clean_name(group, "group", 200), role=clean_role(role))
     try:
         with transaction.atomic():
             mapping.save(force_insert=True)

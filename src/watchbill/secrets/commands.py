@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.ledger.command import command, record
-from watchbill.people.commands import clean_name
+from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
 from watchbill.secrets.envelope import Sealed, key_id, rewrap, seal, unseal
 from watchbill.secrets.models import Secret, SecretUse

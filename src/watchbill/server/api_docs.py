@@ -7,7 +7,7 @@ from django.shortcuts import render
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
-from watchbill.base.errors import TooMany, WatchbillError
+from watchbill.base.errors import WatchbillError
 
 
 class PlainDocs(DocsBase):
@@ -32,17 +32,13 @@ class PlainDocs(DocsBase):
 
 def _errors() -> list[dict[str, Any]]:
     """Every kind of error, as `type` in a problem names it."""
-    kinds, found = [WatchbillError], []
+    kinds: list[type[WatchbillError]] = [WatchbillError]
+    found: list[dict[str, Any]] = []
     while kinds:
         kind = kinds.pop(0)
         kinds += kind.__subclasses__()
-        found.append(
-            {
-                "code": kind.code,
-                "status": kind.status,
-                "title": kind("").title if kind is not TooMany else "Too many requests",
-            }
-        )
+        title = (kind.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        found.append({"code": kind.code, "status": kind.status, "title": title})
     return sorted(found, key=lambda one: (one["status"], one["code"]))
 
 
