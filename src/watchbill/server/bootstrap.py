@@ -52,6 +52,7 @@ def _ensure_database() -> None:
         user=str(database["USER"]),
         password=str(database["PASSWORD"]),
         connect_timeout=10,
+        **settings.DATABASE_OPTIONS,
     )
     try:
         psycopg.connect(where, dbname=str(database["NAME"])).close()

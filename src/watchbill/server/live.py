@@ -18,6 +18,7 @@ import psycopg
 import structlog
 from django.conf import settings
 from django.db import connection, connections, transaction
+from psycopg.conninfo import make_conninfo
 
 from watchbill.people.models import Membership, Person
 from watchbill.runtime.metrics import LIVE
@@ -62,10 +63,11 @@ class Live:
         while True:
             try:
                 database = settings.DATABASES["default"]
-                async with await psycopg.AsyncConnection.connect(
-                    host=str(database["HOST"]), port=int(str(database["PORT"])), dbname=str(database["NAME"]),
-                    user=str(database["USER"]), password=str(database["PASSWORD"]), autocommit=True, application_name="watchbill-live",
-                ) as listener:  # fmt: skip
+                where = make_conninfo(
+                    host=str(database["HOST"]), port=int(str(database["PORT"])), dbname=str(database["NAME"]), user=str(database["USER"]),
+                    password=str(database["PASSWORD"]), application_name="watchbill-live", **settings.DATABASE_OPTIONS,
+                )  # fmt: skip
+                async with await psycopg.AsyncConnection.connect(where, autocommit=True) as listener:
                     await listener.execute("LISTEN wb_live")
                     async for notice in listener.notifies():
                         workspace, _, topic = notice.payload.partition(" ")

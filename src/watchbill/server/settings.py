@@ -70,6 +70,8 @@ DATABASES = {
     alias: _connection(principal)
     for alias, principal in PRINCIPALS_BY_PROCESS.get(PROCESS, PRINCIPALS_BY_PROCESS["web"]).items()
 }
+#: What DATABASE_URL says beyond the address (sslmode, sslrootcert …), for the connections that are not Django's.
+DATABASE_OPTIONS = dict(_DATABASE.options)
 DATABASE_ROUTERS = ["watchbill.runtime.routers.PrincipalRouter"]
 
 INSTALLED_APPS = [

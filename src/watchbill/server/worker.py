@@ -119,7 +119,7 @@ def build_app() -> procrastinate.App:
     connector = procrastinate.PsycopgConnector(
         kwargs={
             "host": database["HOST"], "port": database["PORT"], "dbname": database["NAME"], "user": database["USER"],
-            "password": database["PASSWORD"], "application_name": "watchbill-jobs",
+            "password": database["PASSWORD"], "application_name": "watchbill-jobs", **settings.DATABASE_OPTIONS,
         },
         min_size=1, max_size=4,
     )  # fmt: skip
