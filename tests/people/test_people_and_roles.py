@@ -237,3 +237,61 @@ def test_absent_and_forbidden_look_the_same(cast: Cast) -> None:
             access_person(by, cast.main, person_id)
         messages.add(str(caught.value))
     assert len(messages) == 1
+
+
+def test_who_reaches_further_elsewhere_is_out_of_reach_here(cast: Cast, db: Any) -> None:
+    """Edo was added in Main and became admin of Other since, which Ada of Main cannot see: she gets no way to become him."""
+    from watchbill.base.ids import uuid7
+    from watchbill.signin.commands import make_link
+
+    db.run(
+        "INSERT INTO people_membership (id, workspace_id, person_id, since) VALUES (%s, %s, %s, now())",
+        uuid7(),
+        cast.other,
+        cast.edo,
+    )
+    attempts = (
+        lambda by: make_link(by=by, workspace_id=cast.main, person_id=cast.edo),
+        lambda by: commands.add_contact(
+            by=by, workspace_id=cast.main, person_id=cast.edo, kind="email", value="mine@example.org"
+        ),
+        lambda by: commands.deactivate_person(by=by, workspace_id=cast.main, person_id=cast.edo),
+        lambda by: commands.erase_person(by=by, workspace_id=cast.main, person_id=cast.edo),
+    )
+    for attempt in attempts:
+        with pytest.raises(Denied, match="another workspace"), cast.acts(cast.ada) as by:
+            attempt(by)
+
+
+def test_a_narrow_token_is_no_way_to_a_whole_session(cast: Cast) -> None:
+    from tests.cast import api
+
+    program = api(cast.token(cast.ada, scopes=["person.invite", "person.edit", "person.read"]))
+    for path, body in (
+        (f"people/{cast.ada}/link", {}),
+        (f"people/{cast.ada}/contacts", {"kind": "email", "value": "mine@example.org"}),
+    ):
+        answer = program.post(f"/api/v1/workspaces/main/{path}", body, content_type="application/json")
+        assert answer.status_code == 403, path
+        assert "more than you" in answer.json()["detail"]
+    whole = api(cast.token(cast.ada))
+    assert (
+        whole.post(f"/api/v1/workspaces/main/people/{cast.edo}/link", {}, content_type="application/json").status_code
+        == 201
+    )
+
+
+def test_an_editor_cannot_take_an_admins_place_through_their_address(cast: Cast, db: Any) -> None:
+    from types import MappingProxyType
+
+    from watchbill.base.actor import Actor
+
+    grants = MappingProxyType({cast.main: cast.actor(cast.edo).grants[cast.main] | {"person.edit"}})
+    with pytest.raises(Denied, match="more than you"), acting(cast.edo):
+        commands.add_contact(
+            by=Actor("person", cast.edo, "web", "", grants),
+            workspace_id=cast.main,
+            person_id=cast.ada,
+            kind="email",
+            value="x@example.org",
+        )

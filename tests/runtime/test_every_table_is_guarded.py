@@ -154,6 +154,7 @@ def test_a_bare_session_of_the_app_role_reads_and_writes_nothing(filled: Cast, d
         for call in (
             "SELECT wb_defer('default', 'blobs.scan', '{}', NULL, NULL)",
             "SELECT * FROM procrastinate_fetch_job_v2(NULL, 1)",
+            f"SELECT wb_places_of('{filled.ada}')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 with session.transaction():

@@ -62,3 +62,4 @@ TABLES = [
         others={"worker": "select, insert, update", "signin": "select, update (last_used_at)"},
     ),
 ]
+FUNCTIONS = {"wb_places_of(uuid)": ("app", "worker")}

@@ -25,7 +25,8 @@ from watchbill.people.models import (
     TeamMember,
     Workspace,
 )
-from watchbill.people.rules import PERMISSIONS, weakest_link
+from watchbill.people.queries import places_of
+from watchbill.people.rules import PERMISSIONS, permissions_of, weakest_link
 from watchbill.people.values import clean_contact, clean_name, clean_role, clean_zone
 from watchbill.runtime.now import now
 
@@ -170,6 +171,8 @@ def add_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, kind: str, va
     if person_id != by.id:
         by.require("person.edit", workspace_id)
     person = _person_here(workspace_id, person_id)
+    if kind == "email":
+        require_no_further_reach(by, person_id)
     contact = ContactMethod(
         person=person, kind=kind, value=clean_contact(kind, value), position=person.contacts.count()
     )
@@ -234,12 +237,31 @@ def _only_within_reach(by: Actor, person: Person) -> None:
     """A person's sign-in is hub-wide: who acts on it must manage people wherever that person is a member."""
     if by.all_powerful or by.may("person.edit", HUB):
         return
-    places = set(Membership.objects.filter(person=person, ended_at=None).values_list("workspace_id", flat=True))
-    if person.created_in_id not in by.grants or not all(by.may("person.edit", place) for place in places):
+    if not all(by.may("person.edit", place) for place in places_of(person.id)):
         raise Denied(
             "This person belongs to another workspace, too.",
             hint="Remove them from this workspace instead, or ask an admin of the hub's own workspace.",
         )
+
+
+def require_no_further_reach(by: Actor, person_id: UUID) -> None:
+    """Who gets at a person's way in (a link, an address that single sign-on matches) could become them: so nobody does for a
+    person who may do more than they may, in any workspace. A token's limits count. Raises Denied."""
+    if by.all_powerful or (by.id == person_id and not by.via.startswith("token:")):
+        return
+    places = places_of(person_id)
+    if places - set(by.grants):
+        raise Denied(
+            "This person belongs to another workspace, too.",
+            hint="They sign in as they do there; or ask on the hub's own machine.",
+        )
+    for place in places:
+        grants = RoleGrant.objects.filter(person_id=person_id, workspace_id=place, ended_at=None)
+        if not permissions_of(grants.values_list("role", flat=True)) <= by.grants[place]:
+            raise Denied(
+                "This person may do more than you; this would let you become them.",
+                hint="Ask somebody who may do as much, or on the hub's own machine: watchbill link",
+            )
 
 
 @command("person.remove", needs="person.edit")

@@ -2,6 +2,8 @@ from django.db import migrations
 
 # wb_my_workspaces(): the workspaces of the transaction's person; nothing for nobody, for the inactive, and beyond an
 # API token's own workspace. Every policy asks it once per statement. Definer, because policies on these very tables use it.
+# wb_places_of(): all workspaces of a person, also those that the one who asks cannot see; the rule “nobody acts on a
+# sign-in that reaches further than their own” needs to know that there are others.
 # wb_stats(): numbers for /metrics and doctor, so that no principal has to read the tables behind them.
 FUNCTIONS = """
 CREATE FUNCTION wb_my_workspaces() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
@@ -18,6 +20,13 @@ BEGIN
     SELECT coalesce(pg_catalog.array_agg(m.workspace_id), '{}')
     FROM public.people_membership m JOIN public.people_person p ON p.id = m.person_id
     WHERE m.person_id = me AND m.ended_at IS NULL AND p.active AND (single IS NULL OR m.workspace_id = single));
+END $$;
+CREATE FUNCTION wb_places_of(who uuid) RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public AS $$
+BEGIN
+  IF session_user LIKE '%\\_app' AND wb_person() IS NULL THEN
+    RAISE EXCEPTION 'no person in this transaction' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN (SELECT coalesce(array_agg(workspace_id), '{}') FROM people_membership WHERE person_id = who AND ended_at IS NULL);
 END $$;
 CREATE FUNCTION wb_stats() RETURNS TABLE (sealed bigint, unsealed bigint, facts_waiting bigint, facts_failed bigint, jobs jsonb)
   LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS $$
@@ -39,4 +48,8 @@ class Migration(migrations.Migration):
         ("runtime", "0002_jobs"),
         ("procrastinate", "0041_post_retry_failed_job"),
     ]
-    operations = [migrations.RunSQL(FUNCTIONS, "DROP FUNCTION wb_stats(); DROP FUNCTION wb_my_workspaces();")]
+    operations = [
+        migrations.RunSQL(
+            FUNCTIONS, "DROP FUNCTION wb_stats(); DROP FUNCTION wb_places_of(uuid); DROP FUNCTION wb_my_workspaces();"
+        )
+    ]
