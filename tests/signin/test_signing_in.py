@@ -285,3 +285,24 @@ def test_the_sweeper_deletes_what_expired(cast: Cast, clock: Any, db: Any) -> No
     clock.forward(days=15)
     sweep()
     assert db.run("SELECT count(*) FROM signin_session") == [(0,)]
+
+
+def test_second_factors_survive_a_change_of_the_master_key(cast: Cast, db: Any) -> None:
+    from allauth.mfa.models import Authenticator
+    from django.test import override_settings
+
+    from watchbill.base.actor import system
+    from watchbill.base.keys import Keys
+    from watchbill.secrets.envelope import open_text, seal_text
+
+    old, new = Keys(b"1" * 32), Keys(b"2" * 32)
+    login = commands.ensure_login(cast.edo)
+    Authenticator.objects.create(
+        user=login, type="totp", data={"secret": seal_text(old, "mfa", "SEED"), "used_mask": 3}
+    )
+    with override_settings(KEYS=new, PREVIOUS_KEYS=old):
+        assert commands.rewrap_second_factors(by=system("cli")) == 1
+        assert commands.rewrap_second_factors(by=system("cli")) == 0
+    data = Authenticator.objects.get().data
+    assert open_text([new], "mfa", data["secret"]) == "SEED"
+    assert data["used_mask"] == 3

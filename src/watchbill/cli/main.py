@@ -206,12 +206,14 @@ def doctor(form: str) -> None:
 
 @cli.command()
 def rewrap() -> None:
-    """Wrap all secrets by the current master key, after it was changed (WATCHBILL_KEY_PREVIOUS holds the old one)."""
+    """Wrap all secrets and second factors by the current master key, after it was changed (WATCHBILL_KEY_PREVIOUS holds the old one)."""
     _attach()
     from watchbill.base.actor import system
     from watchbill.cli import people
 
-    click.echo(f"{people.rewrap_all(system('cli'))} secrets wrapped anew; WATCHBILL_KEY_PREVIOUS can go.")
+    click.echo(
+        f"{people.rewrap_all(system('cli'))} secrets and second factors wrapped anew; WATCHBILL_KEY_PREVIOUS can go."
+    )
 
 
 @cli.command()

@@ -9,7 +9,7 @@ from watchbill.base.errors import NotFound
 from watchbill.people.commands import invite_person
 from watchbill.people.models import ContactMethod, Person, Workspace
 from watchbill.secrets.commands import rewrap_secrets
-from watchbill.signin.commands import make_link
+from watchbill.signin.commands import make_link, rewrap_second_factors
 
 
 def find_person(text: str) -> UUID:
@@ -50,5 +50,7 @@ def invite(by: Actor, email: str, name: str, workspace: str, role: str) -> str:
 
 
 def rewrap_all(by: Actor) -> int:
-    """Every workspace's secrets, wrapped by the current key."""
-    return sum(rewrap_secrets(by=by, workspace_id=workspace.id) for workspace in Workspace.objects.all())
+    """Every workspace's secrets and everybody's second factors, wrapped by the current key."""
+    return rewrap_second_factors(by=by) + sum(
+        rewrap_secrets(by=by, workspace_id=workspace.id) for workspace in Workspace.objects.all()
+    )

@@ -47,6 +47,7 @@ PHRASES = {
     "signin.break_glass": "signed in by break-glass:",
     "signin.failed": "refused a sign-in by",
     "signin.link": "made a sign-in link for",
+    "signin.rewrap": "wrapped the second factors anew in",
     "signin.password": "set the password of",
     "session.revoke": "ended a session of",
 }

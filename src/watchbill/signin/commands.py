@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.db import transaction
 
 from watchbill.base.actor import Actor, system
@@ -17,6 +19,7 @@ from watchbill.people.commands import require_no_further_reach
 from watchbill.people.models import GroupMapping, Membership, RoleGrant
 from watchbill.people.rules import roles_for_groups
 from watchbill.runtime.now import now
+from watchbill.secrets.envelope import key_id, open_text, seal_text
 from watchbill.signin.models import Login, OneTimeLink, Session
 
 LINK_LIFE = timedelta(minutes=30)
@@ -186,3 +189,24 @@ def sync_all_groups(person_id: UUID, groups: list[str], *, request_id: str) -> N
         wanted = {(role, f"group:{group}") for role, group in roles_for_groups(groups, mapping).items()}
         if wanted != set(held.values_list("role", "source")):
             sync_group_roles(by=by, workspace_id=workspace_id, person_id=person_id, groups=groups)
+
+
+@command("signin.rewrap", needs="workspace.create", using="signin")
+def rewrap_second_factors(*, by: Actor) -> int:
+    """Wraps TOTP seeds and recovery codes by the current master key, after it was changed. Returns how many needed it."""
+    known = [settings.KEYS, *([settings.PREVIOUS_KEYS] if settings.PREVIOUS_KEYS else [])]
+    current, count = key_id(settings.KEYS), 0
+    for factor in Authenticator.objects.select_for_update():
+        stale = {
+            name: text
+            for name, text in factor.data.items()
+            if isinstance(text, str) and not text.startswith(f"{current}.")
+        }
+        if stale:
+            factor.data |= {
+                name: seal_text(settings.KEYS, "mfa", open_text(known, "mfa", text)) for name, text in stale.items()
+            }
+            factor.save(update_fields=["data"])
+            count += 1
+    record(("hub", HUB), detail={"rewrapped": count})
+    return count
