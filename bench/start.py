@@ -24,7 +24,7 @@ def measure() -> Iterator[dict[str, Any]]:
     folder.chmod(0o711)
     hub = Hub(folder / "data")
     try:
-        yield line("start", "first start of the hub to the first page (new data folder)", hub.start(), 10, "less", "s")
+        yield line("start", "first start of the hub to the first page (new data folder)", hub.start(), 5, "less", "s")
         hub.stop()
         warm = []
         for _ in range(3):

@@ -13,20 +13,22 @@ from watchbill.base.actor import system
 from watchbill.base.ids import uuid7
 from watchbill.runtime.principals import PRINCIPALS, declared_tables
 
-#: Tables that hold nothing in this version, with the reason; everything else must have rows, or the walk proves nothing.
-EMPTY = {
-    "auth_group": "Django's groups are not used",
-    "auth_group_permissions": "Django's groups are not used",
-    "auth_permission": "made by Django's post-migrate only; filled below",
-    "account_emailaddress": "allauth's own e-mail list is not used; filled below",
-    "account_emailconfirmation": "as above",
-    "socialaccount_socialapp": "the provider comes from the settings",
-    "socialaccount_socialtoken": "tokens of providers are not kept",
-    "socialaccount_socialaccount": "filled by the sign-in test with a real provider",
-    "mfa_authenticator": "filled by the sign-in tests",
-    "procrastinate_workers": "only while a worker runs",
-    "procrastinate_periodic_defers": "only after a worker ran",
-}
+#: A value for each type, for tables that no command of this version fills (allauth's lists, the queue's workers).
+VALUES = {
+    "uuid": "gen_random_uuid()", "text": "'x'", "character varying": "'x'", "integer": "1", "bigint": "1", "smallint": "1", "boolean": "true",
+    "timestamp with time zone": "now()", "jsonb": "'{}'", "bytea": "'x'", "USER-DEFINED": "NULL",
+}  # fmt: skip
+
+
+def fill_by_type(db: Any, table: str) -> None:
+    """One row as the owner, without foreign keys: the walk needs something that could be read."""
+    columns = db.run(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s AND is_generated = 'NEVER' AND is_identity = 'NO' "
+        "AND column_default IS NULL",
+        table,
+    )
+    names, values = ", ".join(f'"{name}"' for name, _ in columns), ", ".join(VALUES[kind] for _, kind in columns)
+    db.run(f'INSERT INTO "{table}" ({names}) VALUES ({values})' if columns else f'INSERT INTO "{table}" DEFAULT VALUES')
 
 
 @pytest.fixture
@@ -66,6 +68,9 @@ def filled(cast: Cast, db: Any) -> Cast:
     ).status_code == 201  # fmt: skip
     seal_all()
     db.run("INSERT INTO runtime_heartbeat VALUES ('worker@x/1', 'worker', '0', now()) ON CONFLICT DO NOTHING")
+    for table in tables(db):
+        if db.run(f'SELECT count(*) FROM "{table}"')[0][0] == 0:
+            fill_by_type(db, table)
     return cast
 
 
@@ -123,9 +128,8 @@ class _Undo(Exception):
     pass
 
 
-def test_every_table_has_rows_or_a_reason(filled: Cast, db: Any) -> None:
-    empty = {table for table in tables(db) if db.run(f'SELECT count(*) FROM "{table}"')[0][0] == 0}
-    assert empty <= set(EMPTY), empty - set(EMPTY)
+def test_every_table_has_rows(filled: Cast, db: Any) -> None:
+    assert [table for table in tables(db) if db.run(f'SELECT count(*) FROM "{table}"')[0][0] == 0] == []
 
 
 def test_every_table_is_declared_and_under_row_level_security(filled: Cast, db: Any) -> None:

@@ -132,15 +132,19 @@ def test_a_repeated_write_has_one_effect(cast: Cast, db: Any) -> None:
     assert "Once" not in str(db.run("SELECT body FROM runtime_idempotency_key"))
 
 
-def test_a_failed_write_can_be_repeated(cast: Cast) -> None:
+def test_a_refused_write_is_refused_again_with_the_same_answer(cast: Cast) -> None:
     program = api(cast.token(cast.ada))
-    answer = program.post(
-        "/api/v1/workspaces/main/teams",
-        {"name": "\x07"},
-        content_type="application/json",
-        headers={"Idempotency-Key": "k"},
+    first, second = (
+        program.post(
+            "/api/v1/workspaces/main/teams",
+            {"name": "\x07"},
+            content_type="application/json",
+            headers={"Idempotency-Key": "k"},
+        )
+        for _ in range(2)
     )
-    assert answer.status_code == 422
+    assert (first.status_code, second.status_code) == (422, 422)
+    assert first.content == second.content
 
 
 def test_who_asks_too_fast_is_told_when_to_come_again(cast: Cast) -> None:
@@ -157,7 +161,7 @@ def test_who_asks_too_fast_is_told_when_to_come_again(cast: Cast) -> None:
     assert int(statuses[-1]["Retry-After"]) >= 1
 
 
-def test_request_ids_reach_answer_log_and_ledger(cast: Cast, db: Any, capfd: Any) -> None:
+def test_request_ids_reach_answer_log_and_ledger(cast: Cast, db: Any, caplog: Any) -> None:
     program = api(cast.token(cast.ada))
     answer = program.post(
         "/api/v1/workspaces/main/teams",
@@ -166,6 +170,7 @@ def test_request_ids_reach_answer_log_and_ledger(cast: Cast, db: Any, capfd: Any
         headers={"X-Request-Id": "trace-12345678"},
     )
     assert answer["X-Request-Id"] == "trace-12345678"
+    assert "trace-12345678" in caplog.text
     assert "trace-12345678" in db.run("SELECT body FROM ledger_entry ORDER BY id DESC LIMIT 1")[0][0]
 
 

@@ -90,6 +90,7 @@ def command(name: str, *, needs: str | None, using: str = "default") -> Callable
                 _running.reset(token)
             return result
 
+        run.command = info  # type: ignore[attr-defined]
         return run
 
     return decorate
