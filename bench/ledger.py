@@ -16,8 +16,8 @@ from bench.house import connect, line, running_hub
 from watchbill.base.ids import uuid7
 
 WRITERS = 16
-SECONDS = 4.0
-ROUNDS = 3
+SECONDS = 3.0
+ROUNDS = 5
 
 
 def rate(make: Callable[[], Callable[[], None]], writers: int = WRITERS, seconds: float = SECONDS) -> float:

@@ -1,7 +1,9 @@
 """The one write path: keyword-only, an actor, atomic, an entry or nothing."""
 
+import json
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 
@@ -60,9 +62,13 @@ def test_shapes_that_are_refused_at_import() -> None:
         def undocumented(*, by: Actor) -> None:
             pass
 
+    @command("test.taken", needs=None)
+    def taken(*, by: Actor) -> None:
+        """The first of its name."""
+
     with pytest.raises(Broken, match="twice"):
 
-        @command("role.grant", needs=None)
+        @command("test.taken", needs=None)
         def twice(*, by: Actor) -> None:
             """Taken."""
 
@@ -172,7 +178,9 @@ def test_a_second_sealer_waits(cast: Cast) -> None:
         password=settings.KEYS.text("database-role/sealer"),
     ) as other:
         assert other.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() == (False,)
-    first.drop()
+        first.drop()
+        assert other.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() == (True,)
+        other.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 
 def test_a_restored_database_begins_a_new_epoch(cast: Cast, db: Any, tmp_path: Any) -> None:
@@ -233,3 +241,26 @@ def test_a_transaction_rolled_back_leaves_no_gap(cast: Cast) -> None:
         append(workspace_id=cast.main, by=by, action="x.y", subject=("a", "b"))
         transaction.set_rollback(True)
     assert seal_all() == 1
+
+
+def test_a_column_says_what_the_sealed_bytes_say_whatever_was_given(cast: Cast, db: Any) -> None:
+    body = {
+        "v": 1, "id": "00000000-0000-7000-8000-0000000000aa", "workspace": str(cast.main), "at": "2026-01-01T00:00:00.000000Z",
+        "actor_kind": "person", "actor": str(cast.ada), "via": "web", "action": "role.grant", "subject_kind": "person",
+        "subject": "s", "request": "r", "payload": None,
+    }  # fmt: skip
+    # As the owner, who may name every column: the trigger reads the body all the same.
+    found = db.run(
+        "INSERT INTO ledger_entry (body, id, workspace_id, at, actor_id, action, subject_kind, subject_id, xid) "
+        "VALUES (%s, gen_random_uuid(), gen_random_uuid(), 'x', gen_random_uuid(), 'role.none', 'x', 'x', '3') "
+        "RETURNING concat_ws(' ', id, workspace_id, at, actor_id, action, subject_kind, subject_id, xid = pg_current_xact_id())",
+        json.dumps(body),
+    )
+    expected = [body[key] for key in ("id", "workspace", "at", "actor", "action", "subject_kind", "subject")]
+    assert found[0][0] == " ".join([*map(str, expected), "t"])
+
+
+@pytest.mark.parametrize("broken", ["no json", "[]", '{"id": "x"}', '{"v": 1}'])
+def test_an_entry_that_is_no_entry_is_refused(cast: Cast, db: Any, broken: str) -> None:
+    with pytest.raises(psycopg.Error):
+        db.run("INSERT INTO ledger_entry (body) VALUES (%s)", broken)

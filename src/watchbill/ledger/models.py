@@ -1,7 +1,5 @@
-"""Ledger tables. Entries are append-only by trigger and by grant; their columns are generated from the stored bytes,
-so a column cannot say something else than what was sealed."""
-
-from datetime import UTC, datetime
+"""Ledger tables. Entries are append-only by trigger and by grant; a trigger reads their columns from the stored
+bytes, so a column cannot say something else than what was sealed."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -21,11 +19,6 @@ class Entry(models.Model):
 
     class Meta:
         db_table = "ledger_entry"
-
-    @property
-    def when(self) -> datetime:
-        """The time of the entry, timezone-aware UTC."""
-        return datetime.fromisoformat(self.at.replace("Z", "+00:00")).astimezone(UTC)
 
 
 class Payload(models.Model):

@@ -97,9 +97,10 @@ def _one(row: Entry, payload: Payload | None, place: int | None, personal: bool)
     body = json.loads(row.body)
     content = json.loads(payload.body) if payload and payload.body else {}
     shown = content.get("personal", {})
+    # Shown is what the sealed bytes say; the columns only find and order.
     return EntryShown(
-        row.id, row.when, str(body.get("actor_kind", "")), row.actor_id, str(body.get("via", "")), row.action, row.subject_kind, row.subject_id,
-        str(body.get("request", "")), content.get("detail", {}), shown if personal else _masked(shown),
+        row.id, datetime.fromisoformat(body["at"]).astimezone(UTC), str(body.get("actor_kind", "")), UUID(body["actor"]), str(body.get("via", "")),
+        str(body["action"]), str(body["subject_kind"]), str(body["subject"]), str(body.get("request", "")), content.get("detail", {}), shown if personal else _masked(shown),
         bool(payload and payload.erased_at), place, row.body,
     )  # fmt: skip
 

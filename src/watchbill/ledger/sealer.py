@@ -7,12 +7,13 @@ before it any more, so (xid, id) is a total order that no writer had to wait for
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 
 from watchbill.base.actor import system
 from watchbill.base.keys import Keys
@@ -68,7 +69,11 @@ class Sealer:
         return self.holding
 
     def drop(self) -> None:
-        """Forgets lock and caches, after an error on the connection."""
+        """Gives the lock back and forgets the caches, also after an error on the connection."""
+        if self.holding:
+            # Closing would give it back, too, but only once the server notices; the next sealer need not wait for that.
+            with suppress(Error), connections[ALIAS].cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
         self.holding = False
         connections[ALIAS].close()
 
