@@ -41,7 +41,7 @@ from watchbill.people.queries import (
     Place,
     Reader,
     access_group_mappings,
-    access_people,
+    access_names,
     access_workspace,
     names_of,
     role_labels,
@@ -52,6 +52,8 @@ from watchbill.secrets import commands as secrets
 from watchbill.secrets.queries import access_secrets
 
 MOST_IN_BROWSER = 200_000
+#: Entries on a page of the feed: about what a person reads before filtering instead.
+FEED = 30
 
 
 @require_GET
@@ -103,7 +105,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "services": services[:6],
         "service_count": len(services),
         "unowned": sum(1 for service in services if service.owner_id is None),
-        "people_count": len(access_people(reader.actor, place.id, limit=500))
+        "people_count": len(access_names(reader.actor, place.id))
         if reader.actor.may("person.read", place.id)
         else None,
         "health": health,
@@ -219,16 +221,16 @@ def audit(request: HttpRequest, slug: str) -> HttpResponse:
     """The audit feed with its filters, all in the address."""
     reader, place = place_of(request, slug)
     wanted, chosen = _filter(request, place)
-    entries = access_entries(reader.actor, place.id, wanted, limit=51)
-    more = entries[49].id if len(entries) > 50 else None
+    entries = access_entries(reader.actor, place.id, wanted, limit=FEED + 1)
+    more = entries[FEED - 1].id if len(entries) > FEED else None
     context = {
-        "rows": _rows(reader, place, entries[:50]),
+        "rows": _rows(reader, place, entries[:FEED]),
         "more": more,
         "chosen": chosen,
         "filtered": any(value for key, value in chosen.items() if key != "before"),
         "groups": words.GROUPS,
         "days": (("today", "Today"), ("yesterday", "Yesterday"), ("week", "7 days")),
-        "people": access_people(reader.actor, place.id, limit=500) if reader.actor.may("person.read", place.id) else [],
+        "people": access_names(reader.actor, place.id) if reader.actor.may("person.read", place.id) else [],
         "kinds": sorted(SUBJECTS),
         "log": access_health(reader.actor, place.id),
     }
