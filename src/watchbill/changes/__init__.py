@@ -1,0 +1,1 @@
+"""Changes, freezes, maintenance windows."""

@@ -1,0 +1,1 @@
+"""Gates: conditions, decisions, approvals."""

@@ -1,0 +1,1 @@
+"""The handbook: reading, plan, acceptance, revisions."""

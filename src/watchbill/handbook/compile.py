@@ -1,0 +1,220 @@
+"""compile(files, compiler version) → handbook and findings. Pure: no clock, no network, no database, no files."""
+
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+from watchbill.handbook.config import FILE, Config
+from watchbill.handbook.explicit import read_explicit, validate
+from watchbill.handbook.files import Folder, Source
+from watchbill.handbook.read import Reading, read
+from watchbill.incidents.spec import Severity
+from watchbill.language.document import Block, parse
+from watchbill.language.findings import Finding, finding
+from watchbill.language.items import Item, Unit
+from watchbill.language.scope import Scope, references
+from watchbill.language.values.duration import Length
+from watchbill.people.spec import Contact
+
+#: Part of every lock: a changed compiler yields a plan, never a silently changed policy.
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Handbook:
+    """One workspace's compiled policy."""
+
+    slug: str
+    config: Config
+    readings: list[Reading] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def compile_folder(folder: Folder) -> Handbook:
+    """Compiles what :func:`files.load` read."""
+    config, findings = Config(), list(folder.findings)
+    if folder.config is not None:
+        made, found = validate(Config, folder.config, FILE)
+        findings += found
+        config = cast(Config, made) if made is not None else config
+    return compile_sources(folder.sources, config.slug or folder.name, config, findings)
+
+
+def compile_sources(sources: Iterable[Source], slug: str, config: Config, findings: Iterable[Finding] = ()) -> Handbook:
+    """Compiles texts."""
+    book = Handbook(slug, config, findings=list(findings))
+    immediate = immediate_of(config)
+    for source in sources:
+        if source.path.endswith((".yaml", ".yml")):
+            items, found = read_explicit(source.text, source.path, 1, slug)
+            book.items += items
+            book.findings += found
+            continue
+        reading = read_source(source, slug, immediate)
+        book.readings.append(reading)
+        book.findings += reading.scope.findings
+        for block in reading.blocks:
+            book.items += block.items
+    for item in book.items:
+        item.workspace = slug
+    _keys(book)
+    _agree(book)
+    _outside(book, {source.path for source in sources})
+    _chains(book)
+    book.findings = _sorted(book.findings)
+    return book
+
+
+def immediate_of(config: Config) -> Length:
+    """What “immediate” means here."""
+    made = config.immediate
+    if made is None:
+        return Length(5, "minute")
+    match = re.fullmatch(r"PT(\d+(?:\.\d+)?)([SMH])", made.duration)
+    units = {"S": "second", "M": "minute", "H": "hour"}
+    return Length(float(match[1]), units[match[2]]) if match else Length(5, "minute")  # type: ignore[arg-type]
+
+
+def read_source(source: Source, slug: str, immediate: Length) -> Reading:
+    """One document, with its explicit fences."""
+    document = parse(source.path, source.text)
+    scope = Scope(document, workspace=slug, immediate=immediate)
+    reading = read(document, scope)
+    for one in reading.blocks:
+        for block in _fences(one.block):
+            if block.info.split() != ["yaml", "watchbill"]:
+                continue
+            items, found = read_explicit(block.raw, source.path, block.line + 1, slug)
+            scope.findings += found
+            unit = Unit(block.line, block.end_line, "explicit", block.raw[:2000], "shown", "reference", items=list(items), finding=bool(found))
+            if items:
+                unit.effect, unit.reason = items[0].effect, None
+            if one.block is block:
+                one.units = [unit]
+            else:
+                one.units.append(unit)
+    return reading
+
+
+def _fences(block: Block) -> list[Block]:
+    return [block] if block.kind == "fence" else [fence for top in block.entries for entry in top.walk() for fence in entry.fences]
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    return sorted(set(findings), key=lambda one: (one.path, one.line, one.column, one.code, one.message))
+
+
+def slug_of(text: str) -> str:
+    """A short, stable name for a key."""
+    kept = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return kept[:60].strip("-") or "item"
+
+
+def _keys(book: Handbook) -> None:
+    """Explicit ids as given, once; others minted from kind and name, numbered where they repeat."""
+    given: dict[str, Item] = {}
+    for item in book.items:
+        if item.key:
+            first = given.setdefault(item.key, item)
+            if first is not item:
+                book.findings.append(finding("WB024", item.source.path, item.source.line, key=item.key, place=f"{first.source.path}:{first.source.line}"))
+                item.key = ""
+    taken = set(given)
+    for item in book.items:
+        if not item.key:
+            base = f"{item.kind}/{slug_of(item.name)}"
+            key, number = base, 2
+            while key in taken:
+                key, number = f"{base}-{number}", number + 1
+            taken.add(key)
+            item.key = key
+
+
+def severity_name(name: str) -> str:
+    """A severity's name without decoration: “**SEV-1** (critical)”, “Sev1” and “sev 1” are the same."""
+    match = re.search(r"\b(sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?(\d)\b", name, re.I)
+    if match:
+        return f"{match[1][0].lower()}{match[2]}"
+    return re.sub(r"[^a-z]+", " ", name.lower()).strip()
+
+
+def _agree(book: Handbook) -> None:
+    """Severities of the same name: tables of one document are joined, documents that disagree are named."""
+    groups: dict[str, list[Severity]] = {}
+    for item in book.items:
+        if isinstance(item, Severity):
+            groups.setdefault(severity_name(item.name), []).append(item)
+    order = {path: number for number, path in enumerate(book.config.precedence)}
+    for group in groups.values():
+        for clock in ("acknowledge", "respond", "resolve", "update"):
+            told = [item for item in group if getattr(item, clock) is not None]
+            for later in told[1:]:
+                first = told[0]
+                if getattr(first, clock).model_dump(exclude={"note"}) == getattr(later, clock).model_dump(exclude={"note"}):
+                    continue
+                if first.source.path in order and later.source.path in order and first.source.path != later.source.path:
+                    continue
+                book.findings.append(
+                    finding(
+                        "WB109", later.source.path, later.source.line, name=later.name, one=f"{clock} {getattr(later, clock).duration}",
+                        place=f"{first.source.path}:{first.source.line}", other=getattr(first, clock).duration,
+                    )
+                )  # fmt: skip
+                break
+
+
+def _outside(book: Handbook, inside: set[str]) -> None:
+    """Names documents that are referred to and are not there."""
+    for reading in book.readings:
+        here = posixpath.dirname(reading.document.path)
+        told: set[str] = set()
+        for one in reading.blocks:
+            raws = [(one.block.raw, one.block.line)] if one.block.kind == "paragraph" else []
+            raws += [(entry.raw, entry.line) for top in one.block.entries for entry in top.walk()]
+            raws += [(cell.raw, row.line) for row in one.block.rows for cell in row.cells]
+            for raw, line in raws:
+                for target in references(raw):
+                    path = target.split("#")[0]
+                    known = {posixpath.normpath(posixpath.join(here, path)), posixpath.normpath(path.lstrip("/"))}
+                    if not known & inside and path not in told and "<" not in path and "*" not in path:
+                        told.add(path)
+                        book.findings.append(finding("WB112", reading.document.path, line, target=path))
+
+
+def _chains(book: Handbook) -> None:
+    """Escalations that come back to where they began; severities that no table has."""
+    known = {severity_name(item.name): item.name for item in book.items if isinstance(item, Severity)}
+    steps: dict[str, list[tuple[str, Contact]]] = {}
+    for item in book.items:
+        if not isinstance(item, Contact):
+            continue
+        if len(item.chain) == 2 and " → " in item.name:
+            steps.setdefault(item.chain[0].lower(), []).append((item.chain[1].lower(), item))
+        low = [one.lower() for one in item.chain]
+        if len(set(low)) < len(low):
+            book.findings.append(finding("WB116", item.source.path, item.source.line, chain=" → ".join(item.chain)))
+        for name in item.severities:
+            if known and severity_name(name) not in known and severity_name(name)[0] in {key[0] for key in known}:
+                book.findings.append(finding("WB115", item.source.path, item.source.line, name=name, known=", ".join(known.values())[:200]))
+    for start, onward in steps.items():
+        for _, item in onward:
+            circle = _circle(start, item.chain[1].lower(), steps)
+            if circle and start == min(circle):
+                book.findings.append(finding("WB116", item.source.path, item.source.line, chain=" → ".join([*circle, circle[0]])))
+                break
+
+
+def _circle(start: str, at: str, steps: dict[str, list[tuple[str, Contact]]]) -> list[str]:
+    path, seen, stack = [start], {start}, [(at, [start])]
+    while stack:
+        name, path = stack.pop()
+        if name == start:
+            return path
+        if name in seen:
+            continue
+        seen.add(name)
+        stack += [(onward, [*path, name]) for onward, _ in steps.get(name, [])]
+    return []

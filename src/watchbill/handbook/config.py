@@ -1,0 +1,81 @@
+"""`watchbill.yaml`: what a handbook says about itself."""
+
+import re
+from datetime import date
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from watchbill.language.items import Duration, Model, Time
+
+FILE = "watchbill.yaml"
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"“{value}” is no time zone; write one such as Europe/Berlin")
+    return value
+
+
+def _clock(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"“{value}” is no time of day; write 09:00")
+    return value
+
+
+def _day(value: Any) -> Any:
+    found = [day for day in _DAYS if isinstance(value, str) and len(value) >= 3 and day.startswith(value.lower())]
+    if len(found) != 1:
+        raise ValueError(f"“{value}” is no weekday")
+    return found[0]
+
+
+class BusinessHours(Model):
+    """When business time runs."""
+
+    days: list[Annotated[str, BeforeValidator(_day)]] = Field(default_factory=lambda: list(_DAYS[:5]))
+    start: Annotated[str, AfterValidator(_clock)] = "09:00"
+    end: Annotated[str, AfterValidator(_clock)] = "17:00"
+
+    @field_validator("end")
+    @classmethod
+    def _after(cls, value: str, info: Any) -> str:
+        if "start" in info.data and value <= info.data["start"]:
+            raise ValueError(f"it ends at {value}, not after it starts at {info.data['start']}")
+        return value
+
+
+class Holidays(Model):
+    """Whose public holidays are no business time, and further days off."""
+
+    country: str = Field("", description="ISO 3166 code, e.g. DE")
+    subdivision: str = Field("", description="e.g. BY")
+    also: list[date] = Field(default_factory=list)
+
+    @field_validator("country")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value:
+            import holidays
+
+            if value not in holidays.list_supported_countries(include_aliases=True):
+                raise ValueError(f"“{value}” is no country whose holidays are known; write its ISO code, e.g. DE")
+        return value
+
+
+class Config(Model):
+    """A handbook's own settings. Everything is optional."""
+
+    name: str = ""
+    slug: str = Field("", pattern=r"^([a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?)?$")
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    business_hours: BusinessHours = Field(default_factory=BusinessHours)
+    holidays: Holidays = Field(default_factory=Holidays)
+    immediate: Time = Field(default_factory=lambda: Duration(duration="PT5M"), description="what “immediate” means")
+    escalation_wait: Time = Field(default_factory=lambda: Duration(duration="PT5M"), description="an escalation without a time")
+    precedence: list[str] = Field(default_factory=list, description="documents, the one that rules first")
+    roles: dict[str, str] = Field(default_factory=dict, description="a handbook's word for an access role → the role")
+    groups: dict[str, str] = Field(default_factory=dict, description="a group of the identity provider → an access role")
+    exclude: list[str] = Field(default_factory=list, description="files to leave out, as globs")

@@ -1,0 +1,1 @@
+"""Incidents: severities, clocks, roles, timeline."""

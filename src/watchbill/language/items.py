@@ -1,0 +1,152 @@
+"""What recognisers and explicit items answer: typed values as JSON, common fields, units of a block."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from watchbill.language.values.duration import Length, read_deadline
+from watchbill.language.values.frequency import Frequency
+from watchbill.language.values.owner import Who, read_ways
+
+Effect = Literal["enforced", "shown", "proposed", "later"]
+#: The closed list of reasons why a line can only be shown.
+REASONS = (
+    "no owner",
+    "no time or trigger",
+    "no verifiable outcome",
+    "reference",
+    "history",
+    "template",
+    "ignored by comment",
+)
+#: The nine kinds that are compiled to full depth; the others are typed, and enforced later.
+FULL = ("severity", "contact", "role", "rota", "duty", "sla", "procedure", "troubleshooting", "metadata", "alert-runbook")
+
+
+class Model(BaseModel):
+    """Strict: an unknown field is an error with its name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Duration(Model):
+    """A length of time, ISO 8601 in the unit as written; ``business`` time counts the workspace's business hours only."""
+
+    duration: str = Field(pattern=r"^P(?:\d+(?:\.\d+)?[YMD])?(?:T\d+(?:\.\d+)?[HMS])?$|^P\d+W$", description="ISO 8601, e.g. PT15M")
+    business: bool = False
+    at_least: str | None = Field(None, description="the near end of a range")
+    note: str = ""
+
+
+def duration(length: Length | None, note: str = "") -> Duration | None:
+    """A length as JSON."""
+    if length is None:
+        return None
+    return Duration(duration=length.iso, business=length.business, at_least=length.low_iso, note=note or length.note)
+
+
+def _read_duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.startswith("P") and value[1:2] in "T0123456789":
+        return {"duration": value}
+    found = read_deadline(value)
+    if found.first is None:
+        raise ValueError(f"“{value[:40]}” is no length of time; write “15 min”, “2 business days” or ISO 8601 (PT15M)")
+    made = duration(found.first)
+    return made
+
+
+Time = Annotated[Duration | None, BeforeValidator(_read_duration)]
+
+
+class Target(Model):
+    """Somebody or something a runbook names: bound in the hub to a person, team, schedule or channel."""
+
+    name: str
+    type: Literal["role", "person", "email", "phone", "channel", "handle", "service", "url"] = "role"
+
+
+def targets(found: tuple[Who, ...]) -> list[Target]:
+    """Those of ``found`` that are no placeholders."""
+    return [Target(name=who.name, type=who.type) for who in found if who.type != "gap"]
+
+
+def _read_targets(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list):
+        found: list[Any] = []
+        for one in value:
+            found += targets(read_ways(one)) if isinstance(one, str) else [one]
+        return found
+    return value
+
+
+Targets = Annotated[list[Target], BeforeValidator(_read_targets), Field(default_factory=list)]
+
+
+class Source(Model):
+    """Where an item was read."""
+
+    path: str = ""
+    line: int = 0
+    end_line: int = 0
+
+
+class Item(Model):
+    """What all items have. ``map`` names the rows of the product's map that act on it; ``text`` is what it was read from."""
+
+    kind: str
+    key: str = Field("", max_length=200)
+    name: str = Field(min_length=1, max_length=400)
+    workspace: str = ""
+    source: Source = Field(default_factory=Source)
+    effect: Effect = "proposed"
+    reason: str | None = None
+    map: list[str] = Field(default_factory=list)
+    text: str = ""
+
+
+class Recurs(Item):
+    """An item that recurs: a period, or an event that triggers it, or continuously."""
+
+    every: Time = None
+    times: int = Field(1, ge=1, le=1440, description="how many times in each period")
+    at: list[str] = Field(default_factory=list, description="times of day, HH:MM")
+    zone: str = ""
+    days: list[str] = Field(default_factory=list)
+    months: list[int] = Field(default_factory=list)
+    day: int | None = Field(None, description="day of the month, -1 for the last", ge=-1, le=31)
+    nth: str = ""
+    cron: str = ""
+    trigger: str = ""
+    within: Time = None
+    continuous: bool = False
+
+
+def recurrence(found: Frequency | None) -> dict[str, Any]:
+    """A frequency as fields of Recurs."""
+    if found is None:
+        return {}
+    return {
+        "every": duration(found.every), "times": found.times, "at": list(found.at), "zone": found.zone, "days": list(found.days),
+        "months": list(found.months), "day": found.day, "nth": found.nth, "cron": found.cron, "trigger": found.trigger,
+        "within": duration(found.within), "continuous": found.continuous,
+    }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Unit:
+    """One row, step, bullet, entry or sentence of a block, and what becomes of it."""
+
+    line: int
+    end_line: int
+    kind: str
+    text: str = ""
+    effect: Effect = "shown"
+    reason: str | None = None
+    map: tuple[str, ...] = ()
+    items: list[Item] = field(default_factory=list)
+    finding: bool = False

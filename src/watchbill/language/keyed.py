@@ -1,0 +1,76 @@
+"""Tables keyed by severity or priority: which column is the key, which columns hold clocks. Shared by severities and SLAs."""
+
+import re
+
+from watchbill.language.columns import Table
+from watchbill.language.scope import headings
+from watchbill.language.values.duration import read_deadline
+
+CLOCKS = ("acknowledge", "respond", "resolve", "update")
+#: A severity's key: SEV-1, P0, S2, Severity 3, Critical …
+KEY = re.compile(
+    r"^\W*(?:(?:sev(?:erity)?|prio(?:rity)?|p|s|level|lvl|tier|l|class|t|d|code|category)[\s_-]?(?:[0-5]|[iv]{1,3}\b)\b(?!\.\d)"
+    r"|(?:critical|very high|highest?|major|medium|moderate|normal|minor|lowest|low|emergency|urgent|blocker|severe|warning|info(?:rmational)?|cosmetic|trivial|red|orange|yellow|green)\b)",
+    re.I,
+)
+NUMBERED = re.compile(r"^\W*(?:(?:sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?(?:[0-5]|[iv]{1,3}\b))\b", re.I)
+_ESCALATION = re.compile(r"escalat|support (?:level|tier)|on-?call", re.I)
+
+
+def key_column(table: Table) -> int | None:
+    """The column of severity keys; None where the table has none, or is statistics."""
+    if not 1 <= len(table.rows) <= 12 or len(table.headers) < 2:
+        return None
+    statistic = sum(1 for meaning in table.meanings if "statistic" in meaning)
+    if statistic * 2 >= len(table.headers):
+        return None
+    for index in (0, 1):
+        if index >= len(table.headers):
+            break
+        meaning = table.meanings[index]
+        named = meaning & {"severity", "priority", "level"}
+        if index == 1 and not ("severity" in meaning and table.headers[0].strip() in {"", "#"}):
+            break
+        share = table.share(index, KEY)
+        numbered = table.share(index, NUMBERED)
+        if numbered >= 0.6 or (named and share >= 0.7):
+            texts = [text.lower() for text in table.texts(index)]
+            repeats = len(texts) - len(set(texts))
+            if repeats > len(texts) // 2:
+                return None
+            title = " ".join(headings(table.block)[:1])
+            if _ESCALATION.search(title) and not numbered and table.column("role", "name", "contact", "team"):
+                return None
+            if not named and numbered < 0.6:
+                return None
+            return index
+    return None
+
+
+def holds_times(table: Table, index: int) -> bool:
+    """Whether most cells of a column are deadlines."""
+    texts = [text for text in table.texts(index) if text]
+    if not texts:
+        return False
+    timed = [read_deadline(text) for text in texts]
+    good = sum(1 for one in timed if one.clocks or one.named in {"immediate", "none", "gap", "zero"})
+    return good * 2 >= len(texts) and any(one.clocks or one.named in {"immediate", "gap"} for one in timed)
+
+
+def clock_columns(table: Table, key: int) -> dict[str, int]:
+    """Which column holds which clock."""
+    others = tuple(index for index in range(len(table.headers)) if index != key)
+    clocks: dict[str, int] = {}
+    taken: list[int | None] = [key]
+    for name in ("acknowledge", "resolve", "update", "respond"):
+        index = table.column(name, but=tuple(taken))
+        if index is not None and holds_times(table, index):
+            clocks[name] = index
+            taken.append(index)
+    if "respond" not in clocks:
+        index = next((i for i in others if i not in taken and holds_times(table, i) and "escalate" not in table.meanings[i]), None)  # fmt: skip
+        header = table.headers[index].lower() if index is not None else ""
+        if index is not None and not re.search(r"rto|rpo|downtime|retention|duration|count|average|time to detect", header):
+            clocks["respond"] = index
+            taken.append(index)
+    return clocks

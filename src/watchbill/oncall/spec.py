@@ -1,0 +1,167 @@
+"""What this feature reads in a runbook: rotas."""
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from watchbill.language.columns import Table
+from watchbill.language.document import Block
+from watchbill.language.inline import bold_lead, plain
+from watchbill.language.items import Item, Model, Targets, Time, Unit, duration, targets
+from watchbill.language.scope import Scope, headings
+from watchbill.language.values.duration import Length
+from watchbill.language.values.frequency import read_frequency, times_of_day, weekdays, zone_of
+from watchbill.language.values.gaps import is_gap
+from watchbill.language.values.hours import read_hours
+from watchbill.language.values.owner import read_owners
+
+_TITLE = re.compile(r"on-?call|rota(?:tion)?\b|roster|shift|schedule|coverage|follow[- ]the[- ]sun", re.I)
+_SLOT = re.compile(r"^\W*(?:mon|tue|wed|thu|fri|sat|sun)\w*|^\W*week\s*\w+|^\W*\d{4}-\d\d|^\W*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\b|^\W*(?:day|night|morning|evening|weekend|weekday|business|after|off|primary|secondary)\b|\d{1,2}:\d\d|^W\d+", re.I)  # fmt: skip
+
+
+class Slot(Model):
+    """One line of a rota: a day, week or shift with who is on."""
+
+    when: str
+    primary: Targets
+    secondary: Targets
+
+
+class Rota(Item):
+    """An on-call schedule. ``rotation`` is how long a turn takes; ``slots`` the lines as written."""
+
+    kind: Literal["rota"] = "rota"
+    rotation: Time = None
+    participants: Targets
+    slots: list[Slot] = Field(default_factory=list)
+    handover: str = ""
+    zone: str = ""
+    hours: str = ""
+
+
+def table(table: Table, scope: Scope) -> list[Unit] | None:
+    """Week or day with primary and secondary; rotation tables."""
+    if not table.rows or len(table.headers) < 2:
+        return None
+    title = " ".join(headings(table.block)[:2])
+    near = " ".join(headings(table.block)[:1])
+    slot = next((i for i in (0, 1) if i < len(table.headers) and "day" in table.meanings[i]), None)
+    primary = table.column("primary", but=(slot,))
+    if slot is None and re.search(r"rota|roster|shift", near, re.I) and table.share(0, _SLOT) >= 0.6:
+        slot = 0
+    if primary is None and slot is not None:
+        primary = table.column("name", "role", "team", "owner", but=(slot,)) if _TITLE.search(near) else None
+    second = table.column("secondary", but=(slot, primary))
+    people = slot is not None and primary is not None and (second is not None or _TITLE.search(title) is not None)
+    layers = None
+    if not people:
+        # A line for each layer: role, who, rotation or coverage.
+        rotation = next((i for i, h in enumerate(table.headers) if re.search(r"rotation|hand-?over|coverage|shift|on-?call", h, re.I) and i), None)
+        who = table.column("role", "level", "team", "name")
+        if rotation is not None and who is not None and who != rotation and re.search(r"on-?call|rota|roster|shift", near, re.I):
+            found = [read_frequency(text).value for text in table.texts(rotation)]
+            if sum(1 for one in found if one and one.every) * 2 >= len(found):
+                layers = (who, rotation)
+    if not people and layers is None:
+        return None
+    if table.column("version") is not None or any("statistic" in meaning for meaning in table.meanings):
+        return None
+    units: list[Unit] = []
+    if layers:
+        who, rotation = layers
+        for row in table.rows:
+            text = " | ".join(plain(cell.raw) for cell in row.cells)
+            often = read_frequency(table.cell(row, rotation)).value
+            name = table.cell(row, who) or "On-call"
+            item = Rota(name=name[:200], source=scope.source(row.line), text=text, map=["I1"], rotation=duration(often.every) if often else None)
+            units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item]))
+        return units
+    item = Rota(name=(headings(table.block) or ["On-call"])[0][:200] or "On-call", source=scope.source(table.block.line, table.block.end_line), map=["I1"])  # fmt: skip
+    item.rotation = duration(_turn(table, slot))
+    for number, row in enumerate(table.rows):
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        for cell in row.cells:
+            scope.gap(cell)
+        line = Slot(
+            when=table.cell(row, slot), primary=targets(read_owners(table.cell(row, primary))),
+            secondary=targets(read_owners(table.cell(row, second))),
+        )  # fmt: skip
+        item.slots.append(line)
+        for one in [*line.primary, *line.secondary]:
+            if one not in item.participants:
+                item.participants.append(one)
+        units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item] if number == 0 else []))
+    item.text = " ".join(table.headers)
+    return units
+
+
+def _turn(table: Table, slot: int | None) -> Length | None:
+    header = table.headers[slot].lower() if slot is not None else ""
+    texts = table.texts(slot)
+    if re.search(r"week|sprint", header) or any(re.match(r"\W*w(?:ee)?k", text, re.I) for text in texts):
+        return Length(1, "week")
+    if re.search(r"month", header):
+        return Length(1, "month")
+    return Length(1, "day") if any(weekdays(text) for text in texts) or re.search(r"\bday|date", header) else None
+
+
+_ROTATES = re.compile(
+    r"\brotat(?:e[sd]?|ion|ing)\b[^.;]{0,60}?\b(?:weekly|daily|monthly|bi-?weekly|fortnightly|every [\w ]{1,20}?(?:weeks?|days?|months?|hours?|monday|sprints?)|\d+[- ](?:weeks?|days?|hours?))"
+    r"|\b(?:weekly|daily|monthly|bi-?weekly|\d+[- ](?:week|day|hour)|one[- ]week|two[- ]week|week-?long|24/7)\b[^.;]{0,30}?\b(?:on-?call )?(?:rotation|rota|shifts?)\b"
+    r"|\bon-?call\b[^.;]{0,50}?\b(?:for (?:a|one|two|\d+) (?:weeks?|days?)|weekly|(?:one|two|\d+)[- ](?:week|day))\b",
+    re.I,
+)
+_PLAIN = re.compile(r"^\W*(?:rotation|hand-?(?:over|off)|shift(?: length| duration| change)?|rotation (?:length|schedule|period|cadence|frequency)|on-?call (?:rotation|schedule|shift)|schedule|coverage|duration|time ?zone)\W*$", re.I)  # fmt: skip
+
+
+def rotation(text: str, line: int, end_line: int, scope: Scope, name: str) -> Item | None:
+    """A rotation that a bullet or sentence states: “(rotates weekly)”, “1-week rotation”."""
+    match = _ROTATES.search(text)
+    if not match or is_gap(text) or re.search(r"key|secret|credential|token|log|certificate|password|backup", match[0] + text[: match.start()][-40:], re.I):
+        return None
+    often = read_frequency(match[0])
+    length = often.value.every if often.value else None
+    if length is None:
+        found = re.search(r"(\d+|one|two|a)[- ](week|day|hour|month)", match[0], re.I)
+        count = {"one": 1.0, "two": 2.0, "a": 1.0}.get(found[1].lower(), 0.0) if found else 0.0
+        if found:
+            length = Length(count or float(found[1]), found[2].lower())  # type: ignore[arg-type]
+        elif re.search(r"week-?long", match[0], re.I):
+            length = Length(1, "week")
+    if length is None:
+        return None
+    return Rota(name=name[:200], source=scope.source(line, end_line), text=text, map=["I1"], rotation=duration(length), zone=zone_of(text))
+
+
+def entries(block: Block, scope: Scope) -> list[Unit] | None:
+    """Bullets that describe one rotation: “**Rotation:** weekly”, “**Handover:** Mondays 10:00”, “**Primary:** …”."""
+    titles = headings(block)
+    if not titles or not re.search(r"on-?call|rota(?:tion)?\b|roster|shift", titles[0], re.I):
+        return None
+    pairs = [bold_lead(entry.raw) for entry in block.entries]
+    told = [(entry, pair) for entry, pair in zip(block.entries, pairs, strict=True) if pair and _PLAIN.match(pair[0])]
+    if not told:
+        return None
+    item = Rota(name=titles[0][:200], source=scope.source(block.line, block.end_line), text=block.entries[0].text, map=["I1"])
+    for _, (label, raw) in told:
+        value = plain(raw)
+        often = read_frequency(value).value
+        if re.search(r"rotation|shift|schedule|duration", label, re.I) and often and often.every and item.rotation is None:
+            item.rotation = duration(often.every)
+        if re.search(r"hand", label, re.I):
+            item.handover = value[:200]
+            item.zone = item.zone or zone_of(value)
+        hours = read_hours(value)
+        if hours and not item.hours:
+            item.hours = value[:200]
+        if times_of_day(value) and not item.zone:
+            item.zone = zone_of(value)
+    if item.rotation is None and not item.handover:
+        return None
+    units: list[Unit] = []
+    for entry, pair in zip(block.entries, pairs, strict=True):
+        if pair and re.match(r"\W*(?:primary|secondary|backup|participants|members)", pair[0], re.I) and not is_gap(pair[1]):
+            item.participants += [one for one in targets(read_owners(plain(pair[1]))) if one not in item.participants]
+        units.append(Unit(entry.line, entry.end_line, "rota", entry.text, "proposed", None, ("I1",), [] if units else [item]))
+    return units

@@ -1,0 +1,348 @@
+"""What this feature reads in a runbook: contacts with their escalation, and duty roles."""
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from watchbill.language.columns import Table
+from watchbill.language.document import Block, Entry, Row
+from watchbill.language.inline import bold_lead, key_value, plain
+from watchbill.language.items import Item, Target, Targets, Time, Unit, duration, targets
+from watchbill.language.scope import Scope, headings
+from watchbill.language.values.duration import find_lengths, read_deadline
+from watchbill.language.values.gaps import is_gap
+from watchbill.language.values.owner import EMAIL, PHONE, read_chain, read_owners, read_ways
+
+_TITLE = re.compile(r"contact|escalat|on-?call|who to (?:call|page|notify)|notif|support (?:level|tier)|call (?:tree|list)|stakeholder|emergency|communication", re.I)  # fmt: skip
+_WAY = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\b(?:pagerduty|opsgenie|slack|phone|telegram|discord|sms|pager|teams|whatsapp)\b", re.I)  # fmt: skip
+
+
+class Contact(Item):
+    """Somebody to reach, or a step of an escalation.
+
+    ``primary`` and ``secondary`` are who or where; ``severities`` and ``condition`` say when, ``via`` and ``to`` how and
+    whom, ``after`` how long a step waits, ``within`` by when somebody must be told, ``chain`` an arrow chain in order.
+    """
+
+    kind: Literal["contact"] = "contact"
+    primary: Targets
+    secondary: Targets
+    notes: str = ""
+    condition: str = ""
+    severities: list[str] = Field(default_factory=list)
+    via: list[str] = Field(default_factory=list)
+    to: list[str] = Field(default_factory=list)
+    chain: list[str] = Field(default_factory=list)
+    after: Time = None
+    within: Time = None
+    level: int | None = None
+
+
+class Role(Item):
+    """A duty role: who holds it (``holders``), what it answers for; or an area with its owners and participants."""
+
+    kind: Literal["role"] = "role"
+    holders: Targets
+    responsibilities: list[str] = Field(default_factory=list)
+    owners: Targets
+    secondary_owners: Targets
+    participants: Targets
+    timeline: str = ""
+
+
+_WHO = ("role", "name", "team", "level", "from", "condition")
+_WAYS = ("primary", "contact", "phone", "email", "slack", "channel")
+
+
+def contact_table(table: Table, scope: Scope) -> list[Unit] | None:
+    """Tables of contacts, escalation levels, “From, To, Condition”."""
+    titles = headings(table.block)
+    titled = bool(_TITLE.search(" ".join(titles[:2])))
+    statistic = sum(1 for meaning in table.meanings if "statistic" in meaning)
+    if not table.rows or statistic * 2 >= len(table.headers) or len(table.headers) < 2:
+        return None
+    if {"from", "to"} <= {h.strip().lower() for h in table.headers} | set():
+        return _chain_table(table, scope)
+    who = table.column("role", "name", "team") if not (titled and "level" in table.meanings[0]) else 0
+    if who is None and titled:
+        who = next((i for i in range(min(2, len(table.headers))) if table.meanings[i] & {"level", "condition", "severity", "priority"}), 0)  # fmt: skip
+    if who is None:
+        return None
+    ways = {name: index for name in _WAYS if (index := table.column(name, but=(who,))) is not None}
+    escalate = table.column("escalate", but=(who,))
+    second = table.column("secondary", but=(who,))
+    holds = [
+        index for index in range(len(table.headers))
+        if index != who and table.share(index, _WAY) >= 0.4 or _phones(table, index) >= 0.4
+    ]  # fmt: skip
+    explicit = [n for n in ("phone", "email", "slack", "contact") if n in ways and not (n == "slack" and "channel" in table.meanings[ways[n]] and not titled)]  # fmt: skip
+    evidence = bool(holds) + bool(explicit) + (escalate is not None) + titled + ("primary" in ways and second is not None)
+    if not (holds or explicit or escalate is not None or "primary" in ways or (titled and table.column("name", "role", "team", but=(who,)) is not None)):
+        return None
+    if evidence < 2 or (not holds and not titled and not ("phone" in ways or "email" in ways)):
+        return None
+    if re.search(r"template|matrix of (?:skills|access)", " ".join(titles[:1]), re.I):
+        return None
+    return [_contact_row(table, scope, row, number, who, ways, second, escalate, holds) for number, row in enumerate(table.rows, 1)]
+
+
+def _phones(table: Table, index: int) -> float:
+    texts = [text for text in table.texts(index) if text]
+    return sum(1 for t in texts if PHONE.search(t) and sum(c.isdigit() for c in t) >= 7) / len(texts) if texts else 0.0
+
+
+def _contact_row(
+    table: Table, scope: Scope, row: Row, number: int, who: int, ways: dict[str, int], second: int | None,
+    escalate: int | None, holds: list[int],
+) -> Unit:  # fmt: skip
+    text = " | ".join(plain(cell.raw) for cell in row.cells)
+    name = table.cell(row, who)
+    gaps = [cell for cell in row.cells if is_gap(cell.raw)]
+    for cell in gaps:
+        scope.find("WB101", cell.line, cell.column, text=plain(cell.raw))
+    if not name or is_gap(name):
+        return Unit(row.line, row.line, "contact", text, "shown", "no owner", finding=bool(gaps))
+    item = Contact(name=name[:400], source=scope.source(row.line), text=text, map=["I2"])
+    taken: set[int | None] = {who}
+    order = [ways[name] for name in _WAYS if name in ways] + holds
+    for index in dict.fromkeys(order):
+        if index in taken or index == second or index == escalate or index >= len(row.cells) or row.cells[index] in gaps:
+            continue
+        if "condition" in table.meanings[index] and index not in holds:
+            continue
+        taken.add(index)
+        item.primary += [one for one in targets(read_ways(table.cell(row, index))) if one not in item.primary]
+    if second is not None and row.cells[second] not in gaps:
+        item.secondary = targets(read_ways(table.cell(row, second)))
+        taken.add(second)
+    if escalate is not None:
+        value = table.cell(row, escalate)
+        taken.add(escalate)
+        if find_lengths(value) and "time" in table.meanings[escalate] or read_deadline(value).clocks:
+            item.after = duration(read_deadline(value).first)
+        elif value and not is_gap(value):
+            item.chain = list(read_chain(value))
+    for index, meaning in enumerate(table.meanings):
+        if index in taken or index >= len(row.cells):
+            continue
+        value = table.cell(row, index)
+        if "time" in meaning or "respond" in meaning:
+            found = read_deadline(value)
+            if found.first and item.after is None and item.within is None:
+                setattr(item, "within" if "respond" in meaning else "after", duration(found.first))
+                continue
+        if meaning & {"name", "role", "team"} and value and not is_gap(value) and not item.primary:
+            item.primary = targets(read_owners(value))
+            continue
+        if meaning & {"condition", "severity"} and value and not item.condition:
+            item.condition = value
+        elif value:
+            item.notes = f"{item.notes}; {value}" if item.notes else value
+    level = re.match(r"\W*(?:L|level|tier)[ -]?(\d)\b", name, re.I)
+    item.level = int(level[1]) if level else number if escalate is not None and table.column("level") == who else None
+    item.severities = _severities(item.condition) or _severities(name)
+    item.map += ["H8"] if "role" in table.meanings[who] else []
+    if not (item.primary or item.secondary or item.chain or item.within or item.after or item.condition or item.notes):
+        return Unit(row.line, row.line, "contact", text, "shown", "no owner", finding=bool(gaps))
+    if gaps and not (item.primary or item.secondary or item.chain):
+        return Unit(row.line, row.line, "contact", text, "shown", "no owner", finding=True)
+    return Unit(row.line, row.line, "contact", text, "proposed", None, tuple(item.map), [item])
+
+
+def _chain_table(table: Table, scope: Scope) -> list[Unit]:
+    low = [header.strip().lower() for header in table.headers]
+    start, end = low.index("from"), low.index("to")
+    units = []
+    for row in table.rows:
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        begin, onward = table.cell(row, start), table.cell(row, end)
+        rest = " ".join(table.cell(row, i) for i in range(len(low)) if i not in {start, end})
+        item = Contact(
+            name=f"{begin} → {onward}"[:400], source=scope.source(row.line), text=text, map=["I2"], chain=[begin, onward],
+            condition=rest, after=duration(found[0].length) if (found := find_lengths(rest)) else None,
+            severities=_severities(rest),
+        )  # fmt: skip
+        if item.after is None:
+            scope.find("WB108", row.line)
+        units.append(Unit(row.line, row.line, "contact", text, "proposed", None, ("I2",), [item]))
+    return units
+
+
+_SEVERITY = re.compile(r"\b(?:SEV|Sev|sev)[ -]?\d\b|\b[PS][0-4]\b(?!\.\d)")
+
+
+def _severities(text: str) -> list[str]:
+    return list(dict.fromkeys(match[0] for match in _SEVERITY.finditer(text)))
+
+
+_ROLE_WORD = re.compile(
+    r"\b(?:owner|lead|manager|engineer|commander|coordinator|liaison|officer|responder|champion|admin(?:istrator)?|director|"
+    r"head|cto|ceo|ciso|coo|cio|cpo|dpo|vp|sre|dba|scribe|primary|secondary|backup|on-?call|team|support|legal|founder|analyst|architect|contact|helpdesk|security|operations|hotline|vendor|provider|hosting)\b",
+    re.I,
+)
+
+
+def contact_entries(block: Block, scope: Scope) -> list[Unit] | None:
+    """Bullets “**Role:** value” with addresses, numbers, channels under a heading about contacts."""
+    if block.ordered and not re.search(r"contact|escalation (?:path|chain|order|list)", headings(block)[0] if headings(block) else "", re.I):
+        return None
+    titles = headings(block)
+    titled = bool(re.search(r"contact|escalat|on-?call|who to (?:call|page|notify)|call (?:tree|list)", " ".join(titles[:1]), re.I))
+    pairs = [key_value(entry.raw) for entry in block.entries]
+    if not any(pairs):
+        return None
+    good = sum(
+        1 for pair, entry in zip(pairs, block.entries, strict=True)
+        if pair and _reaches(pair[1]) and len(pair[0]) <= 60 and len(plain(pair[1])) <= 160 and not entry.entries
+        and (titled or _ROLE_WORD.search(pair[0]))
+    )  # fmt: skip
+    if not good or good * 2 < len(pairs) or not (titled or good >= 2 and _TITLE.search(" ".join(titles[:2]))):
+        return None
+    units = []
+    for entry, pair in zip(block.entries, pairs, strict=True):
+        units.append(_contact_entry(entry, pair, scope))
+    return units
+
+
+def _reaches(value: str) -> bool:
+    text = plain(value)
+    return bool(_WAY.search(text) or (PHONE.search(text) and sum(c.isdigit() for c in text) >= 7)) or is_gap(value)
+
+
+def _contact_entry(entry: Entry, pair: tuple[str, str] | None, scope: Scope) -> Unit:
+    if not pair:
+        return Unit(entry.line, entry.end_line, "reference", entry.text, "shown", "reference")
+    name, value = pair[0], plain(pair[1])
+    if is_gap(pair[1]) or is_gap(name):
+        scope.find("WB101", entry.line, text=value)
+        ways = tuple(one for one in read_ways(value) if one.type in {"email", "phone", "channel", "service"})
+        if is_gap(name) or not targets(ways) or re.fullmatch(r"\W*\[[^\]]*\]\W*", pair[1]):
+            return Unit(entry.line, entry.end_line, "contact", entry.text, "shown", "no owner", finding=True)
+    item = Contact(
+        name=name[:400], source=scope.source(entry.line), text=entry.text, map=["I2"], primary=targets(read_ways(value)), notes=value[:300],
+    )  # fmt: skip
+    return Unit(entry.line, entry.end_line, "contact", entry.text, "proposed", None, ("I2",), [item])
+
+
+_ESCALATE = re.compile(
+    r"\b(?:escalate[sd]?|page|notify|call|contact|inform|alert|brief|loop in|bring in)\b|\bescalation polic|\bbriefing\b", re.I
+)
+_MUST = re.compile(r"\bescalat(?:e|es|ed)\b.{0,120}?\b(?:to|via|through|by)\b|\bescalation polic\w+\b.{0,80}\b(?:include|page|notify)|\b(?:executive|leadership|management|stakeholder)s?\b.{0,40}\b(?:briefing|briefed|notified|informed|update)\b|\bbrief\b.{0,40}\b(?:executive|leadership|management)", re.I)  # fmt: skip
+_TO = re.compile(r"\bescalat(?:e|es|ed)\b[^.;]*?\bto (?:the )?([A-Z#@][\w /&'-]{1,60}?)(?=[.,;:)]|\s+(?:if|when|after|within|via|immediately|for|and|or|who|with|by|at|using)\b|$)")  # fmt: skip
+_VIA = re.compile(r"\bvia (?:the )?([A-Z#@][\w #@&'-]{1,40}?)(?=[.,;:)]|\s+(?:if|when|after|within|and|for|to)\b|$)")
+_INCLUDE = re.compile(r"\b(?:must |should )?(?:include|page|notify)s? (?:the )?([A-Z][\w &'-]{1,40}?)(?=[.,;:)]|\s+(?:for|if|when|on|in)\b|$)")  # fmt: skip
+_BRIEF = re.compile(r"\b((?:executive|leadership|management|stakeholder)s?)\b", re.I)
+
+
+def escalations(text: str, line: int, end_line: int, scope: Scope) -> list[Item]:
+    """Escalations that a sentence of prose states: “Escalate Sev0/Sev1 via PagerDuty; brief executives within 1 hour”."""
+    if not _MUST.search(text):
+        return []
+    found: list[Item] = []
+    for clause in re.split(r";\s+|(?<=[.!?])\s+", text):
+        if not _MUST.search(clause):
+            continue
+        brief = _BRIEF.search(clause) if not re.search(r"\bescalat", clause, re.I) else None
+        to = [match[1].strip() for match in _TO.finditer(clause)] + ([brief[1].lower()] if brief else [])
+        if "escalation polic" in clause.lower():
+            to += [match[1].strip() for match in _INCLUDE.finditer(clause)]
+        via = [match[1].strip() for match in _VIA.finditer(clause)]
+        lengths = find_lengths(clause)
+        if not (to or via):
+            continue
+        item = Contact(
+            name=clause.strip(" .")[:120], source=scope.source(line, end_line), text=clause, map=["I2"], severities=_severities(clause),
+            via=via, to=[one for one in to if not is_gap(one)], condition=_condition(clause),
+        )  # fmt: skip
+        if lengths:
+            late = re.search(r"\b(?:after|if (?:no|not|un)\w*|unacknowledged|without)\b", clause[: lengths[0].end], re.I)
+            setattr(item, "after" if late else "within", duration(lengths[0].length))
+        elif re.search(r"\bescalate\b", clause, re.I):
+            scope.find("WB108", line)
+        found.append(item)
+    return found
+
+
+def _condition(clause: str) -> str:
+    match = re.search(r"\b(?:if|when|for|after)\b [^.;]{3,100}", clause, re.I)
+    return match[0] if match else ""
+
+
+def role_table(table: Table, scope: Scope) -> list[Unit] | None:
+    """Role and responsibility; RACI."""
+    raci = table.columns("raci")
+    who = table.column("role") if "role" in table.meanings[0] else None
+    if who is None and table.column("responsibility") is not None:
+        texts = [text for text in table.texts(0) if text]
+        titled = re.search(r"\broles?\b|responsibilit|raci|team (?:structure|composition)|ownership", " ".join(headings(table.block)[:1]), re.I)
+        if texts and titled and ("name" in table.meanings[0] or "team" in table.meanings[0] or re.match(r"(?:team|member|who|position|title)", table.headers[0], re.I)):
+            who = 0
+    duty = table.column("responsibility", but=(who,))
+    if not raci and (who is None or duty is None):
+        return None
+    if table.column("phone", "email") is not None or re.search(r"permission|access|color", " ".join(table.headers), re.I):
+        return None
+    units = []
+    for row in table.rows:
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        name = table.cell(row, who if who is not None else 0)
+        if not name or is_gap(name):
+            if name:
+                scope.gap(row.cells[who or 0])
+            units.append(Unit(row.line, row.line, "role", text, "shown", "no owner", finding=bool(name)))
+            continue
+        item = Role(name=name[:400], source=scope.source(row.line), text=text, map=["H8"])
+        if duty is not None:
+            item.responsibilities = [part for part in re.split(r"[;\n]|(?<=[a-z]), (?=[a-z])", table.cell(row, duty)) if part.strip()][:20]
+        holder = table.column("name", "owner", "primary", but=(who, duty))
+        if holder is not None:
+            value = table.cell(row, holder)
+            if is_gap(row.cells[holder].raw) or not value:
+                scope.find("WB110", row.line, row.cells[holder].column, name=name)
+            else:
+                item.holders = targets(read_owners(value))
+        units.append(Unit(row.line, row.line, "role", text, "proposed", None, ("H8",), [item]))
+    return units
+
+
+_ROLE_TITLE = re.compile(r"\broles?\b|responsibilit|ownership|\bteam\b|owners?\b", re.I)
+_ROLE_KEY = re.compile(
+    r"\b(?:owner|liaison|lead|commander|coordinator|scribe|manager|officer|responder|engineer|champion|director|approver|sponsor|secretary|analyst|architect|specialist|administrator|counsel|reviewer|responsible|deputy|cto|ciso|ceo|dpo|founder|on-?call|team|sre|support|compliance|legal|security|operations|staff|user|member)s?\b",
+    re.I,
+)
+
+
+def role_entries(block: Block, scope: Scope) -> list[Unit] | None:
+    """Bullets “**Primary owner:** Operations Manager” under a heading about roles."""
+    titles = headings(block)
+    if not titles or not _ROLE_TITLE.search(titles[0]):
+        return None
+    pairs = [bold_lead(entry.raw) for entry in block.entries]
+    keyed = [bool(pair and _ROLE_KEY.search(pair[0]) and len(pair[0]) <= 60) for pair in pairs]
+    if sum(keyed) * 2 < len(keyed) or not any(keyed):
+        return None
+    units: list[Unit] = []
+    for entry, pair, good in zip(block.entries, pairs, keyed, strict=True):
+        if not pair or not good:
+            units.append(Unit(entry.line, entry.end_line, "reference", entry.text, "shown", "reference"))
+            continue
+        value = plain(pair[1])
+        item = Role(name=pair[0], source=scope.source(entry.line, entry.end_line), text=entry.text, map=["H8"])
+        if is_gap(pair[1]):
+            scope.find("WB101", entry.line, text=value)
+            scope.find("WB110", entry.line, name=pair[0])
+        elif re.search(r"owner|liaison|contact|deputy|backup|primary|secondary|sponsor", pair[0], re.I) and len(value) <= 90:
+            item.holders = targets(read_owners(value))
+        elif value:
+            item.responsibilities = [value[:400]]
+        for one in entry.walk():
+            if one is entry:
+                units.append(Unit(one.line, one.end_line, "role", one.text, "proposed", None, ("H8",), [item]))
+            else:
+                item.responsibilities.append(one.text[:400])
+                units.append(Unit(one.line, one.end_line, "role", one.text, "proposed", None, ("H8",)))
+    return units
+
+
+__all__ = ["Contact", "Role", "Target"]
