@@ -12,6 +12,7 @@ import click
 import watchbill
 from watchbill.base.config import Config, read_config
 from watchbill.base.errors import WatchbillError
+from watchbill.cli import handbook
 
 EXIT_FOUND, EXIT_FAILED, EXIT_USAGE = 1, 2, 64
 
@@ -223,6 +224,10 @@ def settings() -> None:
 
     for setting in SETTINGS:
         click.echo(f"{setting.name}\n    {setting.help}\n    Default: {setting.default}")
+
+
+for _command in (handbook.check, handbook.explain, handbook.schema):
+    cli.add_command(_command)
 
 
 def main(argv: list[str] | None = None) -> None:

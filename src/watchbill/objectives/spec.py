@@ -92,7 +92,7 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
             continue
         item = Objective(name=name[:400], source=scope.source(row.line), text=text, map=["O2"], effect="later", window=table.cell(row, window), **_target(aim.value))
         if current is not None:
-            if scope.gap(row.cells[current]):
+            if is_gap(row.cells[current].raw):
                 item.current = None
                 scope.find("WB118", row.line, row.cells[current].column, name=name)
             else:

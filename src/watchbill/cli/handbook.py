@@ -1,0 +1,101 @@
+"""Commands that read runbooks: check, explain, schema. They need no database and no hub."""
+
+import json
+import sys
+from pathlib import Path
+
+from typing import TYPE_CHECKING
+
+import click
+
+import watchbill
+from watchbill.language.findings import CODES
+
+if TYPE_CHECKING:
+    from watchbill.handbook.compile import Handbook
+
+EXIT_FOUND, EXIT_FAILED = 1, 2
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text", help="How to print it.")
+@click.option("--strict", is_flag=True, help="Warnings are errors, too.")
+@click.option("--color/--no-color", default=None, help="Colours; by default where the output is a terminal.")
+def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) -> None:
+    """Read runbooks and say what they mean, and what is wrong with them.
+
+    Each PATH is a handbook: a folder of Markdown (with *.watchbill.yaml and a watchbill.yaml), or one file. Exit codes: 0
+    clean, 1 findings at error level (with --strict warnings, too), 2 could not run.
+    """
+    from watchbill.handbook import report
+
+    books = [_compile(path) for path in paths]
+    names: set[str] = set()
+    for book in books:
+        if book.slug in names:
+            click.echo(f"watchbill: two of the paths are the handbook “{book.slug}”; set `slug` in one's watchbill.yaml.", err=True)
+            sys.exit(EXIT_FAILED)
+        names.add(book.slug)
+    if form == "json":
+        click.echo(json.dumps(report.as_json(books), indent=1, ensure_ascii=False))
+    elif form == "sarif":
+        click.echo(report.as_sarif(books, watchbill.__version__))
+    elif form == "github":
+        for line in report.as_github(books):
+            click.echo(line)
+    else:
+        colour = sys.stdout.isatty() if color is None else color
+        click.echo("\n".join(report.as_text(books, colour)), color=colour)
+    levels = {"error", "warning"} if strict else {"error"}
+    sys.exit(EXIT_FOUND if any(one.level in levels for book in books for one in book.findings) else 0)
+
+
+def _compile(path: Path) -> "Handbook":
+    # Imported here: the other commands need not wait for the models.
+    from watchbill.handbook.compile import compile_folder
+    from watchbill.handbook.files import load
+
+    try:
+        folder = load(path)
+    except OSError as error:
+        click.echo(f"watchbill: {path} cannot be opened: {(error.strerror or 'unknown').lower()}.", err=True)
+        sys.exit(EXIT_FAILED)
+    return compile_folder(folder)
+
+
+@click.command()
+@click.argument("code", required=False)
+def explain(code: str | None) -> None:
+    """Say what a finding's code means and how to mend it; all codes without one."""
+    if code is None:
+        for name, known in sorted(CODES.items()):
+            click.echo(f"{name}  {known.level:8} {known.title}")
+        return
+    found = CODES.get(code.upper())
+    if found is None:
+        click.echo(f"watchbill: {code[:40]} is no code of a finding. `watchbill explain` lists them.", err=True)
+        sys.exit(EXIT_FAILED)
+    click.echo(page(code.upper()))
+
+
+def page(code: str) -> str:
+    """The page of a code: packaged beside the compiler, or in docs/findings of a checkout."""
+    here = Path(watchbill.__file__).resolve().parent
+    for folder in (here / "handbook" / "findings", here.parents[1] / "docs" / "findings"):
+        path = folder / f"{code}.md"
+        if path.is_file():
+            return path.read_text("utf-8").rstrip()
+    known = CODES[code]
+    return f"# {code}: {known.title}\n\n{known.hint}"
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["check", "items", "watchbill.yaml"]))
+def schema(what: str) -> None:
+    """Print a JSON Schema: of `check --format json`, of explicit items, of watchbill.yaml."""
+    from watchbill.handbook import report
+    from watchbill.handbook.config import Config
+
+    made = {"check": report.schema, "items": report.items_schema, "watchbill.yaml": Config.model_json_schema}[what]()
+    click.echo(json.dumps(made, indent=1, ensure_ascii=False))
