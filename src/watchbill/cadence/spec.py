@@ -151,8 +151,8 @@ def _shown(item: Duty) -> Duty:
 
 
 def checklist(block: Block, scope: Scope) -> list[Unit] | None:
-    """A list below “Daily checklist (09:00 local)”: one duty with the entries to check off."""
-    titles = headings(block)
+    """A list below “Daily checklist (09:00 local)”: one duty with the entries to check off. A bold line counts as a heading."""
+    titles = [scope.lead, *headings(block)] if _CADENCE_HEADING.search(scope.lead) else headings(block)
     if not titles or not _CADENCE_HEADING.search(titles[0]) or len(titles[0]) > 80:
         return None
     if re.search(r"backup|retention|report template|metrics|summary|budget|snapshot|release notes", titles[0], re.I) and not re.search(r"task|check|verif|review|procedure", titles[0], re.I):
@@ -171,6 +171,8 @@ def checklist(block: Block, scope: Scope) -> list[Unit] | None:
         owners=scope.owners_of(block.section), checklist=[entry.text[:400] for entry in steps][:200], **recurrence(found.value),
     )  # fmt: skip
     item.artefacts = list(dict.fromkeys(path for entry in steps for one in entry.walk() for path in artefacts(one.raw)))[:50]
+    if titles[0] == scope.lead:
+        item.source = scope.source(block.line, block.end_line)
     if not item.owners:
         scope.find("WB111", heading.line, name=titles[0])
     return [

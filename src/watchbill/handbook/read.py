@@ -116,6 +116,7 @@ class Reader:
         readings = []
         for block in document.blocks:
             units = self._block(block)
+            scope.lead = _lead(block)
             if units and block.kind not in {"heading", "frontmatter"}:
                 self._mark_heading(readings, block, units)
             self._enrich(block, units)
@@ -440,6 +441,8 @@ class Reader:
         return cadence.sentence(sentence, raw, line, end_line, self.scope, section=section)
 
     def _paragraph(self, block: Block) -> list[Unit]:
+        if _lead(block):
+            return [Unit(block.line, block.end_line, "reference", block.text, "shown", "reference")]
         lines = handbook.lines_of(block)
         if lines:
             about = self._about_document(block)
@@ -509,6 +512,14 @@ class Reader:
         """Prose that only introduces: the document's purpose, an overview."""
         near = (headings(block) or [""])[0]
         return block.section.level <= 1 and block.kind == "paragraph" or bool(re.search(r"purpose|overview|scope|introduction|objective|tooling", near, re.I) and block.kind == "paragraph")
+
+
+def _lead(block: Block) -> str:
+    """A short paragraph that introduces what follows: “**Monthly reviews:**”."""
+    text = block.raw.strip()
+    if block.kind == "paragraph" and "\n" not in text and len(text) <= 90 and re.fullmatch(r"\*\*[^*]+\*\*:?|__[^_]+__:?|[^.!?:]+:", text):
+        return plain(text).rstrip(":")
+    return ""
 
 
 def headings_of(section: Section) -> list[str]:

@@ -27,6 +27,8 @@ class Scope:
     section_owners: dict[int, tuple[Target, ...]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     placeholder: bool = False
+    #: The bold line or “…:” just above the block that is read: a heading in all but name.
+    lead: str = ""
 
     def find(self, code: str, line: int, column: int = 1, **values: Any) -> None:
         """Adds a finding."""

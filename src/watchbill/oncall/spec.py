@@ -53,6 +53,8 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if primary is None and slot is not None:
         primary = table.column("name", "role", "team", "owner", but=(slot,)) if _TITLE.search(near) else None
     second = table.column("secondary", but=(slot, primary))
+    if second is None and re.search(r"activit|task|test|drill|deliverable|check|review|topic|milestone|action|item|frequency", " ".join(table.headers), re.I):
+        return None
     people = slot is not None and primary is not None and (second is not None or _TITLE.search(title) is not None)
     layers = None
     if not people:

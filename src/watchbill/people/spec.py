@@ -16,6 +16,7 @@ from watchbill.language.values.owner import EMAIL, PHONE, read_chain, read_owner
 
 _TITLE = re.compile(r"contact|escalat|on-?call|who to (?:call|page|notify)|notif|support (?:level|tier)|call (?:tree|list)|stakeholder|emergency|communication", re.I)  # fmt: skip
 _WAY = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\b(?:pagerduty|opsgenie|slack|phone|telegram|discord|sms|pager|teams|whatsapp)\b", re.I)  # fmt: skip
+_STRONG = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\bpagerduty\b|\bopsgenie\b|\+?\d[\d ().-]{{6,}}\d", re.I)
 
 
 class Contact(Item):
@@ -58,12 +59,17 @@ _WAYS = ("primary", "contact", "phone", "email", "slack", "channel")
 def contact_table(table: Table, scope: Scope) -> list[Unit] | None:
     """Tables of contacts, escalation levels, “From, To, Condition”."""
     titles = headings(table.block)
-    titled = bool(_TITLE.search(" ".join(titles[:2])))
+    titled = bool(_TITLE.search(" ".join(titles[: 2 if table.block.section.level > 2 else 1])))
     statistic = sum(1 for meaning in table.meanings if "statistic" in meaning)
     if not table.rows or statistic * 2 >= len(table.headers) or len(table.headers) < 2:
         return None
     if {"from", "to"} <= {h.strip().lower() for h in table.headers} | set():
         return _chain_table(table, scope)
+    if len(table.headers) == 2 and re.match(r"\W*(?:attribute|field|property|parameter|element|aspect)s?\W*$", table.headers[0], re.I):
+        return None
+    ladder = _ladder(table)
+    if ladder is not None:
+        return ladder_rows(table, scope, ladder)
     who = table.column("role", "name", "team") if not (titled and "level" in table.meanings[0]) else 0
     if who is None and titled:
         who = next((i for i in range(min(2, len(table.headers))) if table.meanings[i] & {"level", "condition", "severity", "priority"}), 0)  # fmt: skip
@@ -80,11 +86,61 @@ def contact_table(table: Table, scope: Scope) -> list[Unit] | None:
     evidence = bool(holds) + bool(explicit) + (escalate is not None) + titled + ("primary" in ways and second is not None)
     if not (holds or explicit or escalate is not None or "primary" in ways or (titled and table.column("name", "role", "team", but=(who,)) is not None)):
         return None
+    if not titled and "phone" not in ways and "email" not in ways and max((table.share(i, _STRONG) for i in range(len(table.headers)) if i != who), default=0) < 0.5 and escalate is None and second is None:
+        return None
     if evidence < 2 or (not holds and not titled and not ("phone" in ways or "email" in ways)):
         return None
     if re.search(r"template|matrix of (?:skills|access)", " ".join(titles[:1]), re.I):
         return None
     return [_contact_row(table, scope, row, number, who, ways, second, escalate, holds) for number, row in enumerate(table.rows, 1)]
+
+
+_LEVELS = re.compile(r"^\W*(?:L|level|tier|line|stage|step)?[ -]?\d\b|^\W*(?:first|second|third|fourth|primary|secondary|tertiary|initial)\b", re.I)
+
+
+def _ladder(table: Table) -> tuple[int, int] | None:
+    """Level and who of an escalation ladder: “Level, Who, When”, “Tier, Team, Response”."""
+    near = " ".join(headings(table.block)[:1])
+    if not re.search(r"escalat|on-?call|support (?:level|tier)|response (?:team|tier)", near, re.I) or table.share(0, _LEVELS) < 0.7:
+        return None
+    if table.share(0, re.compile(r"^\W*(?:sev|p\d|s\d)", re.I)) > 0.3:
+        return None
+    who = next((i for i in range(1, len(table.headers)) if re.search(r"^who$|team|role|contact|person|responder|owner|escalate to|name|group|notif", table.headers[i], re.I)), None)
+    return (0, who) if who is not None else None
+
+
+def ladder_rows(table: Table, scope: Scope, columns: tuple[int, int]) -> list[Unit]:
+    """One step of the escalation a row."""
+    level, who = columns
+    units = []
+    for number, row in enumerate(table.rows, 1):
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        name = table.cell(row, level)
+        if not name or is_gap(row.cells[who].raw):
+            if name:
+                scope.gap(row.cells[who])
+            units.append(Unit(row.line, row.line, "contact", text, "shown", "no owner", finding=bool(name)))
+            continue
+        digit = re.search(r"\d", name)
+        item = Contact(name=name[:400], source=scope.source(row.line), text=text, map=["I2"], level=int(digit[0]) if digit else number)
+        item.primary = targets(read_ways(table.cell(row, who)))
+        for index, meaning in enumerate(table.meanings):
+            value = table.cell(row, index)
+            if index in columns or not value or is_gap(value):
+                continue
+            found = read_deadline(value)
+            if meaning & {"time", "respond", "escalate"} and found.first and len(value) < 60:
+                if item.after is None and item.within is None:
+                    setattr(item, "within" if "respond" in meaning else "after", duration(found.first))
+            elif meaning & {"condition", "severity"} and not item.condition:
+                item.condition = value
+            elif {"contact", "phone", "email", "slack", "channel"} & meaning:
+                item.primary += [one for one in targets(read_ways(value)) if one not in item.primary]
+            else:
+                item.notes = f"{item.notes}; {value}" if item.notes else value
+        item.severities = _severities(item.condition)
+        units.append(Unit(row.line, row.line, "contact", text, "proposed", None, ("I2",), [item]))
+    return units
 
 
 def _phones(table: Table, index: int) -> float:
@@ -185,10 +241,16 @@ _ROLE_WORD = re.compile(
 
 def contact_entries(block: Block, scope: Scope) -> list[Unit] | None:
     """Bullets “**Role:** value” with addresses, numbers, channels under a heading about contacts."""
-    if block.ordered and not re.search(r"contact|escalation (?:path|chain|order|list)", headings(block)[0] if headings(block) else "", re.I):
+    if block.ordered and not re.search(r"contact|escalat", headings(block)[0] if headings(block) else "", re.I):
         return None
     titles = headings(block)
-    titled = bool(re.search(r"contact|escalat|on-?call|who to (?:call|page|notify)|call (?:tree|list)", " ".join(titles[:1]), re.I))
+    titled = bool(re.search(r"contact|escalat|on-?call|who to (?:call|page|notify)|call (?:tree|list)", " ".join([scope.lead, *titles[:1]]), re.I))
+    steps = [escalations(entry.text, entry.line, entry.end_line, scope) for entry in block.entries] if titled else []
+    if steps and sum(1 for step in steps if step) * 2 >= len(steps) and len(steps) >= 2:
+        return [
+            Unit(entry.line, entry.end_line, "contact" if step else "reference", entry.text, "proposed" if step else "shown", None if step else "reference", ("I2",) if step else (), list(step))
+            for entry, step in zip(block.entries, steps, strict=True)
+        ]
     pairs = [key_value(entry.raw) for entry in block.entries]
     if not any(pairs):
         return None
@@ -229,9 +291,9 @@ _ESCALATE = re.compile(
     r"\b(?:escalate[sd]?|page|notify|call|contact|inform|alert|brief|loop in|bring in)\b|\bescalation polic|\bbriefing\b", re.I
 )
 _MUST = re.compile(r"\bescalat(?:e|es|ed)\b.{0,120}?\b(?:to|via|through|by)\b|\bescalation polic\w+\b.{0,80}\b(?:include|page|notify)|\b(?:executive|leadership|management|stakeholder)s?\b.{0,40}\b(?:briefing|briefed|notified|informed|update)\b|\bbrief\b.{0,40}\b(?:executive|leadership|management)", re.I)  # fmt: skip
-_TO = re.compile(r"\bescalat(?:e|es|ed)\b[^.;]*?\bto (?:the )?([A-Z#@][\w /&'-]{1,60}?)(?=[.,;:)]|\s+(?:if|when|after|within|via|immediately|for|and|or|who|with|by|at|using)\b|$)")  # fmt: skip
-_VIA = re.compile(r"\bvia (?:the )?([A-Z#@][\w #@&'-]{1,40}?)(?=[.,;:)]|\s+(?:if|when|after|within|and|for|to)\b|$)")
-_INCLUDE = re.compile(r"\b(?:must |should )?(?:include|page|notify)s? (?:the )?([A-Z][\w &'-]{1,40}?)(?=[.,;:)]|\s+(?:for|if|when|on|in)\b|$)")  # fmt: skip
+_TO = re.compile(r"\b(?i:escalat(?:e|es|ed))\b[^.;]*?\bto (?:the )?((?:tier|level) \d|[A-Z#@][\w /&'-]{1,60}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|via|immediately|for|and|or|who|with|by|at|using)\b|$)")  # fmt: skip
+_VIA = re.compile(r"\bvia (?:the )?([A-Z#@][\w #@&'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|and|for|to)\b|$)")
+_INCLUDE = re.compile(r"\b(?:must |should )?(?:include|page|notify)s? (?:the )?([A-Z][\w &'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:for|if|when|on|in)\b|$)")  # fmt: skip
 _BRIEF = re.compile(r"\b((?:executive|leadership|management|stakeholder)s?)\b", re.I)
 
 

@@ -142,11 +142,14 @@ def numbered(block: Block, scope: Scope) -> list[Unit] | None:
     near = titles[0] if titles else ""
     if not _worth(block) or _NO_PROCEDURE.search(near) and not _STEPS.search(near):
         return None
-    imperative = sum(1 for entry in block.entries if _IMPERATIVE.match((bold_lead(entry.raw) or ("", entry.raw))[1] or entry.raw) or _IMPERATIVE.match(entry.text))
+    every = [one for entry in block.entries for one in entry.walk()]
+    imperative = sum(1 for one in every if _IMPERATIVE.match((bold_lead(one.raw) or ("", one.raw))[1] or one.raw) or _IMPERATIVE.match(one.text))
+    steps = bool(_STEPS.search(near) or _STEPS.search(scope.lead))
     if block.ordered:
-        if imperative * 2 < len(block.entries) and not (_STEPS.search(" ".join(titles[:2])) or any(e.fences for e in block.entries)):
+        if imperative * 2 < len(every) and not (steps and imperative * 4 >= len(every) or any(e.fences for e in block.entries)):
             return None
-    elif not (_STEPS.search(near) and imperative * 3 >= 2 * len(block.entries)):
+        imperative = len(block.entries)
+    elif not (steps and imperative * 3 >= 2 * len(every)):
         return None
     return _procedure(block, scope, near or scope.document.title or "Procedure")
 
@@ -286,6 +289,8 @@ _PAGE = {
     "diagnosis": re.compile(r"^\W*(?:diagnos\w*|investigat\w*|checks?|debug\w*|triage|verif\w*|possible causes?|causes?|how to (?:check|diagnose|investigate)|likely causes?|common causes?)\b", re.I),
     "mitigation": re.compile(r"^\W*(?:mitigat\w*|resol\w*|remediat\w*|fix\w*|actions?|recover\w*|solutions?|how to fix|response|what to do|steps to resolve|immediate actions?|resolution steps?)\b", re.I),
 }  # fmt: skip
+_PAGE_TOO = re.compile(r"^\W*(?:prevent\w*|escalat\w*|references?|related|links?|see also|notes?|post-?incident|additional|verification|follow-?up|communication|owner|contacts?|dashboards?|rollback|next steps?|metadata)\b", re.I)
+_NO_PAGE = re.compile(r"\b(?:incident (?:response|management)|disaster recovery|policy|process|plan|overview|guide|handbook|historical|documentation|operations|playbooks|runbooks)\b", re.I)
 _ALERT_NAME = re.compile(r"^\W*(?:alert:?\s*|runbook:?\s*)?`?([A-Z][a-z0-9]+(?:[A-Z][a-zA-Z0-9]+)+|[a-z][a-z0-9]+(?:_[a-z0-9]+){2,})`?\W*$")
 
 
@@ -293,6 +298,9 @@ def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] 
     """A section with Meaning, Impact, Diagnosis, Mitigation (two of them at least) below a heading that names the alert."""
     parts = {name: child for child in section.sections for name, words in _PAGE.items() if words.match(child.title)}
     name = _ALERT_NAME.match(section.title)
+    others = [child for child in section.sections if child not in parts.values() and not _PAGE_TOO.match(child.title)]
+    if not name and (len(others) > 2 or _NO_PAGE.search(section.title) or any(len(_below(child)) > 8 for child in parts.values())):
+        return None
     labelled: dict[str, str] = {}
     if len(parts) < 2:
         for block in section.blocks:
@@ -303,7 +311,7 @@ def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] 
                     what = next((key for key, words in _PAGE.items() if words.match(only[1])), None)
                 if what:
                     labelled.setdefault(what, plain(lead[1]) if lead else "")
-    if len(parts) < 2 and len(labelled) < 2 and not (name and (parts or labelled or _has_work(section))):
+    if len(parts) < 2 and len(labelled) < 2 and not (name and (parts or labelled or _has_work(section) and _among_alerts(section))):
         return None
     strong = "mitigation" in parts and ("diagnosis" in parts or "meaning" in parts) or "mitigation" in labelled and len(labelled) >= 2 or name is not None
     if not strong or section.level == 0:
@@ -314,6 +322,14 @@ def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] 
         diagnosis=_lines(parts.get("diagnosis")), mitigation=_lines(parts.get("mitigation")),
     )  # fmt: skip
     return item, {block.line for part in _below(section) for block in part.blocks}
+
+
+def _among_alerts(section: Section) -> bool:
+    """Whether the headings beside this one are names of alerts, too; or the whole document is the page."""
+    if section.level == 1:
+        return True
+    beside = section.parent.sections if section.parent else []
+    return sum(1 for one in beside if _ALERT_NAME.match(one.title)) >= max(2, len(beside) // 2)
 
 
 def _has_work(section: Section) -> bool:

@@ -38,6 +38,8 @@ def about_support(table: Table) -> bool:
     """Whether the nearest heading that says anything speaks of support rather than of incidents."""
     for title in headings(table.block):
         incident, support = _INCIDENT.search(title), _SUPPORT.search(title)
+        if incident and support and re.search(r"severit|^p$|\bsev\b", table.headers[0], re.I):
+            return False
         if support and not (incident and re.search(r"severit|incident", title, re.I)):
             return True
         if incident:
