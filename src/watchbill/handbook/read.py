@@ -122,10 +122,19 @@ class Reader:
             self._enrich(block, units)
             self._refer(units)
             readings.append(BlockReading(block, units))
+            self._unclosed(block)
         owner = ", ".join(target.name for target in scope.owners)
         if not owner and document.blocks:
             scope.find("WB114", 1)
         return Reading(document, scope, readings, owner, scope.placeholder)
+
+    def _unclosed(self, block: Block) -> None:
+        """Bold text that begins in a line and is never closed."""
+        lines = [(block.line + n, text) for n, text in enumerate(block.raw.split("\n"))] if block.kind == "paragraph" else []
+        lines += [(entry.line, entry.raw) for top in block.entries for entry in top.walk()]
+        for line, text in lines:
+            if text.count("**") % 2 and "`" not in text and text.lstrip().startswith("**") and text.count("**") == 1:
+                self.scope.find("WB113", line, text.find("**") + 1)
 
     def _mark_heading(self, readings: list[BlockReading], block: Block, units: list[Unit]) -> None:
         """“Daily checklist (09:00)” is part of the duty that was read from the list below it."""

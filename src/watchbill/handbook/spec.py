@@ -1,6 +1,7 @@
 """What the handbook itself reads in a runbook: who owns a document, when it is reviewed, what is still to be written."""
 
 import re
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field
@@ -61,6 +62,11 @@ def entry(name: str, raw: str, line: int, scope: Scope, values: list[str] | None
     text = f"{name}: {value}"
     label = name.replace("_", " ")
     item = Metadata(name=label[:400] or "field", field=label, value=value[:1000], source=scope.source(line), text=text, map=["H5"])
+    for year, month, day in re.findall(r"\b(\d{4})-(\d\d)-(\d\d)\b", value):
+        try:
+            date(int(year), int(month), int(day))
+        except ValueError:
+            scope.find("WB117", line, text=f"{year}-{month}-{day}", what="date")
     gap = is_gap(raw) or STATUS_GAP.search(value) is not None
     people = [one for part in (values or [value]) for one in targets(read_owners(part))] if not is_gap(raw) else []
     if OWNER.match(label):

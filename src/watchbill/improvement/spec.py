@@ -20,16 +20,16 @@ class Backlog(Item):
 
 def table(table: Table, scope: Scope) -> list[Unit] | None:
     """Theme, examples, tracking."""
-    theme = table.column("theme")
+    theme = next((i for i, header in enumerate(table.headers) if re.match(r"\W*(?:theme|initiative|improvement|area|epic|opportunity)", header, re.I)), None)
     tracking = table.column("tracking", but=(theme,))
     title = " ".join(headings(table.block)[:2])
-    if theme != 0 or tracking is None or not re.search(r"backlog|improve|enhancement|initiative|technical debt", title, re.I):
+    if theme is None or tracking is None or not re.search(r"backlog|improve|enhancement|initiative|technical debt", title, re.I):
         return None
     examples = table.column("example", "changes", but=(theme, tracking))
     units = []
     for row in table.rows:
         text = " | ".join(plain(cell.raw) for cell in row.cells)
-        name = table.cell(row, 0)
+        name = table.cell(row, theme)
         if not name or is_gap(name):
             units.append(Unit(row.line, row.line, "backlog", text, "shown", "no verifiable outcome"))
             continue

@@ -197,6 +197,9 @@ class YamlTrouble(Exception):
         self.line, self.problem = line, problem
 
 
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "timestamp")} | {"!"}
+
+
 def compose(source: str, first_line: int) -> yaml.Node | None:
     """The YAML node tree, without aliases and tags (no bombs, no objects). Raises YamlTrouble."""
     depth = 0
@@ -206,7 +209,7 @@ def compose(source: str, first_line: int) -> yaml.Node | None:
             if isinstance(event, yaml.AliasEvent):
                 raise YamlTrouble(line, "aliases (*name) are not read here")
             tag = getattr(event, "tag", None)
-            if tag and not str(tag).startswith("tag:yaml.org,2002:"):
+            if tag and tag not in _TAGS:
                 raise YamlTrouble(line, f"the tag {tag} is not read here")
             if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 depth += 1
@@ -469,6 +472,8 @@ def _rescue(document: Document, covered: bytearray) -> None:
             end += 1
         text = "\n".join(line[:MOST_LINE] for line in lines[number - 1 : end])
         document.blocks.append(Block("paragraph", number, end, document.root, text))
+        if text.count(">") > MOST_NESTING // 2 or re.match(r"\s{40,}(?:[-*+]|\d+[.)])", text):
+            document.troubles.append(Trouble("WB011", number))
         number = end + 1
     document.blocks.sort(key=lambda block: block.line)
 

@@ -1,5 +1,6 @@
 """What recognisers and explicit items answer: typed values as JSON, common fields, units of a block."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -49,10 +50,10 @@ def duration(length: Length | None, note: str = "") -> Duration | None:
 def _read_duration(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if value.startswith("P") and value[1:2] in "T0123456789":
+    if re.fullmatch(r"P[\dTWYMDHS.]+", value):
         return {"duration": value}
     found = read_deadline(value)
-    if found.first is None:
+    if found.first is None or value.lstrip().startswith(("-", "P-")):
         raise ValueError(f"“{value[:40]}” is no length of time; write “15 min”, “2 business days” or ISO 8601 (PT15M)")
     made = duration(found.first)
     return made

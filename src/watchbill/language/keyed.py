@@ -24,27 +24,36 @@ def key_column(table: Table) -> int | None:
     statistic = sum(1 for meaning in table.meanings if "statistic" in meaning)
     if statistic * 2 >= len(table.headers):
         return None
-    for index in (0, 1):
-        if index >= len(table.headers):
-            break
-        meaning = table.meanings[index]
+    for index, meaning in enumerate(table.meanings):
         named = meaning & {"severity", "priority", "level"}
-        if index == 1 and not ("severity" in meaning and table.headers[0].strip() in {"", "#"}):
-            break
         share = table.share(index, KEY)
         numbered = table.share(index, NUMBERED)
-        if numbered >= 0.6 or (named and share >= 0.7):
-            texts = [text.lower() for text in table.texts(index)]
-            repeats = len(texts) - len(set(texts))
-            if repeats > len(texts) // 2:
-                return None
-            title = " ".join(headings(table.block)[:1])
-            if _ESCALATION.search(title) and not numbered and table.column("role", "name", "contact", "team"):
-                return None
-            if not named and numbered < 0.6:
-                return None
-            return index
+        if not (numbered >= 0.6 or (named and share >= 0.7)):
+            continue
+        texts = [text.lower() for text in table.texts(index) if text]
+        if index > 0 and not (named and len(set(texts)) == len(texts) >= 2 and _ordered(texts)):
+            # Further right it may be what an alert or an incident type has, not what the table is about.
+            continue
+        if len(texts) - len(set(texts)) > len(texts) // 2:
+            return None
+        title = " ".join(headings(table.block)[:1])
+        if _ESCALATION.search(title) and not numbered and table.column("role", "name", "contact", "team"):
+            return None
+        return index
     return None
+
+
+_WORDS = ("emergency", "critical", "urgent", "highest", "severe", "blocker", "high", "major", "medium", "moderate", "normal", "low", "minor", "lowest", "info", "cosmetic", "trivial")
+
+
+def _ordered(keys: list[str]) -> bool:
+    """Whether keys rise or fall as the ranks of one scale do."""
+    ranks = []
+    for key in keys:
+        digit = re.search(r"\d", key)
+        word = next((n for n, name in enumerate(_WORDS) if name in key), None)
+        ranks.append(int(digit[0]) if digit else word if word is not None else -1)
+    return -1 not in ranks and (ranks == sorted(ranks) or ranks == sorted(ranks, reverse=True))
 
 
 def holds_times(table: Table, index: int) -> bool:

@@ -13,6 +13,7 @@ from watchbill.language.values.frequency import Often, read_frequency
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_owners
 
+_TIME = re.compile(r"(?<![\d:])(\d{1,2}):(\d\d)(?![\d:])")
 _ARTEFACT = re.compile(r"(?:[\w.<>*{}$-]+/)+[\w.<>*{}$-]*|[\w<>-]+\.(?:md|csv|pdf|json|yaml|yml|xlsx|html|txt)")
 
 
@@ -63,6 +64,12 @@ class Scope:
     def frequency(self, text: str, line: int, column: int = 1) -> Often:
         """A frequency cell. Adds findings."""
         found = read_frequency(text)
+        for time in _TIME.findall(text):
+            if int(time[0]) > 24 or int(time[1]) > 59:
+                self.find("WB117", line, column, text=":".join(time), what="time of day")
+        day = re.search(r"\b(\d{1,3})(?:st|nd|rd|th) of\b", text)
+        if day and not 1 <= int(day[1]) <= 31:
+            self.find("WB117", line, column, text=day[0], what="day of a month")
         if found.named == "gap":
             self.find("WB101", line, column, text=text)
         elif found.named == "unread":

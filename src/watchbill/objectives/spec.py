@@ -72,17 +72,18 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return [_threshold(table, scope, row, warning, critical) for row in table.rows]
     if any(meaning & {"version"} for meaning in table.meanings) or re.search(r"result|trend|history|incident recovery|growth|cost", title, re.I):
         return None
-    target = next((i for i in range(1, len(table.headers)) if "target" in table.meanings[i] and _figures(table, i) >= 0.5), None)
+    key = next((i for i, header in enumerate(table.headers) if re.search(r"metric|\bsli\b|\bslo\b|kpi|indicator|objective|measure\b", header, re.I) and _figures(table, i) < 0.5), 0)
+    target = next((i for i in range(len(table.headers)) if i != key and "target" in table.meanings[i] and _figures(table, i) >= 0.5 and not re.search(r"current|actual", table.headers[i], re.I)), None)
     if target is None:
         return None
-    if not (re.search(r"metric|sli|slo|kpi|indicator|objective|measure", " ".join(table.headers[:1]), re.I) or _TITLE.search(title) and "metric" in table.meanings[0]):
+    if not (re.search(r"metric|sli|slo|kpi|indicator|objective|measure", table.headers[key], re.I) or _TITLE.search(title) and "metric" in table.meanings[key]):
         return None
-    current = next((i for i in range(len(table.headers)) if i not in {0, target} and re.search(r"current|actual|status|baseline", table.headers[i], re.I)), None)
-    window = table.column("window", but=(0, target, current))
+    current = next((i for i in range(len(table.headers)) if i not in {key, target} and re.search(r"current|actual|status|baseline", table.headers[i], re.I)), None)
+    window = table.column("window", but=(key, target, current))
     units = []
     for row in table.rows:
         text = " | ".join(plain(cell.raw) for cell in row.cells)
-        name, aim = table.cell(row, 0), read_target(table.cell(row, target))
+        name, aim = table.cell(row, key), read_target(table.cell(row, target))
         if not name or is_gap(name) or aim.value is None:
             if aim.named == "gap":
                 scope.gap(row.cells[target])

@@ -334,7 +334,9 @@ def _condition(clause: str) -> str:
 def role_table(table: Table, scope: Scope) -> list[Unit] | None:
     """Role and responsibility; RACI."""
     raci = table.columns("raci")
-    who = table.column("role") if "role" in table.meanings[0] else None
+    who = table.column("role")
+    if who is not None and who > 0 and (table.column("responsibility", but=(who,)) is None or len(table.headers) > 3):
+        who = None
     if who is None and table.column("responsibility") is not None:
         texts = [text for text in table.texts(0) if text]
         titled = re.search(r"\broles?\b|responsibilit|raci|team (?:structure|composition)|ownership", " ".join(headings(table.block)[:1]), re.I)

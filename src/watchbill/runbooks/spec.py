@@ -243,7 +243,9 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if not table.rows or len(table.headers) < 2:
         return None
     titles = " ".join(headings(table.block)[:2])
-    symptom = next((i for i in range(min(2, len(table.headers))) if "symptom" in table.meanings[i] and not table.meanings[i] & {"frequency"}), None)
+    symptom = next((i for i, header in enumerate(table.headers) if re.match(r"\W*(?:symptoms?|problem|issue|error(?: message)?|alert(?: name)?)\W*$", header, re.I)), None)
+    if symptom is None:
+        symptom = next((i for i in range(min(2, len(table.headers))) if "symptom" in table.meanings[i] and not table.meanings[i] & {"frequency"}), None)
     if symptom is None:
         if not re.search(r"troubleshoot|common (?:issues|problems|errors)", titles, re.I) and "cause" not in table.meanings[0]:
             return None
@@ -254,6 +256,8 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     checks = table.column("checks", but=(symptom, cause))
     mitigation = table.column("mitigation", but=(symptom, cause, checks))
     runbook = table.column("runbook", but=(symptom, cause, checks, mitigation))
+    if cause is not None and checks is None and re.search(r"diagnos|investigat|check", table.headers[cause], re.I):
+        cause, checks = None, cause
     if mitigation is None and checks is not None and cause is not None:
         mitigation, checks = checks, None
     alert = "alert" in table.meanings[symptom]

@@ -204,7 +204,7 @@ def read_deadline(text: str) -> Deadline:
         return Deadline(named="empty")
     if is_gap(text):
         return Deadline(named="gap")
-    found = find_lengths(text)
+    found = find_lengths(text) if not re.match(r"\s*[-−]\s?\d", text) else ()
     if found:
         clocks = tuple(Clock(one.length, _role(text, one.start, one.end), _when(text, one.end)) for one in found)
         return Deadline(clocks)

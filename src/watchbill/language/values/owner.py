@@ -46,7 +46,7 @@ def _type(text: str) -> Type:
 
 @lru_cache(maxsize=4096)
 def read_owners(text: str) -> tuple[Who, ...]:
-    """The owners of a cell: “DevOps + Security”, “Legal/Compliance”, “Eng Manager, FinOps”; gaps keep their type."""
+    """The owners of a cell: “DevOps + Security”, “Legal/Compliance”, “Product Lead, FinOps”; gaps keep their type."""
     flat = _ONE_WORD.sub(lambda match: match[0].replace("/", "\u2215"), re.sub(r"\([^()]*\)", " ", text)).strip(" .;:")
     if _NOTHING.match(flat):
         return ()
