@@ -44,7 +44,7 @@ def score() -> tuple[dict[str, Counter[str]], list[str]]:
         fences = any(first == 0 for first, _, _ in told)
         exact = {first: label for first, last, label in told if first == last and first}
         ranges = [(first, last) for first, last, label in told if last > first and label == "?"]
-        pages = {first for first, label in exact.items() if label == "alert-runbook"}
+        pages = {first for first, label in exact.items() if label in {"alert-runbook", "?"}}
         page_level = 0
         for one in reading.blocks:
             block = one.block

@@ -69,6 +69,11 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return None
     if _NOT_DUTY.search(titles[0] if titles else "") and table.column("location", but=(activity, often)) is not None and table.column("owner") is None:
         return None
+    if often is not None and table.column("owner", but=(often, activity)) is None:
+        periods = [value.every.seconds for text in table.texts(often) if (value := read_frequency(text).value) and value.every]
+        if periods and sorted(periods)[len(periods) // 2] < 3600:
+            # Every few minutes and nobody's: what machines do.
+            return None
     taken: tuple[int | None, ...] = (often, activity)
     columns = {"owner": table.column("owner", but=taken)}
     for name in ("participants", "duration", "artefact", "command"):
@@ -81,7 +86,7 @@ def _heading_is_cadence(titles: list[str]) -> bool:
 
 
 _CADENCE_HEADING = re.compile(
-    r"^\W*(?:\d[\d.]*\s*)?(?:[\w&/ -]{0,25}\b)?(?:hourly|daily|nightly|weekly|bi-?weekly|fortnightly|monthly|quarterly|(?:semi-?|bi-?)?annual(?:ly)?|yearly|every (?:\d+ )?(?:morning|day|week|month|quarter|year|shift|monday|friday)s?|each (?:day|week|month|quarter|morning|shift))\b"
+    r"^\W*(?:\d[\d.]*\s*)?(?:[\w&/ -]{0,25}\b)?(?:hourly|daily|nightly|weekly|bi-?weekly|fortnightly|monthly|quarterly|(?:semi-?|bi-?)?annual(?:ly)?|yearly|(?:mon|tues|wednes|thurs|fri|satur|sun)days?(?: and (?:mon|tues|wednes|thurs|fri|satur|sun)days?)?$|every (?:\d+ )?(?:morning|hours?|day|week|month|quarter|year|shift|monday|friday)s?|each (?:day|week|month|quarter|morning|shift))\b"
     r"(?!\s+(?:performance|trend|budget|report(?:ing)? (?:template|format)|digest of|active users|error budget|growth|downtime|cost|revenue|uptime|snapshot|backup))",
     re.I,
 )
@@ -153,9 +158,13 @@ def _shown(item: Duty) -> Duty:
 def checklist(block: Block, scope: Scope) -> list[Unit] | None:
     """A list below “Daily checklist (09:00 local)”: one duty with the entries to check off. A bold line counts as a heading."""
     titles = [scope.lead, *headings(block)] if _CADENCE_HEADING.search(scope.lead) else headings(block)
+    if block.kind == "tasklist" and not any(_CADENCE_HEADING.search(title) for title in titles[:1]):
+        # Check-off lists below “Daily operations checklist”, whatever their own headings say.
+        above = next((title for title in titles if _CADENCE_HEADING.search(title)), None)
+        titles = [above, *titles] if above and re.search(r"check|operation|procedure|routine|task|startup|review|verif", above, re.I) else titles
     if not titles or not _CADENCE_HEADING.search(titles[0]) or len(titles[0]) > 80:
         return None
-    if re.search(r"backup|retention|report template|metrics|summary|budget|snapshot|release notes", titles[0], re.I) and not re.search(r"task|check|verif|review|procedure", titles[0], re.I):
+    if re.search(r"\b(?:targets?|goals?|kpis?|objectives?|standards?|achievements|highlights)\b", titles[0], re.I) or re.search(r"backup|retention|report template|metrics|summary|budget|snapshot|release notes", titles[0], re.I) and not re.search(r"task|check|verif|review|procedure", titles[0], re.I):
         return None
     found = read_frequency(titles[0])
     if not found.value or not (found.value.every or found.value.cron):
@@ -167,7 +176,7 @@ def checklist(block: Block, scope: Scope) -> list[Unit] | None:
     if not steps or all(entry.raw.startswith("[") and entry.raw.endswith(")") for entry in steps):
         return None
     item = Duty(
-        name=titles[0][:400], source=scope.source(heading.line, block.end_line), text=titles[0], map=["D1"],
+        name=(titles[0] if titles[0] in headings(block)[:1] or titles[0] == scope.lead else f"{headings(block)[0]} ({titles[0]})")[:400], source=scope.source(heading.line, block.end_line), text=titles[0], map=["D1"],
         owners=scope.owners_of(block.section), checklist=[entry.text[:400] for entry in steps][:200], **recurrence(found.value),
     )  # fmt: skip
     item.artefacts = list(dict.fromkeys(path for entry in steps for one in entry.walk() for path in artefacts(one.raw)))[:50]
@@ -180,6 +189,20 @@ def checklist(block: Block, scope: Scope) -> list[Unit] | None:
         for number, entry in enumerate(steps)
         for one in entry.walk()
     ]
+
+
+def leads(block: Block, scope: Scope) -> list[Unit] | None:
+    """Entries that each begin with how often: “**Weekly**: review the dashboards”."""
+    found = [(entry, sentence(entry.text, entry.raw, entry.line, entry.end_line, scope, section=block.section)) for entry in block.entries if (lead := bold_lead(entry.raw)) and _LEAD_FREQUENCY.match(lead[0])]
+    if len(found) * 3 < 2 * len(block.entries) or len(found) < 2 or any(duty is None for _, duty in found):
+        return None
+    made = {entry.line: duty for entry, duty in found if duty is not None}
+    units: list[Unit] = []
+    for entry in block.entries:
+        duty = made.get(entry.line)
+        kind = "duty" if duty else "reference"
+        units += [Unit(one.line, one.end_line, kind, one.text, "proposed" if duty else "shown", None if duty else "reference", ("D1",) if duty else (), [duty] if duty and one is entry else []) for one in entry.walk()]
+    return units
 
 
 _LEAD_FREQUENCY = re.compile(r"^\W*(?:hourly|daily|nightly|weekly|bi-?weekly|fortnightly|monthly|quarterly|(?:semi-?|bi-?)?annual(?:ly)?|yearly|every [\w ]{2,20}|each [\w ]{2,20}|on[- ]demand|as needed|after each [\w ]{2,20}|per [\w]{2,20}|continuous(?:ly)?)\b[\w :()-]{0,40}$", re.I)  # fmt: skip
@@ -204,7 +227,8 @@ def sentence(text: str, raw: str, line: int, end_line: int, scope: Scope, owners
             return None
     if not found.value or not (found.value.every or found.value.trigger or found.value.cron):
         return None
-    if re.search(r"\b(?:retained|kept|stored|expires?|rotates? (?:weekly|daily|monthly)|per (?:month|year|day) (?:of|is)|backups? (?:are|run)|run automatically|is sent|are sent|resets?|budget|limit|fee|price|\$\d)\b", text, re.I) and not _VERB.match(name):
+    by_lead = bool(lead and _LEAD_FREQUENCY.match(lead[0]))
+    if not by_lead and re.search(r"\b(?:retained|kept|stored|expires?|rotates? (?:weekly|daily|monthly)|per (?:month|year|day) (?:of|is)|backups? (?:are|run)|run automatically|is sent|are sent|resets?|budget|limit|fee|price|\$\d)\b", text, re.I) and not _VERB.match(name):
         return None
     item = Duty(name=name[:400], source=scope.source(line, end_line), text=text, map=["D1"], **recurrence(found.value))
     if found.other_readings:

@@ -357,6 +357,8 @@ class Reader:
             asked = handbook.questions(block, self.scope)
             if asked:
                 return asked
+        if sum(1 for entry in block.entries if re.match(r"\W*\[[^\]]+\]\(#[^)]*\)\W*$", entry.raw.split("\n")[0])) * 2 >= len(block.entries):
+            return self._kept(block, "reference", "reference")
         for _, recognise in _LISTS:
             before = len(self.scope.findings)
             units = recognise(block, self.scope)
@@ -555,6 +557,7 @@ _TABLES = (
     ("rota", oncall.table),
     ("backup", backups.table),
     ("duty", cadence.table),
+    ("procedure", runbooks.step_table),
     ("backlog", improvement.table),
     ("change-policy", changes.table),
     ("troubleshooting", runbooks.table),
@@ -563,6 +566,7 @@ _TABLES = (
 )
 _LISTS = (
     ("severity", incidents.entries),
+    ("duty", cadence.leads),
     ("gate", gates.entries),
     ("duty", cadence.checklist),
     ("contact", people.contact_entries),

@@ -52,6 +52,7 @@ OTHER = re.compile(
 )
 STATUS_GAP = re.compile(r"\bplaceholder\b|\bdraft\b.*\btodo\b|needs? clarification|to be written|not (?:yet )?written", re.I)
 _LIVING = re.compile(r"\bliving document|\bkeep this (?:runbook|document|page) (?:up to date|current)|\bupdate (?:this (?:runbook|document) )?whenever\b", re.I)  # fmt: skip
+_REVIEWED = re.compile(r"\bthis (?:document|runbook|plan|sla|policy|page|handbook|guide)\b[^.]{0,40}\breview(?:ed)?\b", re.I)
 _PATHLIKE = re.compile(r"[^\s│├└─|]+\.(?:md|markdown)\b")
 _BRANCH = re.compile(r"[├└│]|^\s*\|--|^\s*`--")
 
@@ -132,7 +133,7 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     first = [table.headers[0], *table.texts(0)]
     known = sum(1 for text in first if is_field(text))
     top = table.block.section.level <= 2 and (table.block.line <= 40 or re.search(r"document (?:control|info|history)|metadata|about this", " ".join(headings(table.block)[:1]), re.I))
-    if not top or known * 2 < len(first) or known < 2:
+    if not top or (known * 2 < len(first) or known < 2) and not (re.match(r"\W*field\W*$", table.headers[0], re.I) and known):
         return None
     units: list[Unit] = []
     if is_field(table.headers[0]) and table.block.header is not None and not _PAIR.match(table.headers[0]):
@@ -142,6 +143,10 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
 
 def living(text: str, line: int, end_line: int, scope: Scope) -> Item | None:
     """“Maintain this runbook as living documentation”: a review when things change."""
+    cycle = _REVIEWED.search(text)
+    often = read_frequency(text[cycle.start() :]) if cycle else None
+    if often and often.value and often.value.every:
+        return Metadata(name="Review", field="review", value=text[:400], source=scope.source(line, end_line), text=text, map=["H5"], **recurrence(often.value))
     if not _LIVING.search(text):
         return None
     values: dict[str, Any] = {"trigger": "when tooling, cadence or ownership changes" if "whenever" in text else "on change"}

@@ -103,6 +103,7 @@ def _set_clock(item: Severity, scope: Scope, what: str, text: str, line: int, co
 
 
 _LEADS = re.compile(r"^\W*(?P<key>(?:sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?[0-5])\b(?P<rest>.*)$", re.I | re.S)
+_SCALE = re.compile(r"^\W*(?P<key>(?:critical|very high|high|major|medium|moderate|low|minor|informational)[ -](?:severity|priority|impact))\b(?P<rest>.*)$", re.I | re.S)
 _CLOCK_WORDS = {
     "acknowledge": re.compile(r"\back", re.I),
     "resolve": re.compile(r"resol|mitigat|fix|restor", re.I),
@@ -151,7 +152,7 @@ def _clocks_of(item: Severity, scope: Scope, entry: Entry) -> None:
 
 def section(section: Section, scope: Scope) -> dict[int, list[Unit]] | None:
     """Headings “SEV-1: critical” beside each other, their clocks in the bullets below. Answers units by block line."""
-    keyed = [child for child in section.sections if _LEADS.match(child.title)]
+    keyed = [child for child in section.sections if _LEADS.match(child.title) or _SCALE.match(child.title)]
     if len(keyed) < 2 or not (_TITLE.search(" ".join(reversed([section.title, *section.path[-2:]]))) or len(keyed) >= 3):
         return None
     found: dict[int, list[Unit]] = {}
@@ -188,7 +189,7 @@ def section(section: Section, scope: Scope) -> dict[int, list[Unit]] | None:
         if not clocked and not item.definition and not any(block.entries for block in child.blocks):
             continue
         for block in child.blocks:
-            if block.kind not in {"heading", "list", "paragraph"}:
+            if block.kind not in {"heading", "list", "paragraph"} or block.kind == "paragraph" and block.raw.rstrip().endswith(":"):
                 continue
             if block.kind == "heading":
                 found[block.line] = [Unit(block.line, block.end_line, "severity", child.title, "proposed", None, ("I4",), [item])]

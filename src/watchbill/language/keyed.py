@@ -28,6 +28,9 @@ def key_column(table: Table) -> int | None:
         named = meaning & {"severity", "priority", "level"}
         share = table.share(index, KEY)
         numbered = table.share(index, NUMBERED)
+        if named and table.share(index, _DIGIT) == 1.0:
+            # “Severity level: 1, 2, 3”.
+            share = numbered = 1.0
         if not (numbered >= 0.6 or (named and share >= 0.7)):
             continue
         texts = [text.lower() for text in table.texts(index) if text]
@@ -43,6 +46,7 @@ def key_column(table: Table) -> int | None:
     return None
 
 
+_DIGIT = re.compile(r"^\W*[0-5]\W*$")
 _WORDS = ("emergency", "critical", "urgent", "highest", "severe", "blocker", "high", "major", "medium", "moderate", "normal", "low", "minor", "lowest", "info", "cosmetic", "trivial")
 
 

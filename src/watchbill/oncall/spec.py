@@ -52,6 +52,8 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         slot = 0
     if primary is None and slot is not None:
         primary = table.column("name", "role", "team", "owner", but=(slot,)) if _TITLE.search(near) else None
+        if primary is None and re.search(r"on-?call|rota|primary", near, re.I):
+            primary = next((i for i, header in enumerate(table.headers) if i != slot and re.search(r"coverage|engineer|person|who|assigned|on-?call|covered by", header, re.I)), None)
     second = table.column("secondary", but=(slot, primary))
     if second is None and re.search(r"activit|task|test|drill|deliverable|check|review|topic|milestone|action|item|frequency", " ".join(table.headers), re.I):
         return None

@@ -15,7 +15,7 @@ from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import EMAIL, PHONE, read_chain, read_owners, read_ways
 
 _TITLE = re.compile(r"contact|escalat|on-?call|who to (?:call|page|notify)|notif|support (?:level|tier)|call (?:tree|list)|stakeholder|emergency|communication", re.I)  # fmt: skip
-_WAY = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\b(?:pagerduty|opsgenie|slack|phone|telegram|discord|sms|pager|teams|whatsapp)\b", re.I)  # fmt: skip
+_WAY = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\b(?:pagerduty|opsgenie|slack|phone|telegram|discord|sms|pager|teams|whatsapp|hotline)\b|\bext(?:ension)?\.? ?\d+", re.I)  # fmt: skip
 _STRONG = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\bpagerduty\b|\bopsgenie\b|\+?\d[\d ().-]{{6,}}\d", re.I)
 
 
@@ -251,19 +251,42 @@ def contact_entries(block: Block, scope: Scope) -> list[Unit] | None:
             Unit(entry.line, entry.end_line, "contact" if step else "reference", entry.text, "proposed" if step else "shown", None if step else "reference", ("I2",) if step else (), list(step))
             for entry, step in zip(block.entries, steps, strict=True)
         ]
+    ladder = _rungs(block, scope)
+    if ladder:
+        return ladder
     pairs = [key_value(entry.raw) for entry in block.entries]
     if not any(pairs):
         return None
+    vendors = bool(re.search(r"(?:vendor|provider|external|third[- ]party) (?:escalation|contacts?|support)", " ".join([scope.lead, *titles[:1]]), re.I))
     good = sum(
         1 for pair, entry in zip(pairs, block.entries, strict=True)
-        if pair and _reaches(pair[1]) and len(pair[0]) <= 60 and len(plain(pair[1])) <= 160 and not entry.entries
-        and (titled or _ROLE_WORD.search(pair[0]))
+        if pair and (_reaches(pair[1]) or vendors) and len(pair[0]) <= 60 and len(plain(pair[1])) <= 160 and not entry.entries
+        and (titled or vendors or _ROLE_WORD.search(pair[0]))
     )  # fmt: skip
-    if not good or good * 2 < len(pairs) or not (titled or good >= 2 and _TITLE.search(" ".join(titles[:2]))):
+    if not good or good * 2 < len(pairs) or not (titled or vendors or good >= 2 and _TITLE.search(" ".join(titles[:2]))):
         return None
     units = []
     for entry, pair in zip(block.entries, pairs, strict=True):
         units.append(_contact_entry(entry, pair, scope))
+    return units
+
+
+def _rungs(block: Block, scope: Scope) -> list[Unit] | None:
+    """An ordered list of who comes next, under a heading about escalation: “1. On-call primary 2. Engineering lead”."""
+    titles = [scope.lead, *headings(block)[:1]]
+    if not block.ordered or len(block.entries) < 2 or not re.search(r"escalation(?: (?:path|ladder|chain|order|levels?|contacts?))?\W*$|call (?:tree|order)", " ".join(title for title in titles if title), re.I) and not any(re.search(r"escalation", title, re.I) for title in titles):
+        return None
+    short = [entry for entry in block.entries if len(entry.text) <= 110 and (_ROLE_WORD.search(entry.text) or _reaches(entry.raw)) and not re.match(r"\W*(?:if|when|notify|page|call|contact|send|check|verify|reply|provide|wait|open)\b", entry.text, re.I)]
+    if len(short) * 3 < 2 * len(block.entries):
+        return None
+    units = []
+    for number, entry in enumerate(block.entries, 1):
+        item = Contact(name=entry.text[:200] or str(number), source=scope.source(entry.line), text=entry.text, map=["I2"], level=number)
+        ways = tuple(way for way in read_ways(entry.text) if way.type != "gap")
+        item.primary = targets(ways) or []
+        lengths = find_lengths(entry.text)
+        item.after = duration(lengths[0].length) if lengths else None
+        units.append(Unit(entry.line, entry.end_line, "contact", entry.text, "proposed", None, ("I2",), [item]))
     return units
 
 
@@ -290,7 +313,8 @@ def _contact_entry(entry: Entry, pair: tuple[str, str] | None, scope: Scope) -> 
 _ESCALATE = re.compile(
     r"\b(?:escalate[sd]?|page|notify|call|contact|inform|alert|brief|loop in|bring in)\b|\bescalation polic|\bbriefing\b", re.I
 )
-_MUST = re.compile(r"\bescalat(?:e|es|ed)\b.{0,120}?\b(?:to|via|through|by)\b|\bescalation polic\w+\b.{0,80}\b(?:include|page|notify)|\b(?:executive|leadership|management|stakeholder)s?\b.{0,40}\b(?:briefing|briefed|notified|informed|update)\b|\bbrief\b.{0,40}\b(?:executive|leadership|management)", re.I)  # fmt: skip
+_MUST = re.compile(r"\bescalate immediately\b|\bescalation (?:ladder|path|chain)\b.{0,80}?\b(?:after|within)\b|\bescalat(?:e|es|ed)\b.{0,120}?\b(?:to|via|through|by)\b|\bescalation polic\w+\b.{0,80}\b(?:include|page|notify)|\b(?:executive|leadership|management|stakeholder)s?\b.{0,40}\b(?:briefing|briefed|notified|informed|update)\b|\bbrief\b.{0,40}\b(?:executive|leadership|management)", re.I)  # fmt: skip
+_UNANSWERED = re.compile(r"\b(?:not|no|n't|un)\W?(?:\w+\W+){0,4}(?:ack\w*|respon\w*|answer\w*)[^.]{0,60}?(?:within|in|after|for)\b", re.I)
 _TO = re.compile(r"\b(?i:escalat(?:e|es|ed))\b[^.;]*?\bto (?:the )?((?:tier|level) \d|[A-Z#@][\w /&'-]{1,60}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|via|immediately|for|and|or|who|with|by|at|using)\b|$)")  # fmt: skip
 _VIA = re.compile(r"\bvia (?:the )?([A-Z#@][\w #@&'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|and|for|to)\b|$)")
 _INCLUDE = re.compile(r"\b(?:must |should )?(?:include|page|notify)s? (?:the )?([A-Z][\w &'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:for|if|when|on|in)\b|$)")  # fmt: skip
@@ -299,11 +323,12 @@ _BRIEF = re.compile(r"\b((?:executive|leadership|management|stakeholder)s?)\b", 
 
 def escalations(text: str, line: int, end_line: int, scope: Scope) -> list[Item]:
     """Escalations that a sentence of prose states: “Escalate Sev0/Sev1 via PagerDuty; brief executives within 1 hour”."""
-    if not _MUST.search(text):
+    if not _MUST.search(text) and not (_UNANSWERED.search(text) and find_lengths(text)):
         return []
     found: list[Item] = []
     for clause in re.split(r";\s+|(?<=[.!?])\s+", text):
-        if not _MUST.search(clause):
+        unanswered = bool(_UNANSWERED.search(clause) and find_lengths(clause))
+        if not _MUST.search(clause) and not unanswered:
             continue
         brief = _BRIEF.search(clause) if not re.search(r"\bescalat", clause, re.I) else None
         to = [match[1].strip() for match in _TO.finditer(clause)] + ([brief[1].lower()] if brief else [])
@@ -311,7 +336,8 @@ def escalations(text: str, line: int, end_line: int, scope: Scope) -> list[Item]
             to += [match[1].strip() for match in _INCLUDE.finditer(clause)]
         via = [match[1].strip() for match in _VIA.finditer(clause)]
         lengths = find_lengths(clause)
-        if not (to or via):
+        ladder = re.match(r"\W*(?:escalate immediately\b|escalation (?:ladder|path|chain)\b)", clause, re.I)
+        if not (to or via or unanswered or ladder and lengths):
             continue
         item = Contact(
             name=clause.strip(" .")[:120], source=scope.source(line, end_line), text=clause, map=["I2"], severities=_severities(clause),

@@ -117,14 +117,16 @@ def _kind(text: str, entry: Entry) -> StepKind:
 
 
 _LINK_ONLY = re.compile(r"^\W*\[[^\]]+\]\([^)]+\)\W*$")
-_NO_PROCEDURE = re.compile(r"table of contents|^contents$|\btoc\b|references?$|related|see also|links|resources|questions?\b|glossary|principles|objectives?$|goals?$|lessons|examples?$|assumptions|out of scope|limitations|benefits|features|success (?:metrics|criteria)|criteria$|overview$|index$|further reading|next steps?$|appendix|changelog|roadmap", re.I)  # fmt: skip
+_NO_PROCEDURE = re.compile(r"table of contents|^contents$|\btoc\b|references?$|related|see also|links|resources|questions?\b|glossary|principles|objectives?$|goals?$|lessons|examples?$|assumptions|out of scope|limitations|benefits|features|action items|to-?dos?\b|success (?:metrics|criteria)|criteria$|overview$|index$|further reading|next steps?$|appendix|changelog|roadmap", re.I)  # fmt: skip
+_AREA = re.compile(r"^\W*(?:tasks|deliverables|approvals|inputs|outputs|outcomes)\W*$", re.I)
+_NEVER = re.compile(r"action items|to-?dos?\b|tracking items|metrics\b|principles|lessons", re.I)
 _STEPS = re.compile(
-    r"\bprocedures?\b|\bsteps?\b|\bactions?\b|\bprocess\b|\bworkflow\b|\bresponse\b|\bresolution\b|\bmitigat|\brecover|\brestor|\brollback\b|\brunbook\b|\bplaybook\b|how to|what to do|containment|eradication|remediat|immediate|failover|deploy|investigat|diagnos|triage|verification|\bphase\b|instructions|\bdo\b|checklist|escalation process|fix\b|troubleshoot|handover|shutdown|startup|start-up|rotation procedure",
+    r"\bprocedures?\b|\bsteps?\b|\bactions?\b|\bprocess\b|\bworkflow\b|\bresponse\b|\bresolution\b|\bmitigat|\brecover|\brestor|\brollback\b|\brunbook\b|\bplaybook\b|how to|what to do|containment|eradication|remediat|immediate|failover|deploy|investigat|diagnos|triage|verification|\bphase\b|instructions|\bdo\b|checklist|protocol|playbook|contain\b|eradicate|recover\b|hand-?off|escalation process|fix\b|troubleshoot|handover|shutdown|startup|start-up|rotation procedure",
     re.I,
 )
 _IMPERATIVE = re.compile(
     r"^\W*(?:(?:immediately|then|next|first|finally|always|please|do not|don't|never|if|once|after|when|as)\b|"
-    r"(?:access|acknowledge|activate|add|alert|analy[sz]e|announce|apply|approve|archive|ask|assess|assign|attach|begin|block|bring|build|bump|call|cancel|capture|change|check|choose|clean|clear|click|close|collect|communicate|compare|complete|confirm|connect|contact|contain|continue|coordinate|copy|create|declare|define|delete|deploy|describe|determine|disable|document|download|drain|draft|drop|edit|enable|engage|ensure|enter|escalate|establish|evaluate|examine|execute|export|fail|file|find|fix|flip|flush|follow|force|gather|generate|get|give|go|grant|identify|implement|import|increase|inform|initiate|inspect|install|investigate|invoke|isolate|issue|join|keep|kill|launch|leave|list|locate|log|look|maintain|make|mark|merge|migrate|monitor|move|navigate|notify|obtain|open|page|patch|pause|perform|ping|plan|post|prepare|preserve|press|prevent|promote|provide|provision|publish|pull|push|put|query|quarantine|read|rebuild|reboot|reconnect|record|recover|redeploy|reduce|refresh|reload|remove|rename|repeat|replace|replay|report|request|rerun|reset|resolve|respond|restart|restore|resume|retrieve|retry|return|revert|review|revoke|roll|rotate|route|run|save|scale|scan|schedule|search|secure|select|send|set|share|shut|sign|start|stop|submit|suspend|switch|sync|tag|take|tell|terminate|test|track|transfer|trigger|try|turn|unblock|uninstall|update|upgrade|upload|use|validate|verify|view|visit|wait|work|write|page)\b)",
+    r"(?:(?:temporarily|manually|carefully|quickly|explicitly|re-?)\W?\s*)?(?:access|acknowledge|activate|add|adjust|alert|analy[sz]e|announce|apply|approve|archive|ask|assess|assign|attach|begin|block|bring|build|bump|call|cancel|capture|change|check|choose|clean|clear|click|close|collect|communicate|compare|complete|confirm|connect|contact|contain|continue|coordinate|copy|create|declare|define|delete|deploy|describe|determine|disable|document|download|drain|draft|drop|edit|enable|engage|ensure|enter|escalate|establish|evaluate|examine|execute|export|fail|file|find|fix|flip|flush|follow|force|gather|generate|get|halt|hand|hold|give|go|grant|identify|implement|import|increase|inform|initiate|inspect|install|investigate|invoke|isolate|issue|join|keep|kill|launch|leave|list|locate|log|look|maintain|make|mark|merge|migrate|monitor|move|navigate|notify|obtain|open|page|patch|pause|perform|ping|plan|post|prepare|preserve|press|prevent|proceed|promote|preserve|reach|reconcile|rely|provide|provision|publish|pull|push|put|query|quarantine|read|rebuild|reboot|reconnect|record|recover|redeploy|reduce|refresh|reload|remove|rename|repeat|replace|replay|report|request|rerun|reset|resolve|respond|restart|restore|resume|retrieve|retry|return|revert|review|revoke|roll|rotate|route|run|save|scale|scan|schedule|search|secure|select|send|set|share|shut|sign|start|stop|submit|suspend|switch|sync|tag|take|tell|terminate|test|track|transfer|trigger|try|turn|unblock|uninstall|update|upgrade|upload|use|validate|verify|view|visit|wait|work|write|page)\b)",
     re.I,
 )
 
@@ -140,18 +142,34 @@ def numbered(block: Block, scope: Scope) -> list[Unit] | None:
     """An ordered list as a procedure; bullets where the heading says that they are steps."""
     titles = headings(block)
     near = titles[0] if titles else ""
+    if _AREA.match(near) or _NEVER.search(near):
+        return None
     if not _worth(block) or _NO_PROCEDURE.search(near) and not _STEPS.search(near):
         return None
     every = [one for entry in block.entries for one in entry.walk()]
-    imperative = sum(1 for one in every if _IMPERATIVE.match((bold_lead(one.raw) or ("", one.raw))[1] or one.raw) or _IMPERATIVE.match(one.text))
+    top = sum(1 for one in block.entries if _acts(one))
+    share = max(top / len(block.entries), sum(1 for one in every if _acts(one)) / len(every))
     steps = bool(_STEPS.search(near) or _STEPS.search(scope.lead))
+    above = len(titles) > 1 and block.section.level > 2 and bool(_STEPS.search(re.sub(r"^\W*(?:step|phase)\b", "", titles[1], flags=re.I)))
     if block.ordered:
-        if imperative * 2 < len(every) and not (steps and imperative * 4 >= len(every) or any(e.fences for e in block.entries)):
+        named = bool(re.search(r"protocol|procedure|process|\bsteps?\b|hand-?off|ceremony", near, re.I)) and len(block.entries) >= 3
+        if not (share >= 0.5 or (steps or above) and share >= 0.25 or named or any(e.fences for e in block.entries)):
             return None
-        imperative = len(block.entries)
-    elif not (steps and imperative * 3 >= 2 * len(every)):
+    elif not ((steps and len(near) <= 60 or above) and share >= 0.66) or _labelled(block):
         return None
     return _procedure(block, scope, near or scope.document.title or "Procedure")
+
+
+def _acts(entry: Entry) -> bool:
+    """Whether an entry begins by saying what to do."""
+    lead = bold_lead(entry.raw)
+    return bool(_IMPERATIVE.match(entry.text) or lead and _IMPERATIVE.match(plain(lead[1])))
+
+
+def _labelled(block: Block) -> bool:
+    """Bullets “**Name:** text” whose names say nothing to do: a list of things, not of steps."""
+    leads = [lead for entry in block.entries if (lead := bold_lead(entry.raw))]
+    return len(leads) * 2 >= len(block.entries) and sum(1 for lead in leads if _IMPERATIVE.match(lead[0])) * 2 < len(leads)
 
 
 def _procedure(block: Block, scope: Scope, name: str) -> list[Unit]:
@@ -206,7 +224,6 @@ def script(block: Block, scope: Scope) -> list[Unit] | None:
 
 _STEP_TITLE = re.compile(r"^\W*(?:step|phase|stage)\s*(\d+)\b\s*[:.)–—-]?\s*(.*)$", re.I)
 _NUMBER_TITLE = re.compile(r"^\W*(\d{1,2})[.)]\s+(.*)$")
-_AREA = re.compile(r"^\W*(?:tasks|deliverables|approvals|inputs|outputs|outcomes)\W*$", re.I)
 
 
 def step_sections(section: Section, scope: Scope) -> tuple[Procedure, dict[int, list[Unit]]] | None:
@@ -235,6 +252,33 @@ def step_sections(section: Section, scope: Scope) -> tuple[Procedure, dict[int, 
     return item, found
 
 
+def step_table(table: Table, scope: Scope) -> list[Unit] | None:
+    """“Step, Action, Owner, Time”: a procedure as a table."""
+    if len(table.rows) < 2 or len(table.headers) < 2:
+        return None
+    number = next((i for i, header in enumerate(table.headers[:2]) if re.match(r"\W*(?:step|#|no\.?|order|phase|seq\w*)\W*$", header or "#", re.I)), None)
+    if number is None or table.share(number, re.compile(r"^\W*(?:step\s*|phase\s*)?\d+\b|^\W*[A-Z]?\d[.)]?\W*$", re.I)) < 0.8:
+        return None
+    action = next((i for i, header in enumerate(table.headers) if i != number and re.search(r"action|task|description|procedure|what|activity|step|additional", header, re.I)), None)
+    if action is None:
+        return None
+    time = next((i for i, header in enumerate(table.headers) if re.search(r"time|duration|deadline|target|within|sla", header, re.I)), None)
+    titles = headings(table.block)
+    name = (scope.lead if _STEPS.search(scope.lead) else "") or (titles[0] if titles else "") or "Procedure"
+    item = Procedure(name=_name(name), source=scope.source(table.block.line, table.block.end_line), text=name, map=["A3"], owners=scope.owners_of(table.block.section))
+    units: list[Unit] = []
+    for position, row in enumerate(table.rows, 1):
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        raw = table.raw(row, action)
+        made = Step(number=position, text=plain(raw)[:2000], line=row.line, references=references(raw), artefacts=artefacts(raw), commands=[code for code in codes(raw) if _SHELL.match(code)])
+        made.kind = "approval" if _APPROVE.search(made.text) else "decision" if _DECIDE.search(made.text) else "check" if _CHECK.match(made.text) else "command" if made.commands else "manual"
+        if time is not None and (lengths := find_lengths(table.cell(row, time))):
+            made.within = duration(lengths[0].length)
+        item.steps.append(made)
+        units.append(Unit(row.line, row.line, "procedure", text, "proposed", None, ("A3",), [item] if position == 1 else []))
+    return units
+
+
 _SYMPTOM_TITLE = re.compile(r"troubleshoot|symptom|common (?:issues|problems|errors|failures)|known issues|diagnos|faq|debug|failure modes?|alert", re.I)
 
 
@@ -261,7 +305,7 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if mitigation is None and checks is not None and cause is not None:
         mitigation, checks = checks, None
     alert = "alert" in table.meanings[symptom]
-    if sum(one is not None for one in (cause, checks, mitigation)) < 2 and not (mitigation is not None and (_SYMPTOM_TITLE.search(titles) or re.search(r"symptom|problem|issue|error|cause", table.headers[symptom], re.I))) and not (alert and runbook is not None):
+    if sum(one is not None for one in (cause, checks, mitigation)) < 2 and not (mitigation is not None and (_SYMPTOM_TITLE.search(titles) or re.search(r"symptom|problem|issue|error|cause", table.headers[symptom], re.I))) and not (alert and (runbook is not None or mitigation is not None)):
         return None
     if table.column("theme") is not None and table.column("tracking") is not None and mitigation is None:
         return None
@@ -293,6 +337,12 @@ _PAGE = {
     "diagnosis": re.compile(r"^\W*(?:diagnos\w*|investigat\w*|checks?|debug\w*|triage|verif\w*|possible causes?|causes?|how to (?:check|diagnose|investigate)|likely causes?|common causes?)\b", re.I),
     "mitigation": re.compile(r"^\W*(?:mitigat\w*|resol\w*|remediat\w*|fix\w*|actions?|recover\w*|solutions?|how to fix|response|what to do|steps to resolve|immediate actions?|resolution steps?)\b", re.I),
 }  # fmt: skip
+#: As bold labels in one section these words are stricter: a scenario's trigger, impact and recovery are no alert page.
+_LABELS = {
+    "meaning": re.compile(r"^\W*(?:meaning|symptoms?|alert|what (?:it|this)(?: alert)? means)\b", re.I),
+    "diagnosis": re.compile(r"^\W*(?:diagnos\w*|checks?|how to (?:\*\*)?(?:check|diagnose|investigate)|possible causes?|likely causes?|common causes?|investigation steps)\b", re.I),
+    "mitigation": re.compile(r"^\W*(?:mitigation|resolution|resolve|remediation|fix(?:es)?|solutions?|how to (?:\*\*)?fix|resolution steps?|quick fix)\b", re.I),
+}  # fmt: skip
 _PAGE_TOO = re.compile(r"^\W*(?:prevent\w*|escalat\w*|references?|related|links?|see also|notes?|post-?incident|additional|verification|follow-?up|communication|owner|contacts?|dashboards?|rollback|next steps?|metadata)\b", re.I)
 _NO_PAGE = re.compile(r"\b(?:incident (?:response|management)|disaster recovery|policy|process|plan|overview|guide|handbook|historical|documentation|operations|playbooks|runbooks)\b", re.I)
 _ALERT_NAME = re.compile(r"^\W*(?:alert:?\s*|runbook:?\s*)?`?([A-Z][a-z0-9]+(?:[A-Z][a-zA-Z0-9]+)+|[a-z][a-z0-9]+(?:_[a-z0-9]+){2,})`?\W*$")
@@ -307,17 +357,17 @@ def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] 
         return None
     labelled: dict[str, str] = {}
     if len(parts) < 2:
-        for block in section.blocks:
+        for block in section.blocks[1:]:
             for raw in [block.raw] if block.kind == "paragraph" else [entry.raw for entry in block.entries]:
                 lead = bold_lead(raw)
-                what = next((key for key, words in _PAGE.items() if lead and words.match(lead[0])), None) if lead else None
+                what = next((key for key, words in _LABELS.items() if lead and words.match(lead[0])), None) if lead else None
                 if what is None and block.kind == "paragraph" and (only := re.match(r"^\*\*([\w ]{3,40}):?\*\*:?\s*$", raw.strip())):
-                    what = next((key for key, words in _PAGE.items() if words.match(only[1])), None)
+                    what = next((key for key, words in _LABELS.items() if words.match(only[1])), None)
                 if what:
                     labelled.setdefault(what, plain(lead[1]) if lead else "")
     if len(parts) < 2 and len(labelled) < 2 and not (name and (parts or labelled or _has_work(section) and _among_alerts(section))):
         return None
-    strong = "mitigation" in parts and ("diagnosis" in parts or "meaning" in parts) or "mitigation" in labelled and len(labelled) >= 2 or name is not None
+    strong = "mitigation" in parts and ("diagnosis" in parts or "meaning" in parts) or len(parts) < 2 and "mitigation" in labelled and len(labelled) >= 2 or name is not None
     if not strong or section.level == 0:
         return None
     item = AlertRunbook(

@@ -14,6 +14,7 @@ from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_chain
 
 _SUPPORT = re.compile(r"\bsupport\b|\bSLAs?\b|service[- ]level agreement|customers?\b|tickets?\b|help ?desk|\bplans?\b|\btiers?\b", re.I)
+_CUSTOMER = re.compile(r"\bsupport\b|customers?\b|tickets?\b|help ?desk|\bplans?\b|service[- ]level agreement", re.I)
 _INCIDENT = re.compile(r"incident|severit|outage|on-?call|escalation|classification|alert|pager", re.I)
 _CHANNEL = re.compile(r"e-?mail|chat|phone|ticket|portal|discord|slack|forum|github|intercom|form|social|community|in-app", re.I)  # fmt: skip
 _PLAN = re.compile(r"\b(?:free|community|starter|basic|standard|pro(?:fessional)?|business|premium|enterprise|team|growth|platinum|gold|silver|bronze|dedicated|self-hosted|trial|paid)\b", re.I)  # fmt: skip
@@ -40,6 +41,9 @@ def about_support(table: Table) -> bool:
         incident, support = _INCIDENT.search(title), _SUPPORT.search(title)
         if incident and support and re.search(r"severit|^p$|\bsev\b", table.headers[0], re.I):
             return False
+        if support and re.search(r"severit", table.headers[0], re.I) and not _CUSTOMER.search(title):
+            # “Acknowledgment SLAs” by severity are the on-call's, not a customer's.
+            continue
         if support and not (incident and re.search(r"severit|incident", title, re.I)):
             return True
         if incident:

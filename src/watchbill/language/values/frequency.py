@@ -216,7 +216,7 @@ def read_frequency(text: str) -> Often:
 
 _IN_SENTENCE = re.compile(
     r"\(\s*(?:[\w ]{0,20})?(?:hourly|daily|nightly|weekly|bi-?weekly|fortnightly|monthly|quarterly|(?:semi-?)?annual(?:ly)?|yearly|every [\w ]+)\b[^()]*\)"
-    r"|\b(?:hourly|daily|nightly|weekly|bi-?weekly|fortnightly|monthly|quarterly|annually|yearly)\b(?!\s*-)"
+    r"|\b(?:hourly|daily|nightly|weekly|bi-?weekly|fortnightly|monthly|quarterly|annually|yearly)\b(?!\s*[-/])"
     r"|\bevery (?:\d+ |other |two |three |six )?(?:hours?|days?|weeks?|months?|quarters?|years?|mon|tue|wed|thu|fri|sat|sun)\w*"
     r"|\b(?:once|twice|at least once) (?:a|an|per|each|every) (?:hour|day|week|month|quarter|year)\b"
     r"|\bafter (?:any|every|each) [\w/ -]{2,40}?(?:change|release|deployment|incident)s?\b",
