@@ -24,7 +24,9 @@ def labels() -> dict[str, list[tuple[int, int, str]]]:
         elif line.strip():
             where, label = line.split()
             first, _, last = where.partition("-")
-            current.append((int(first) if where != "fences" else 0, int(last or first) if where != "fences" else 0, label))
+            current.append(
+                (int(first) if where != "fences" else 0, int(last or first) if where != "fences" else 0, label)
+            )
     return found
 
 
@@ -55,9 +57,14 @@ def score() -> tuple[dict[str, Counter[str]], list[str]]:
                     page_level = block.level
             inside = bool(page_level) and block.line not in exact
             label = exact.get(block.line, "")
-            if label == "?" or inside or any(a <= block.line <= b for a, b in ranges) or (fences and block.kind == "fence" and not label):
+            if (
+                label == "?"
+                or inside
+                or any(a <= block.line <= b for a, b in ranges)
+                or (fences and block.kind == "fence" and not label)
+            ):
                 continue
-            kind = one.kind if one.state == "compiled" or one.kind in {"duty", "contact"} and one.items else None
+            kind = one.kind if one.state == "compiled" or (one.kind in {"duty", "contact"} and one.items) else None
             guess = named(kind)
             if block.kind == "heading" and not label and kind not in {"severity", "alert-runbook"}:
                 continue
@@ -95,5 +102,7 @@ if __name__ == "__main__":
     counts, mistakes = score()
     for name, kinds in [("paging", PAGING), ("all", KINDS), *[(kind, (kind,)) for kind in KINDS]]:
         precision, recall, hit, wrong, missed = pooled(counts, kinds)
-        print(f"{name:16} precision {precision:.3f} {wilson(hit, hit + wrong)}  recall {recall:.3f} {wilson(hit, hit + missed)}  ({hit} hit, {wrong} wrong, {missed} missed)")
+        print(
+            f"{name:16} precision {precision:.3f} {wilson(hit, hit + wrong)}  recall {recall:.3f} {wilson(hit, hit + missed)}  ({hit} hit, {wrong} wrong, {missed} missed)"
+        )
     print("\n".join(mistakes))

@@ -13,8 +13,14 @@ from watchbill.language.columns import Table
 from watchbill.language.document import Block, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [path for path in (ROOT.parent / "shared" / "seeds", *sorted((ROOT / "examples" / "handbooks").glob("*"))) if path.is_dir()]
-DOCUMENTS = {f"{folder.name}/{path.name}": path.read_text() for folder in FOLDERS for path in sorted(folder.rglob("*.md"))}
+FOLDERS = [
+    path
+    for path in (ROOT.parent / "shared" / "seeds", *sorted((ROOT / "examples" / "handbooks").glob("*")))
+    if path.is_dir()
+]
+DOCUMENTS = {
+    f"{folder.name}/{path.name}": path.read_text() for folder in FOLDERS for path in sorted(folder.rglob("*.md"))
+}
 _OWN = {"source", "text", "key", "workspace", "map"}
 
 
@@ -61,7 +67,11 @@ def rewritten(text: str, block: Block, change: Any) -> str:
 
 
 def of(text: str, kind: str, block: Block) -> list[dict[str, Any]]:
-    return [facts(item) for item in items(text) if item["kind"] == kind and block.line <= item["source"]["line"] <= block.end_line]
+    return [
+        facts(item)
+        for item in items(text)
+        if item["kind"] == kind and block.line <= item["source"]["line"] <= block.end_line
+    ]
 
 
 @pytest.mark.parametrize(("name", "line", "kind"), TABLES, ids=IDS)
@@ -98,7 +108,11 @@ def test_an_altered_figure_alters_the_item(name: str, line: int, kind: str) -> N
 
     def change(cells: list[str], row: int) -> list[str]:
         assert block.header is not None
-        return cells if row == block.header.line else [cells[key], *[figures.sub(lambda m: str(int(m[1]) + 1), cell) for cell in cells[1:]]]
+        return (
+            cells
+            if row == block.header.line
+            else [cells[key], *[figures.sub(lambda m: str(int(m[1]) + 1), cell) for cell in cells[1:]]]
+        )
 
     changed = rewritten(text, block, change)
     rows = [row for row in block.rows if any(figures.search(cell.raw) for cell in row.cells[1:])]
@@ -130,7 +144,11 @@ def test_a_header_in_other_words_means_the_same(name: str, line: int, kind: str)
     words = SYNONYMS.get(kind, {})
     assert block.header is not None
     header = block.header.line
-    changed = rewritten(text, block, lambda cells, row: [words.get(cell.strip().lower(), cell) for cell in cells] if row == header else cells)
+    changed = rewritten(
+        text,
+        block,
+        lambda cells, row: [words.get(cell.strip().lower(), cell) for cell in cells] if row == header else cells,
+    )
     assert of(changed, kind, block) == of(text, kind, block)
 
 
@@ -141,7 +159,13 @@ def test_decoration_changes_nothing(name: str, line: int, kind: str) -> None:
     block = block_at(text, line)
     assert block.header is not None
     header = block.header.line
-    plain = rewritten(text, block, lambda cells, row: [cell.upper() for cell in cells] if row == header else [f"**{cells[0].strip('*')}**", *cells[1:]])
+    plain = rewritten(
+        text,
+        block,
+        lambda cells, row: (
+            [cell.upper() for cell in cells] if row == header else [f"**{cells[0].strip('*')}**", *cells[1:]]
+        ),
+    )
     assert of(plain, kind, block) == of(text, kind, block)
     lines = text.split("\n")
     for number in range(block.line - 1, block.end_line):
@@ -150,8 +174,25 @@ def test_decoration_changes_nothing(name: str, line: int, kind: str) -> None:
 
 
 def test_no_recogniser_contains_a_name_of_a_seed() -> None:
-    names = ["clarivum", "supabase", "vercel", "forest day", "sisu", "flagsmith", "ledger engineering", "rc_tag", "audit partner", "eng manager", "forest", "coh "]
-    for path in [*(ROOT / "src/watchbill/language").rglob("*.py"), *(ROOT / "src/watchbill").glob("*/spec.py"), *(ROOT / "src/watchbill/handbook").glob("*.py")]:
+    names = [
+        "clarivum",
+        "supabase",
+        "vercel",
+        "forest day",
+        "sisu",
+        "flagsmith",
+        "ledger engineering",
+        "rc_tag",
+        "audit partner",
+        "eng manager",
+        "forest",
+        "coh ",
+    ]
+    for path in [
+        *(ROOT / "src/watchbill/language").rglob("*.py"),
+        *(ROOT / "src/watchbill").glob("*/spec.py"),
+        *(ROOT / "src/watchbill/handbook").glob("*.py"),
+    ]:
         low = path.read_text().lower()
         assert [name for name in names if name in low] == [], path
 

@@ -41,7 +41,9 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path, data: bytes, li
 def test_a_byte_order_mark_and_windows_lines_change_nothing(tmp_path: Path) -> None:
     text = "# A\n\n| Severity | Response |\n|---|---|\n| SEV-1 | 15 min |\n| SEV-2 | 1 h |\n"
     plain, marked = book(text), folder(tmp_path, b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert [(item.kind, item.name, item.source.line) for item in plain.items] == [(item.kind, item.name, item.source.line) for item in marked.items]
+    assert [(item.kind, item.name, item.source.line) for item in plain.items] == [
+        (item.kind, item.name, item.source.line) for item in marked.items
+    ]
     assert len(plain.items) == 2
 
 
@@ -109,13 +111,17 @@ def test_a_wrong_explicit_item_is_named_at_its_line(yaml: str, code: str, line: 
 
 
 def test_the_same_id_twice_and_names_that_repeat() -> None:
-    found = book("# A\n\n```yaml watchbill\n- {kind: duty, id: a, name: One, every: 1 day}\n- {kind: duty, id: a, name: Two, every: 1 day}\n- {kind: duty, name: Same, every: 1 day}\n- {kind: duty, name: Same, every: 2 days}\n```\n")
+    found = book(
+        "# A\n\n```yaml watchbill\n- {kind: duty, id: a, name: One, every: 1 day}\n- {kind: duty, id: a, name: Two, every: 1 day}\n- {kind: duty, name: Same, every: 1 day}\n- {kind: duty, name: Same, every: 2 days}\n```\n"
+    )
     assert "WB024" in codes(found)
     assert len({item.key for item in found.items}) == 4
 
 
 def test_an_escalation_in_a_circle_is_an_error() -> None:
-    found = book("# A\n\n## Escalation\n\n| From | To | Condition |\n|---|---|---|\n| Primary | Secondary | after 5 min |\n| Secondary | Manager | after 5 min |\n| Manager | Primary | after 5 min |\n")
+    found = book(
+        "# A\n\n## Escalation\n\n| From | To | Condition |\n|---|---|---|\n| Primary | Secondary | after 5 min |\n| Secondary | Manager | after 5 min |\n| Manager | Primary | after 5 min |\n"
+    )
     circles = [one for one in found.findings if one.code == "WB116"]
     assert len(circles) == 1
     assert "primary" in circles[0].message.lower()
@@ -130,13 +136,17 @@ def test_a_time_that_cannot_be_is_named(text: str) -> None:
 
 
 def test_a_negative_deadline_is_not_read() -> None:
-    found = book("# A\n\n## Severity\n\n| Severity | Response | Resolve |\n|---|---|---|\n| SEV-1 | -15 minutes | 1 h |\n| SEV-2 | 1 h | 2 h |\n")
+    found = book(
+        "# A\n\n## Severity\n\n| Severity | Response | Resolve |\n|---|---|---|\n| SEV-1 | -15 minutes | 1 h |\n| SEV-2 | 1 h | 2 h |\n"
+    )
     assert "WB105" in codes(found)
     assert found.items[0].model_dump()["respond"] is None
 
 
 def test_an_unknown_severity_is_named() -> None:
-    found = book("# A\n\n## Severity\n\n| Severity | Response |\n|---|---|\n| SEV-1 | 15 min |\n| SEV-2 | 1 h |\n\nEscalate SEV-7 to the Head of Engineering after 5 min.\n")
+    found = book(
+        "# A\n\n## Severity\n\n| Severity | Response |\n|---|---|\n| SEV-1 | 15 min |\n| SEV-2 | 1 h |\n\nEscalate SEV-7 to the Head of Engineering after 5 min.\n"
+    )
     assert "WB115" in codes(found)
 
 
@@ -154,7 +164,9 @@ def test_a_wrong_watchbill_yaml_is_named(tmp_path: Path, text: str, field: str) 
 
 
 def test_broken_frontmatter_is_named_and_the_rest_is_read() -> None:
-    found = book("---\nowner: [a\n---\n\n# A\n\n| Severity | Response |\n|---|---|\n| SEV-1 | 15 min |\n| SEV-2 | 1 h |\n")
+    found = book(
+        "---\nowner: [a\n---\n\n# A\n\n| Severity | Response |\n|---|---|\n| SEV-1 | 15 min |\n| SEV-2 | 1 h |\n"
+    )
     assert "WB020" in codes(found)
     assert len([item for item in found.items if item.kind == "severity"]) == 2
 
@@ -184,8 +196,14 @@ def test_any_text_compiles_and_prints(text: str) -> None:
         assert block["line"] <= block["end_line"]
     covered = {n for block in report["documents"][0]["blocks"] for n in range(block["line"], block["end_line"] + 1)}
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    lost = [n for n, line in enumerate(lines, 1) if line.strip(" \t>") and n not in covered and not set(line.strip(" \t>")) <= set("-*_ \t")]
-    assert all(not lines[n - 1].strip().strip("-+*>0123456789.) #`~\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\x0b\x0c") for n in lost), [lines[n - 1] for n in lost]
+    lost = [
+        n
+        for n, line in enumerate(lines, 1)
+        if line.strip(" \t>") and n not in covered and not set(line.strip(" \t>")) <= set("-*_ \t")
+    ]
+    assert all(
+        not lines[n - 1].strip().strip("-+*>0123456789.) #`~\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\x0b\x0c") for n in lost
+    ), [lines[n - 1] for n in lost]
 
 
 def work(text: str) -> int:
@@ -217,7 +235,16 @@ def test_doubling_the_input_does_not_quadruple_the_work(piece: str) -> None:
 
 def test_a_million_characters_of_regex_bait_end_in_time() -> None:
     """A bound on time alone, generous: a pattern that backtracks would take minutes here."""
-    bait = ["escalate " * 3000, "every " * 4000, "1 " * 8000, "a, " * 8000, "SEV-1 " * 4000, "- " + "x@" * 8000, "after any " + "a " * 8000 + "change", "(" * 8000 + "daily"]
+    bait = [
+        "escalate " * 3000,
+        "every " * 4000,
+        "1 " * 8000,
+        "a, " * 8000,
+        "SEV-1 " * 4000,
+        "- " + "x@" * 8000,
+        "after any " + "a " * 8000 + "change",
+        "(" * 8000 + "daily",
+    ]
     begun = time.process_time()
     for text in bait:
         book(f"# A\n\n{text}\n\n- {text[:20000]}\n\n| a | b |\n|---|---|\n| {text[:20000]} | b |\n")

@@ -61,13 +61,20 @@ def holds(items: list[dict[str, Any]], line: int, name: str, wanted: str) -> boo
             if len(item.get("questions", [])) == int(wanted):
                 return True
         elif name == "step":
-            if any(step["line"] == line and step["kind"] == wanted for step in item.get("steps", []) if isinstance(step, dict)):
+            if any(
+                step["line"] == line and step["kind"] == wanted
+                for step in item.get("steps", [])
+                if isinstance(step, dict)
+            ):
                 return True
         elif name == "references" and not item.get("steps"):
             if wanted in item["text"]:
                 return True
         else:
-            for holder in [item, *[step for step in item.get("steps", []) if isinstance(step, dict) and step["line"] == line]]:
+            for holder in [
+                item,
+                *[step for step in item.get("steps", []) if isinstance(step, dict) and step["line"] == line],
+            ]:
                 if name in holder and short(holder[name]) == wanted:
                     return True
     return False
@@ -84,18 +91,32 @@ def test_every_line_becomes_what_was_said_of_it_by_hand(name: str) -> None:
         here = [unit for unit in units if unit.line == line and unit.kind == kind]
         if kind == "template" and not here:
             here = [unit for unit in units if unit.line <= line <= unit.end_line and unit.kind == kind]
-        fits = [unit for unit in here if unit.effect == effect and (unit.reason == why if effect == "shown" else set(why.split()) <= set(unit.map))]
+        fits = [
+            unit
+            for unit in here
+            if unit.effect == effect
+            and (unit.reason == why if effect == "shown" else set(why.split()) <= set(unit.map))
+        ]
         if not fits:
-            wrong.append(f"{name}:{line} wanted {kind} {effect} {why}, is {[(u.kind, u.effect, u.reason, u.map) for u in units if u.line == line]}")
+            wrong.append(
+                f"{name}:{line} wanted {kind} {effect} {why}, is {[(u.kind, u.effect, u.reason, u.map) for u in units if u.line == line]}"
+            )
             continue
-        own = [item for item in items if item["kind"] == kind and (item["source"]["line"] == line or item["source"]["line"] <= line <= item["source"]["end_line"])]
+        own = [
+            item
+            for item in items
+            if item["kind"] == kind
+            and (item["source"]["line"] == line or item["source"]["line"] <= line <= item["source"]["end_line"])
+        ]
         exact = [item for item in own if item["source"]["line"] == line] or own
         pool = own if kind in {"procedure", "contact"} else exact
         for field, wanted in values.items():
             if kind in {"reference", "metadata"} and field == "references":
                 assert wanted in "\n".join(unit.text for unit in here)
             elif not holds(pool, line, field, wanted):
-                wrong.append(f"{name}:{line} {field}: wanted {wanted}, is {[(short(i.get(field)), i['name'][:40]) for i in pool]}")
+                wrong.append(
+                    f"{name}:{line} {field}: wanted {wanted}, is {[(short(i.get(field)), i['name'][:40]) for i in pool]}"
+                )
     assert not wrong, "\n" + "\n".join(wrong)
 
 
@@ -106,7 +127,11 @@ def test_no_line_is_lost(name: str) -> None:
     lines = (SEEDS / f"{name}.md").read_text().split("\n")
     blocks = found["documents"][0]["blocks"]
     covered = {line for block in blocks for line in range(block["line"], block["end_line"] + 1)}
-    lost = [n for n, text in enumerate(lines, 1) if text.strip() and n not in covered and not re.fullmatch(r"\s*-{3,}\s*", text)]
+    lost = [
+        n
+        for n, text in enumerate(lines, 1)
+        if text.strip() and n not in covered and not re.fullmatch(r"\s*-{3,}\s*", text)
+    ]
     assert lost == []
     for unit in (unit for reading in book.readings for block in reading.blocks for unit in block.units):
         assert (unit.reason in REASONS) == (unit.effect == "shown"), unit
@@ -114,10 +139,29 @@ def test_no_line_is_lost(name: str) -> None:
 
 @needs_seeds
 def test_every_row_of_the_map_that_names_a_seed_is_reached() -> None:
-    short_names = {"P5": "phase-5-production-operations", "LA": "operations-runbook-ledger-and-agents", "P8": "phase-8-operations-and-maintenance", "TW": "operational-runbook-to-be-written", "HUB": "operations-hub"}
+    short_names = {
+        "P5": "phase-5-production-operations",
+        "LA": "operations-runbook-ledger-and-agents",
+        "P8": "phase-8-operations-and-maintenance",
+        "TW": "operational-runbook-to-be-written",
+        "HUB": "operations-hub",
+    }
     text = (ROOT.parent / "shared/design/map.md").read_text()
-    reached = {code: {one for item in compiled(name)[1]["items"] if item["effect"] != "shown" for one in item["map"]} for code, name in short_names.items()}
-    units = {code: {one for reading in compiled(name)[0].readings for block in reading.blocks for unit in block.units if unit.effect != "shown" for one in unit.map} for code, name in short_names.items()}
+    reached = {
+        code: {one for item in compiled(name)[1]["items"] if item["effect"] != "shown" for one in item["map"]}
+        for code, name in short_names.items()
+    }
+    units = {
+        code: {
+            one
+            for reading in compiled(name)[0].readings
+            for block in reading.blocks
+            for unit in block.units
+            if unit.effect != "shown"
+            for one in unit.map
+        }
+        for code, name in short_names.items()
+    }
     missing = []
     for row in re.findall(r"^- ([A-Z]\d) (.*(?:\n  .*)*)", text, re.M):
         named = set(re.findall(r"\b(P5|LA|P8|TW|HUB)\b", " ".join(re.findall(r"\(([^()]*)\)", row[1]))))

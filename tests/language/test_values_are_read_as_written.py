@@ -49,7 +49,10 @@ def test_two_clocks_in_a_cell() -> None:
 
 def test_in_and_out_of_hours() -> None:
     found = read_deadline("15 min (business hours), 1 hour (after hours)")
-    assert [(clock.when, clock.length.iso) for clock in found.clocks] == [("business hours", "PT15M"), ("out of hours", "PT1H")]
+    assert [(clock.when, clock.length.iso) for clock in found.clocks] == [
+        ("business hours", "PT15M"),
+        ("out of hours", "PT1H"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,12 @@ def test_bi_weekly_asks() -> None:
 
 @pytest.mark.parametrize(
     ("sentence", "wanted"),
-    [("Conduct drills (quarterly)", "P3M"), ("Confirm the roster monthly.", "P1M"), ("Keep calm and carry on", None), ("A daily-driver laptop", None)],
+    [
+        ("Conduct drills (quarterly)", "P3M"),
+        ("Confirm the roster monthly.", "P1M"),
+        ("Keep calm and carry on", None),
+        ("A daily-driver laptop", None),
+    ],
 )
 def test_a_frequency_in_a_sentence(sentence: str, wanted: str | None) -> None:
     value = find_frequency(sentence).value
@@ -145,7 +153,11 @@ def test_owners(cell: str, wanted: list[str]) -> None:
 
 def test_a_chain_and_ways() -> None:
     assert read_chain("Lead → Manager → Director") == ("Lead", "Manager", "Director")
-    assert [(way.name, way.type) for way in read_ways("a@b.example / +49 30 1234567, #incidents")] == [("a@b.example", "email"), ("+49 30 1234567", "phone"), ("#incidents", "channel")]
+    assert [(way.name, way.type) for way in read_ways("a@b.example / +49 30 1234567, #incidents")] == [
+        ("a@b.example", "email"),
+        ("+49 30 1234567", "phone"),
+        ("#incidents", "channel"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +168,19 @@ def test_a_placeholder_is_seen(text: str) -> None:
     assert is_gap(text)
 
 
-@pytest.mark.parametrize("text", ["Name", "SRE Lead", "[Runbook](runbook.md)", "- [x] done", "+49 30 1234567", "`week-<iso>.md`", "reports/incident-<date>.md", "to do so, call the lead"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name",
+        "SRE Lead",
+        "[Runbook](runbook.md)",
+        "- [x] done",
+        "+49 30 1234567",
+        "`week-<iso>.md`",
+        "reports/incident-<date>.md",
+        "to do so, call the lead",
+    ],
+)
 def test_what_is_no_placeholder(text: str) -> None:
     assert not is_gap(text)
 

@@ -32,17 +32,33 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return None
     title = " ".join(headings(table.block)[:2])
     retention, rpo, rto = table.column("retention"), table.column("rpo"), table.column("rto")
-    if any("statistic" in meaning for meaning in table.meanings) or table.column("current", but=(retention, rpo, rto)) is not None and (rpo is not None or rto is not None) and re.search(r"actual|achiev|result|drill", " ".join(table.headers), re.I):
+    if any("statistic" in meaning for meaning in table.meanings) or (
+        table.column("current", but=(retention, rpo, rto)) is not None
+        and (rpo is not None or rto is not None)
+        and re.search(r"actual|achiev|result|drill", " ".join(table.headers), re.I)
+    ):
         return None
-    keyed = [i for i in range(min(2, len(table.headers))) if re.fullmatch(r"\W*(?:rpo|rto)\W*.*", table.cell(table.rows[0], i), re.I)]
+    keyed = [
+        i
+        for i in range(min(2, len(table.headers)))
+        if re.fullmatch(r"\W*(?:rpo|rto)\W*.*", table.cell(table.rows[0], i), re.I)
+    ]
     often = table.column("frequency")
     location = table.column("location", but=(often, retention))
-    if retention is None and rpo is None and rto is None and not keyed:
-        if not (often is not None and location is not None and re.search(r"back-?up|snapshot", title, re.I)):
-            return None
+    told = retention is not None or rpo is not None or rto is not None or bool(keyed)
+    if not told and not (often is not None and location is not None and re.search(r"back-?up|snapshot", title, re.I)):
+        return None
     if retention is not None and rpo is None and rto is None and not _TITLE.search(title + " ".join(table.headers)):
         return None
-    key = next((i for i in range(len(table.headers)) if i not in {retention, rpo, rto, often} and table.meanings[i] & {"data", "severity", "level", "role", "activity", "metric"}), 0)
+    key = next(
+        (
+            i
+            for i in range(len(table.headers))
+            if i not in {retention, rpo, rto, often}
+            and table.meanings[i] & {"data", "severity", "level", "role", "activity", "metric"}
+        ),
+        0,
+    )
     method = table.column("method", but=(key, often, retention, location, rpo, rto))
     verification = table.column("verification", but=(key, often, retention, location, method))
     units = []
@@ -52,17 +68,38 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         if not name or is_gap(name):
             units.append(Unit(row.line, row.line, "backup", text, "shown", "no verifiable outcome"))
             continue
-        value = scope.frequency(table.cell(row, often), row.line).value if often is not None and table.cell(row, often) else None
-        item = Backup(name=name[:400], source=scope.source(row.line), text=text, map=["B1"], effect="later", **recurrence(value))
+        value = (
+            scope.frequency(table.cell(row, often), row.line).value
+            if often is not None and table.cell(row, often)
+            else None
+        )
+        item = Backup(
+            name=name[:400], source=scope.source(row.line), text=text, map=["B1"], effect="later", **recurrence(value)
+        )
         for what, index in (("retention", retention), ("rpo", rpo), ("rto", rto)):
             if index is not None:
                 found = read_deadline(table.cell(row, index))
-                setattr(item, what, duration(found.first) or (scope.deadline("Immediate", row.line)[1] if what != "retention" and found.named in {"zero", "immediate"} else None))
+                setattr(
+                    item,
+                    what,
+                    duration(found.first)
+                    or (
+                        scope.deadline("Immediate", row.line)[1]
+                        if what != "retention" and found.named in {"zero", "immediate"}
+                        else None
+                    ),
+                )
                 item.indefinite = item.indefinite or found.named == "indefinite"
         if keyed and (named := re.match(r"\W*(rpo|rto)\b", name, re.I)):
-            other = next((read_deadline(plain(c.raw)).first for c in row.cells if read_deadline(plain(c.raw)).first), None)
+            other = next(
+                (read_deadline(plain(c.raw)).first for c in row.cells if read_deadline(plain(c.raw)).first), None
+            )
             setattr(item, named[1].lower(), duration(other))
-        item.location, item.method, item.verification = table.cell(row, location), table.cell(row, method), table.cell(row, verification)
+        item.location, item.method, item.verification = (
+            table.cell(row, location),
+            table.cell(row, method),
+            table.cell(row, verification),
+        )
         units.append(Unit(row.line, row.line, "backup", text, "later", None, tuple(item.map), [item]))
     return units
 
@@ -85,6 +122,17 @@ def sentence(text: str, line: int, end_line: int, scope: Scope) -> Item | None:
         item = Backup(name=text[:200], source=scope.source(line, end_line), text=text, map=["B2"], effect="later")
         setattr(item, what, duration(after.length))
         return item
-    if _RETAIN.search(text) and lengths[-1].length.unit in {"day", "week", "month", "year"} and re.search(r"retention|retain|\bkeep|\bkept\b|stored", text, re.I):
-        return Backup(name=text[:200], source=scope.source(line, end_line), text=text, map=["E5"], effect="later", retention=duration(lengths[-1].length))
+    if (
+        _RETAIN.search(text)
+        and lengths[-1].length.unit in {"day", "week", "month", "year"}
+        and re.search(r"retention|retain|\bkeep|\bkept\b|stored", text, re.I)
+    ):
+        return Backup(
+            name=text[:200],
+            source=scope.source(line, end_line),
+            text=text,
+            map=["E5"],
+            effect="later",
+            retention=duration(lengths[-1].length),
+        )
     return None

@@ -28,8 +28,8 @@ class Duty(Recurs):
     """A recurring duty. Without a period it has a trigger, and ``within`` is the clock that the trigger starts."""
 
     kind: Literal["duty"] = "duty"
-    owners: Targets
-    participants: Targets
+    owners: Targets = Field(default_factory=list)
+    participants: Targets = Field(default_factory=list)
     artefacts: list[str] = Field(default_factory=list)
     activities: list[str] = Field(default_factory=list)
     checklist: list[str] = Field(default_factory=list)
@@ -47,7 +47,7 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     """Tables with a frequency column and something to do; or below a heading that says how often."""
     if not table.rows or len(table.headers) < 2:
         return None
-    if table.column("retention", "rpo") is not None or {"version"} & table.known and "author" in table.known:
+    if table.column("retention", "rpo") is not None or ({"version"} & table.known and "author" in table.known):
         return None
     if sum(1 for meaning in table.meanings if "statistic" in meaning) * 2 >= len(table.headers):
         return None
@@ -55,22 +55,51 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     often = _frequency_column(table)
     by_heading: Often | None = None
     if often is None:
-        by_heading = next((found for title in titles[:2] if (found := read_frequency(title)).value and (found.value.every or found.value.trigger)), None)  # type: ignore[union-attr]
+        by_heading = next(
+            (
+                found
+                for title in titles[:2]
+                if (found := read_frequency(title)).value and (found.value.every or found.value.trigger)
+            ),
+            None,
+        )
         if by_heading is None or not _heading_is_cadence(titles):
             return None
     activity = table.column("activity", but=(often,))
     if activity is None:
         activity = next((i for i in range(len(table.headers)) if i != often), None)
-    if activity is None or {"warning", "critical"} <= table.known or table.column("symptom", but=(activity, often)) is not None and table.column("mitigation", but=(activity, often)) is not None and often is None:
+    if (
+        activity is None
+        or {"warning", "critical"} <= table.known
+        or (
+            table.column("symptom", but=(activity, often)) is not None
+            and table.column("mitigation", but=(activity, often)) is not None
+            and often is None
+        )
+    ):
         return None
-    if "metric" in table.meanings[activity] and table.column("target", but=(often, activity)) is not None and re.search(r"metric|sli|slo|kpi|indicator|objective", table.headers[activity], re.I):
+    if (
+        "metric" in table.meanings[activity]
+        and table.column("target", but=(often, activity)) is not None
+        and re.search(r"metric|sli|slo|kpi|indicator|objective", table.headers[activity], re.I)
+    ):
         return None
-    if often is None and table.column("owner", "artefact", "verification", but=(activity,)) is None and not re.search(r"task|activit|check|action|step|item", table.headers[activity], re.I):
+    if (
+        often is None
+        and table.column("owner", "artefact", "verification", but=(activity,)) is None
+        and not re.search(r"task|activit|check|action|step|item", table.headers[activity], re.I)
+    ):
         return None
-    if _NOT_DUTY.search(titles[0] if titles else "") and table.column("location", but=(activity, often)) is not None and table.column("owner") is None:
+    if (
+        _NOT_DUTY.search(titles[0] if titles else "")
+        and table.column("location", but=(activity, often)) is not None
+        and table.column("owner") is None
+    ):
         return None
     if often is not None and table.column("owner", but=(often, activity)) is None:
-        periods = [value.every.seconds for text in table.texts(often) if (value := read_frequency(text).value) and value.every]
+        periods = [
+            value.every.seconds for text in table.texts(often) if (value := read_frequency(text).value) and value.every
+        ]
         if periods and sorted(periods)[len(periods) // 2] < 3600:
             # Every few minutes and nobody's: what machines do.
             return None
@@ -98,18 +127,32 @@ def _frequency_column(table: Table) -> int | None:
         texts = [text for text in table.texts(index) if text]
         if not texts:
             continue
-        good = sum(1 for text in texts if (found := read_frequency(text)).value is not None and len(text) < 80)
+        good = sum(1 for text in texts if read_frequency(text).value is not None and len(text) < 80)
         if "frequency" in meaning and good * 2 >= len(texts):
             return index
         if index == 0 and good >= 0.75 * len(texts) and len(texts) >= 2 and best is None:
             # “Daily | …” without a telling header.
             times = sum(1 for text in texts if (value := read_frequency(text).value) and value.every)
-            if times * 3 >= 2 * len(texts) and all(len(text) < 40 for text in texts) and not re.search(r"window|retention|period|time|date|month|day$|target|rto|rpo", table.headers[0], re.I):
+            if (
+                times * 3 >= 2 * len(texts)
+                and all(len(text) < 40 for text in texts)
+                and not re.search(
+                    r"window|retention|period|time|date|month|day$|target|rto|rpo", table.headers[0], re.I
+                )
+            ):
                 best = index
     return best
 
 
-def _row(table: Table, scope: Scope, row: Row, often: int | None, by_heading: Often | None, activity: int, columns: dict[str, int | None]) -> Unit:
+def _row(
+    table: Table,
+    scope: Scope,
+    row: Row,
+    often: int | None,
+    by_heading: Often | None,
+    activity: int,
+    columns: dict[str, int | None],
+) -> Unit:
     text = " | ".join(plain(cell.raw) for cell in row.cells)
     raw = table.raw(row, activity)
     name = table.cell(row, activity)
@@ -141,12 +184,16 @@ def _row(table: Table, scope: Scope, row: Row, often: int | None, by_heading: Of
         elif table.cell(row, columns["duration"]) and re.search(r"\d", table.cell(row, columns["duration"])):
             item.window = table.cell(row, columns["duration"])
     if columns["artefact"] is not None:
-        item.artefacts = artefacts(table.raw(row, columns["artefact"])) or [table.cell(row, columns["artefact"])] * bool(table.cell(row, columns["artefact"]))
+        item.artefacts = artefacts(table.raw(row, columns["artefact"])) or [
+            table.cell(row, columns["artefact"])
+        ] * bool(table.cell(row, columns["artefact"]))
     if columns["command"] is not None and codes(table.raw(row, columns["command"])):
         item.command = codes(table.raw(row, columns["command"]))[0]
     known = value is not None and (value.every or value.trigger or value.cron or value.continuous)
     if not known:
-        return Unit(row.line, row.line, "duty", text, "shown", "no time or trigger", ("D1",), [_shown(item)], finding=True)
+        return Unit(
+            row.line, row.line, "duty", text, "shown", "no time or trigger", ("D1",), [_shown(item)], finding=True
+        )
     return Unit(row.line, row.line, "duty", text, "proposed", None, tuple(item.map), [item])
 
 
@@ -161,10 +208,17 @@ def checklist(block: Block, scope: Scope) -> list[Unit] | None:
     if block.kind == "tasklist" and not any(_CADENCE_HEADING.search(title) for title in titles[:1]):
         # Check-off lists below “Daily operations checklist”, whatever their own headings say.
         above = next((title for title in titles if _CADENCE_HEADING.search(title)), None)
-        titles = [above, *titles] if above and re.search(r"check|operation|procedure|routine|task|startup|review|verif", above, re.I) else titles
+        titles = (
+            [above, *titles]
+            if above and re.search(r"check|operation|procedure|routine|task|startup|review|verif", above, re.I)
+            else titles
+        )
     if not titles or not _CADENCE_HEADING.search(titles[0]) or len(titles[0]) > 80:
         return None
-    if re.search(r"\b(?:targets?|goals?|kpis?|objectives?|standards?|achievements|highlights)\b", titles[0], re.I) or re.search(r"backup|retention|report template|metrics|summary|budget|snapshot|release notes", titles[0], re.I) and not re.search(r"task|check|verif|review|procedure", titles[0], re.I):
+    if re.search(r"\b(?:targets?|goals?|kpis?|objectives?|standards?|achievements|highlights)\b", titles[0], re.I) or (
+        re.search(r"backup|retention|report template|metrics|summary|budget|snapshot|release notes", titles[0], re.I)
+        and not re.search(r"task|check|verif|review|procedure", titles[0], re.I)
+    ):
         return None
     found = read_frequency(titles[0])
     if not found.value or not (found.value.every or found.value.cron):
@@ -179,13 +233,24 @@ def checklist(block: Block, scope: Scope) -> list[Unit] | None:
         name=(titles[0] if titles[0] in headings(block)[:1] or titles[0] == scope.lead else f"{headings(block)[0]} ({titles[0]})")[:400], source=scope.source(heading.line, block.end_line), text=titles[0], map=["D1"],
         owners=scope.owners_of(block.section), checklist=[entry.text[:400] for entry in steps][:200], **recurrence(found.value),
     )  # fmt: skip
-    item.artefacts = list(dict.fromkeys(path for entry in steps for one in entry.walk() for path in artefacts(one.raw)))[:50]
+    item.artefacts = list(
+        dict.fromkeys(path for entry in steps for one in entry.walk() for path in artefacts(one.raw))
+    )[:50]
     if titles[0] == scope.lead:
         item.source = scope.source(block.line, block.end_line)
     if not item.owners:
         scope.find("WB111", heading.line, name=titles[0])
     return [
-        Unit(one.line, one.end_line, "duty", one.text, "proposed", None, ("D1",), [item] if number == 0 and one is entry else [])
+        Unit(
+            one.line,
+            one.end_line,
+            "duty",
+            one.text,
+            "proposed",
+            None,
+            ("D1",),
+            [item] if number == 0 and one is entry else [],
+        )
         for number, entry in enumerate(steps)
         for one in entry.walk()
     ]
@@ -193,7 +258,11 @@ def checklist(block: Block, scope: Scope) -> list[Unit] | None:
 
 def leads(block: Block, scope: Scope) -> list[Unit] | None:
     """Entries that each begin with how often: “**Weekly**: review the dashboards”."""
-    found = [(entry, sentence(entry.text, entry.raw, entry.line, entry.end_line, scope, section=block.section)) for entry in block.entries if (lead := bold_lead(entry.raw)) and _LEAD_FREQUENCY.match(lead[0])]
+    found = [
+        (entry, sentence(entry.text, entry.raw, entry.line, entry.end_line, scope, section=block.section))
+        for entry in block.entries
+        if (lead := bold_lead(entry.raw)) and _LEAD_FREQUENCY.match(lead[0])
+    ]
     if len(found) * 3 < 2 * len(block.entries) or len(found) < 2 or any(duty is None for _, duty in found):
         return None
     made = {entry.line: duty for entry, duty in found if duty is not None}
@@ -201,7 +270,19 @@ def leads(block: Block, scope: Scope) -> list[Unit] | None:
     for entry in block.entries:
         duty = made.get(entry.line)
         kind = "duty" if duty else "reference"
-        units += [Unit(one.line, one.end_line, kind, one.text, "proposed" if duty else "shown", None if duty else "reference", ("D1",) if duty else (), [duty] if duty and one is entry else []) for one in entry.walk()]
+        units += [
+            Unit(
+                one.line,
+                one.end_line,
+                kind,
+                one.text,
+                "proposed" if duty else "shown",
+                None if duty else "reference",
+                ("D1",) if duty else (),
+                [duty] if duty and one is entry else [],
+            )
+            for one in entry.walk()
+        ]
     return units
 
 
@@ -212,7 +293,9 @@ _VERB = re.compile(
 )
 
 
-def sentence(text: str, raw: str, line: int, end_line: int, scope: Scope, owners: bool = True, section: object = None) -> Duty | None:
+def sentence(
+    text: str, raw: str, line: int, end_line: int, scope: Scope, owners: bool = True, section: object = None
+) -> Duty | None:
     """A duty that a bullet or sentence states plainly: “Conduct DR drills (quarterly)”, “Confirm the roster monthly”."""
     if len(text) > 400 or is_gap(text):
         return None
@@ -223,12 +306,29 @@ def sentence(text: str, raw: str, line: int, end_line: int, scope: Scope, owners
     else:
         found, name = find_frequency(text), text
         body = plain(lead[1]) if lead else text
-        if not found.value or not (_VERB.match(body) or re.match(r"^[\w &/-]{2,60}\s*\((?:daily|weekly|bi-?weekly|monthly|quarterly|(?:semi-?)?annual(?:ly)?|yearly)\)?", text, re.I) or _THEN_VERB.search(text) or _NOUN_REVIEW.match(text)):
+        if not found.value or not (
+            _VERB.match(body)
+            or re.match(
+                r"^[\w &/-]{2,60}\s*\((?:daily|weekly|bi-?weekly|monthly|quarterly|(?:semi-?)?annual(?:ly)?|yearly)\)?",
+                text,
+                re.I,
+            )
+            or _THEN_VERB.search(text)
+            or _NOUN_REVIEW.match(text)
+        ):
             return None
     if not found.value or not (found.value.every or found.value.trigger or found.value.cron):
         return None
     by_lead = bool(lead and _LEAD_FREQUENCY.match(lead[0]))
-    if not by_lead and re.search(r"\b(?:retained|kept|stored|expires?|rotates? (?:weekly|daily|monthly)|per (?:month|year|day) (?:of|is)|backups? (?:are|run)|run automatically|is sent|are sent|resets?|budget|limit|fee|price|\$\d)\b", text, re.I) and not _VERB.match(name):
+    if (
+        not by_lead
+        and re.search(
+            r"\b(?:retained|kept|stored|expires?|rotates? (?:weekly|daily|monthly)|per (?:month|year|day) (?:of|is)|backups? (?:are|run)|run automatically|is sent|are sent|resets?|budget|limit|fee|price|\$\d)\b",
+            text,
+            re.I,
+        )
+        and not _VERB.match(name)
+    ):
         return None
     item = Duty(name=name[:400], source=scope.source(line, end_line), text=text, map=["D1"], **recurrence(found.value))
     if found.other_readings:

@@ -3,6 +3,8 @@
 import re
 from typing import Literal
 
+from pydantic import Field
+
 from watchbill.language.columns import Table
 from watchbill.language.inline import plain
 from watchbill.language.items import Recurs, Targets, Time, Unit, duration, recurrence, targets
@@ -17,7 +19,7 @@ class ChangePolicy(Recurs):
     """A rule about changes: who approves, what is frozen, how long ahead it is announced, the calendar's length."""
 
     kind: Literal["change-policy"] = "change-policy"
-    approvers: Targets
+    approvers: Targets = Field(default_factory=list)
     announce: Time = None
     calendar: Time = None
     freeze: bool = False
@@ -31,7 +33,13 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return None
     key = next((i for i in range(len(table.headers)) if i != approver and "change" in table.meanings[i]), None)
     title = " ".join(headings(table.block)[:2])
-    if key is None or not re.search(r"change|release|deploy|approv|freeze|access|maintenance|environment", title + " ".join(table.headers), re.I) or table.column("version", "date") is not None:
+    if (
+        key is None
+        or not re.search(
+            r"change|release|deploy|approv|freeze|access|maintenance|environment", title + " ".join(table.headers), re.I
+        )
+        or table.column("version", "date") is not None
+    ):
         return None
     window = table.column("freeze", "window", but=(approver, key))
     units = []
@@ -41,7 +49,14 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         if not name or is_gap(name):
             units.append(Unit(row.line, row.line, "change-policy", text, "shown", "no verifiable outcome"))
             continue
-        item = ChangePolicy(name=name[:400], source=scope.source(row.line), text=text, map=["C1"], effect="later", window=table.cell(row, window))
+        item = ChangePolicy(
+            name=name[:400],
+            source=scope.source(row.line),
+            text=text,
+            map=["C1"],
+            effect="later",
+            window=table.cell(row, window),
+        )
         item.approvers = targets(read_owners(table.cell(row, approver))) if not scope.gap(row.cells[approver]) else []
         units.append(Unit(row.line, row.line, "change-policy", text, "later", None, ("C1",), [item]))
     return units
@@ -52,7 +67,9 @@ _ABOUT = re.compile(
     r"|\bschema changes?\b|\bfeature flags?\b[^.;]{0,60}\b(?:approv|intended|document|log)|\bapproval queue\b|\b(?:changes?|releases?|deployments?)\b[^.;]{0,60}\b(?:require|need|must)\b[^.;]{0,40}\bapprov",
     re.I,
 )
-_APPROVER = re.compile(r"\b(?:require[sd]?|needs?|with|after|subject to)\s+(?:the |an? )?([A-Z][\w ]{1,30}?)\s+(?:approval|sign-?off|authori[sz]ation)")
+_APPROVER = re.compile(
+    r"\b(?:require[sd]?|needs?|with|after|subject to)\s+(?:the |an? )?([A-Z][\w ]{1,30}?)\s+(?:approval|sign-?off|authori[sz]ation)"
+)
 _CALENDAR = re.compile(r"\b(\d+)[- ]day\b[^.;]{0,20}\bcalendar\b", re.I)
 _ANNOUNCE = re.compile(r"\bannounc\w*|\bnotice\b|\bprior\b|\bin advance\b|\bahead\b", re.I)
 
@@ -62,12 +79,19 @@ def sentence(text: str, line: int, end_line: int, scope: Scope) -> ChangePolicy 
     if not _ABOUT.search(text) or len(text) > 500:
         return None
     often = find_frequency(text).value
-    item = ChangePolicy(name=text[:200], source=scope.source(line, end_line), text=text, map=["C1"], effect="later", **recurrence(often if often and often.every else None))
+    item = ChangePolicy(
+        name=text[:200],
+        source=scope.source(line, end_line),
+        text=text,
+        map=["C1"],
+        effect="later",
+        **recurrence(often if often and often.every else None),
+    )
     approver = _APPROVER.search(text)
     if approver:
         item.approvers = targets(read_owners(approver[1]))
     calendar = _CALENDAR.search(text)
-    lengths = [one for one in find_lengths(text)]
+    lengths = list(find_lengths(text))
     if calendar:
         item.calendar = duration(next(one.length for one in lengths if one.start <= calendar.start(1) < one.end))
     elif lengths and _ANNOUNCE.search(text):

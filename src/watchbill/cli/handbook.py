@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +18,9 @@ EXIT_FOUND, EXIT_FAILED = 1, 2
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text", help="How to print it.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text", help="How to print it."
+)
 @click.option("--strict", is_flag=True, help="Warnings are errors, too.")
 @click.option("--color/--no-color", default=None, help="Colours; by default where the output is a terminal.")
 def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) -> None:
@@ -34,7 +35,10 @@ def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) 
     names: set[str] = set()
     for book in books:
         if book.slug in names:
-            click.echo(f"watchbill: two of the paths are the handbook “{book.slug}”; set `slug` in one's watchbill.yaml.", err=True)
+            click.echo(
+                f"watchbill: two of the paths are the handbook “{book.slug}”; set `slug` in one's watchbill.yaml.",
+                err=True,
+            )
             sys.exit(EXIT_FAILED)
         names.add(book.slug)
     if form == "json":

@@ -22,7 +22,7 @@ class Condition(Model):
     text: str
     line: int = 0
     met: bool = False
-    approvers: Targets
+    approvers: Targets = Field(default_factory=list)
 
 
 class Gate(Item):
@@ -40,24 +40,36 @@ def entries(block: Block, scope: Scope) -> list[Unit] | None:
     above = next((title for title in titles if _TITLE.search(title)), "")
     if not approvals and not (above and (block.kind == "tasklist" or _TITLE.search(near))):
         return None
-    item = Gate(name=(near or above)[:400], source=scope.source(block.line, block.end_line), text=near, map=["E6"], effect="later")
+    item = Gate(
+        name=(near or above)[:400],
+        source=scope.source(block.line, block.end_line),
+        text=near,
+        map=["E6"],
+        effect="later",
+    )
     units: list[Unit] = []
     for entry in block.entries:
         pair = key_value(entry.raw) if approvals else None
-        condition = Condition(text=plain(pair[1])[:1000] if pair else entry.text[:1000], line=entry.line, met=bool(entry.checked))
+        condition = Condition(
+            text=plain(pair[1])[:1000] if pair else entry.text[:1000], line=entry.line, met=bool(entry.checked)
+        )
         if pair:
             condition.approvers = targets(read_owners(pair[0]))
         item.conditions.append(condition)
         if is_gap(entry.raw):
             scope.find("WB101", entry.line, text=entry.text)
         for one in entry.walk():
-            units.append(Unit(one.line, one.end_line, "gate", one.text, "later", None, ("E6",), [item] if not units else []))
+            units.append(
+                Unit(one.line, one.end_line, "gate", one.text, "later", None, ("E6",), [item] if not units else [])
+            )
     return units
 
 
 def frontmatter(name: str, values: list[tuple[str, int]], line: int, scope: Scope) -> list[Unit]:
     """Entry and exit criteria, dependencies of the frontmatter."""
-    item = Gate(name=name.replace("_", " ").capitalize(), source=scope.source(line), text=name, map=["E6"], effect="later")
+    item = Gate(
+        name=name.replace("_", " ").capitalize(), source=scope.source(line), text=name, map=["E6"], effect="later"
+    )
     units = []
     for number, (text, at) in enumerate(values):
         item.conditions.append(Condition(text=text[:1000], line=at))

@@ -89,7 +89,16 @@ def read_source(source: Source, slug: str, immediate: Length) -> Reading:
                 continue
             items, found = read_explicit(block.raw, source.path, block.line + 1, slug)
             scope.findings += found
-            unit = Unit(block.line, block.end_line, "explicit", block.raw[:2000], "shown", "reference", items=list(items), finding=bool(found))
+            unit = Unit(
+                block.line,
+                block.end_line,
+                "explicit",
+                block.raw[:2000],
+                "shown",
+                "reference",
+                items=list(items),
+                finding=bool(found),
+            )
             if items:
                 unit.effect, unit.reason = items[0].effect, None
             if one.block is block:
@@ -100,7 +109,11 @@ def read_source(source: Source, slug: str, immediate: Length) -> Reading:
 
 
 def _fences(block: Block) -> list[Block]:
-    return [block] if block.kind == "fence" else [fence for top in block.entries for entry in top.walk() for fence in entry.fences]
+    return (
+        [block]
+        if block.kind == "fence"
+        else [fence for top in block.entries for entry in top.walk() for fence in entry.fences]
+    )
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:
@@ -120,7 +133,15 @@ def _keys(book: Handbook) -> None:
         if item.key:
             first = given.setdefault(item.key, item)
             if first is not item:
-                book.findings.append(finding("WB024", item.source.path, item.source.line, key=item.key, place=f"{first.source.path}:{first.source.line}"))
+                book.findings.append(
+                    finding(
+                        "WB024",
+                        item.source.path,
+                        item.source.line,
+                        key=item.key,
+                        place=f"{first.source.path}:{first.source.line}",
+                    )
+                )
                 item.key = ""
     taken = set(given)
     for item in book.items:
@@ -153,7 +174,9 @@ def _agree(book: Handbook) -> None:
             told = [item for item in group if getattr(item, clock) is not None]
             for later in told[1:]:
                 first = told[0]
-                if getattr(first, clock).model_dump(exclude={"note"}) == getattr(later, clock).model_dump(exclude={"note"}):
+                if getattr(first, clock).model_dump(exclude={"note"}) == getattr(later, clock).model_dump(
+                    exclude={"note"}
+                ):
                     continue
                 if first.source.path in order and later.source.path in order and first.source.path != later.source.path:
                     continue
@@ -198,12 +221,18 @@ def _chains(book: Handbook) -> None:
             book.findings.append(finding("WB116", item.source.path, item.source.line, chain=" → ".join(item.chain)))
         for name in item.severities:
             if known and severity_name(name) not in known and severity_name(name)[0] in {key[0] for key in known}:
-                book.findings.append(finding("WB115", item.source.path, item.source.line, name=name, known=", ".join(known.values())[:200]))
+                book.findings.append(
+                    finding(
+                        "WB115", item.source.path, item.source.line, name=name, known=", ".join(known.values())[:200]
+                    )
+                )
     for start, onward in steps.items():
         for _, item in onward:
             circle = _circle(start, item.chain[1].lower(), steps)
             if circle and start == min(circle):
-                book.findings.append(finding("WB116", item.source.path, item.source.line, chain=" → ".join([*circle, circle[0]])))
+                book.findings.append(
+                    finding("WB116", item.source.path, item.source.line, chain=" → ".join([*circle, circle[0]]))
+                )
                 break
 
 

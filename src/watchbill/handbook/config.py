@@ -74,8 +74,12 @@ class Config(Model):
     business_hours: BusinessHours = Field(default_factory=BusinessHours)
     holidays: Holidays = Field(default_factory=Holidays)
     immediate: Time = Field(default_factory=lambda: Duration(duration="PT5M"), description="what “immediate” means")
-    escalation_wait: Time = Field(default_factory=lambda: Duration(duration="PT5M"), description="an escalation without a time")
+    escalation_wait: Time = Field(
+        default_factory=lambda: Duration(duration="PT5M"), description="an escalation without a time"
+    )
     precedence: list[str] = Field(default_factory=list, description="documents, the one that rules first")
     roles: dict[str, str] = Field(default_factory=dict, description="a handbook's word for an access role → the role")
-    groups: dict[str, str] = Field(default_factory=dict, description="a group of the identity provider → an access role")
+    groups: dict[str, str] = Field(
+        default_factory=dict, description="a group of the identity provider → an access role"
+    )
     exclude: list[str] = Field(default_factory=list, description="files to leave out, as globs")

@@ -98,7 +98,9 @@ def read_explicit(source: str, path: str, first_line: int, workspace: str) -> tu
     return items, findings
 
 
-def _item(values: dict[str, Any], node: yaml.Node, path: str, line: int, end: int, first_line: int) -> tuple[Item | None, list[Finding]]:
+def _item(
+    values: dict[str, Any], node: yaml.Node, path: str, line: int, end: int, first_line: int
+) -> tuple[Item | None, list[Finding]]:
     kind = values.get("kind")
     model = KINDS.get(str(kind)) if kind else None
     if model is None:
@@ -108,12 +110,18 @@ def _item(values: dict[str, Any], node: yaml.Node, path: str, line: int, end: in
     wrong = [name for name in values if name in _OURS]
     if wrong:
         return None, [
-            finding("WB023", path, *line_of(node, (name,), first_line), field=name, problem="the compiler sets it itself") for name in wrong
+            finding(
+                "WB023", path, *line_of(node, (name,), first_line), field=name, problem="the compiler sets it itself"
+            )
+            for name in wrong
         ]
     try:
         made = model.model_validate({**values, "key": str(key or "")})
     except ValidationError as error:
-        return None, [finding("WB023", path, *line_of(node, where, first_line), field=field, problem=problem) for where, field, problem in problems(error)]
+        return None, [
+            finding("WB023", path, *line_of(node, where, first_line), field=field, problem=problem)
+            for where, field, problem in problems(error)
+        ]
     made.source = Source(path=path, line=line, end_line=end)
     made.effect = "proposed" if kind in FULL else "later"
     made.map = [NOW.get(str(kind)) or LATER[str(kind)]]
@@ -133,4 +141,7 @@ def validate(model: type[BaseModel], source: str, path: str) -> tuple[BaseModel 
     try:
         return model.model_validate(plain_value(node)), []
     except ValidationError as error:
-        return None, [finding("WB023", path, *line_of(node, where, 1), field=field, problem=problem) for where, field, problem in problems(error)]
+        return None, [
+            finding("WB023", path, *line_of(node, where, 1), field=field, problem=problem)
+            for where, field, problem in problems(error)
+        ]

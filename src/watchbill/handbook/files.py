@@ -111,7 +111,13 @@ def _text(folder: Folder, path: Path, name: str) -> str | None:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            what = "a FIFO" if stat.S_ISFIFO(status.st_mode) else "a socket" if stat.S_ISSOCK(status.st_mode) else "a device or folder"
+            what = (
+                "a FIFO"
+                if stat.S_ISFIFO(status.st_mode)
+                else "a socket"
+                if stat.S_ISSOCK(status.st_mode)
+                else "a device or folder"
+            )
             folder.findings.append(finding("WB005", name, 1, what=what))
             return None
         if status.st_size > MOST_BYTES:
@@ -134,5 +140,7 @@ def decode(data: bytes, name: str, findings: list[Finding]) -> str | None:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        findings.append(finding("WB003", name, line, why=f"byte 0x{data[error.start]:02x} in line {line} (is it Latin-1?)"))
+        findings.append(
+            finding("WB003", name, line, why=f"byte 0x{data[error.start]:02x} in line {line} (is it Latin-1?)")
+        )
         return None

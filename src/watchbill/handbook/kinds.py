@@ -38,5 +38,26 @@ KINDS: dict[str, type[Item]] = {
 #: What a block can be beside an item's kind.
 OTHERS = ("explicit", "history", "ignored")
 #: What will enforce an explicit item of a kind that is not one of the nine.
-LATER = {"backup": "B1", "objective": "O2", "threshold": "O1", "budget-policy": "C7", "change-policy": "C1", "gate": "E6", "backlog": "M1", "template": "H3", "reference": "H1"}
-NOW = {"severity": "I4", "contact": "I2", "rota": "I1", "duty": "D1", "sla": "T1", "troubleshooting": "H7", "role": "H8", "procedure": "A3", "alert-runbook": "H7", "metadata": "H5"}
+LATER = {
+    "backup": "B1",
+    "objective": "O2",
+    "threshold": "O1",
+    "budget-policy": "C7",
+    "change-policy": "C1",
+    "gate": "E6",
+    "backlog": "M1",
+    "template": "H3",
+    "reference": "H1",
+}
+NOW = {
+    "severity": "I4",
+    "contact": "I2",
+    "rota": "I1",
+    "duty": "D1",
+    "sla": "T1",
+    "troubleshooting": "H7",
+    "role": "H8",
+    "procedure": "A3",
+    "alert-runbook": "H7",
+    "metadata": "H5",
+}

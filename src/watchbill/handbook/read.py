@@ -6,7 +6,6 @@ fences and paragraphs, each by its recognisers in order; what none takes is read
 
 import re
 from dataclasses import dataclass, field
-from typing import get_args
 
 from watchbill.backups import spec as backups
 from watchbill.cadence import spec as cadence
@@ -33,13 +32,20 @@ _HISTORY = re.compile(
     r"\b(?:change ?log|revision(?: history)?|version history|document history|history|past (?:incidents|drills|events)|drill log|incident log|previous (?:incidents|drills)|drill results|test(?:ing)? results|lessons learned(?: from)?|release notes|review log|amendments|incident (?:recovery )?summary|recent (?:incidents|slo performance)|performance trend|20\d\d (?:incident|improvements|targets))\b",
     re.I,
 )
-_TEMPLATE = re.compile(r"\btemplates?\b|\bexamples?\b(?! (?:incidents? by|of severity))|\bsample\b|\bskeleton\b|\bformat\b$|canned responses?", re.I)
-_SETUP = re.compile(r"^\W*(?:set ?up|configure|define|create|establish|install|implement|plan|refactor|introduce|design|build)\b", re.I)
+_TEMPLATE = re.compile(
+    r"\btemplates?\b|\bexamples?\b(?! (?:incidents? by|of severity))|\bsample\b|\bskeleton\b|\bformat\b$|canned responses?",
+    re.I,
+)
+_SETUP = re.compile(
+    r"^\W*(?:set ?up|configure|define|create|establish|install|implement|plan|refactor|introduce|design|build)\b", re.I
+)
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z*`\[])")
 _TOOLS = re.compile(r"^\W*(?:tools?|tooling|links?|stack|tech stack)\b\W", re.I)
 _DELIVERABLES = re.compile(r"^\W*(?:deliverables|outputs|artefacts|artifacts|work products)\W*$", re.I)
 _TASKS = re.compile(r"^\W*(?:tasks|activities|responsibilities|objectives|goals)\W*$", re.I)
-_AREA_KEYS = re.compile(r"^\W*(?:owners?|participants?|timeline|secondary owners?|lead|accountable|responsible|team)\W*$", re.I)
+_AREA_KEYS = re.compile(
+    r"^\W*(?:owners?|participants?|timeline|secondary owners?|lead|accountable|responsible|team)\W*$", re.I
+)
 #: Some word that every sentence with policy has; most sentences have none, and cost one search.
 _SAYS = re.compile(
     r"hourly|daily|nightly|weekly|fortnight|monthly|quarterly|annual|yearly|\bevery\b|\beach\b|\bonce\b|\btwice\b|\bafter an?y?\b|escalat|brief|notif|inform|leadership|executive|"
@@ -49,7 +55,6 @@ _SAYS = re.compile(
 #: Topics of a procedure's title that hold for each of its steps.
 _WHOLE = {"A4", "C3", "C4", "G1"}
 _ORDER: tuple[Effect, ...] = ("enforced", "later", "shown", "proposed")
-assert set(_ORDER) == set(get_args(Effect))
 
 
 @dataclass(slots=True)
@@ -67,7 +72,11 @@ class BlockReading:
     @property
     def kind(self) -> str | None:
         """What the block is read as: its items' kind, else its units'."""
-        names = [item.kind for item in self.items] or [u.kind for u in self.units if u.kind != "reference"] or [u.kind for u in self.units]
+        names = (
+            [item.kind for item in self.items]
+            or [u.kind for u in self.units if u.kind != "reference"]
+            or [u.kind for u in self.units]
+        )
         return max(dict.fromkeys(names), key=names.count) if names else None
 
     @property
@@ -113,7 +122,7 @@ class Reader:
             scope.find("WB102", 1)
         self._owners()
         self._sections(document.root)
-        readings = []
+        readings: list[BlockReading] = []
         for block in document.blocks:
             units = self._block(block)
             scope.lead = _lead(block)
@@ -130,7 +139,11 @@ class Reader:
 
     def _unclosed(self, block: Block) -> None:
         """Bold text that begins in a line and is never closed."""
-        lines = [(block.line + n, text) for n, text in enumerate(block.raw.split("\n"))] if block.kind == "paragraph" else []
+        lines = (
+            [(block.line + n, text) for n, text in enumerate(block.raw.split("\n"))]
+            if block.kind == "paragraph"
+            else []
+        )
         lines += [(entry.line, entry.raw) for top in block.entries for entry in top.walk()]
         for line, text in lines:
             if text.count("**") % 2 and "`" not in text and text.lstrip().startswith("**") and text.count("**") == 1:
@@ -138,15 +151,30 @@ class Reader:
 
     def _mark_heading(self, readings: list[BlockReading], block: Block, units: list[Unit]) -> None:
         """“Daily checklist (09:00)” is part of the duty that was read from the list below it."""
-        heading = next((one for one in reversed(readings) if one.block.line == block.section.line and one.block.kind == "heading"), None)
+        heading = next(
+            (one for one in reversed(readings) if one.block.line == block.section.line and one.block.kind == "heading"),
+            None,
+        )
         if heading is None or heading.units:
             return
         item = next((item for unit in units for item in unit.items if item.source.line == heading.block.line), None)
         if item is not None:
-            heading.units = [Unit(heading.block.line, heading.block.end_line, item.kind, heading.block.text, item.effect, item.reason, tuple(item.map))]
+            heading.units = [
+                Unit(
+                    heading.block.line,
+                    heading.block.end_line,
+                    item.kind,
+                    heading.block.text,
+                    item.effect,
+                    item.reason,
+                    tuple(item.map),
+                )
+            ]
 
     def _is_placeholder(self) -> bool:
-        if is_gap(self.document.title) or re.search(r"needs clarification|to be written|placeholder", self.document.title, re.I):
+        if is_gap(self.document.title) or re.search(
+            r"needs clarification|to be written|placeholder", self.document.title, re.I
+        ):
             return True
         for block in self.document.blocks:
             if block.kind == "paragraph" and len(block.raw) < 400:
@@ -209,7 +237,9 @@ class Reader:
             for block in (b for b in self.document.blocks if b.line in lines):
                 if block.kind in {"table", "html"}:
                     continue
-                self.claims[block.line] = self._spread(block, "alert-runbook", item.map, item if block.line == section.line else None)
+                self.claims[block.line] = self._spread(
+                    block, "alert-runbook", item.map, item if block.line == section.line else None
+                )
             return
         for found in (incidents.section(section, self.scope), self._steps(section)):
             for line, units in (found or {}).items():
@@ -222,12 +252,21 @@ class Reader:
         return found[1] if found else None
 
     def _spread(self, block: Block, kind: str, ids: list[str], item: Item | None) -> list[Unit]:
-        lines: list[tuple[int, int, str]] = [(e.line, e.end_line, e.text) for top in block.entries for e in top.walk()] or [(block.line, block.end_line, block.text)]
-        return [Unit(a, b, kind, text, "proposed", None, tuple(ids), [item] if item and n == 0 else []) for n, (a, b, text) in enumerate(lines)]
+        lines: list[tuple[int, int, str]] = [
+            (e.line, e.end_line, e.text) for top in block.entries for e in top.walk()
+        ] or [(block.line, block.end_line, block.text)]
+        return [
+            Unit(a, b, kind, text, "proposed", None, tuple(ids), [item] if item and n == 0 else [])
+            for n, (a, b, text) in enumerate(lines)
+        ]
 
     def _is_template(self, section: Section | None) -> bool:
         while section is not None:
-            if section.level >= 2 and _TEMPLATE.search(section.title) and not re.search(r"severity|matrix|escalation|contact", section.title, re.I):
+            if (
+                section.level >= 2
+                and _TEMPLATE.search(section.title)
+                and not re.search(r"severity|matrix|escalation|contact", section.title, re.I)
+            ):
                 return True
             section = section.parent
         return False
@@ -241,7 +280,10 @@ class Reader:
                 self.comment = block.comment
                 return [Unit(block.line, block.end_line, "metadata", block.raw.strip()[:200], "shown", "reference")]
             gap = is_gap(block.raw) or (self.scope.placeholder and "<!--" in block.raw)
-            return [Unit(n, n, "metadata" if gap else "reference", text.strip(), "shown", "reference", finding=gap) for n, text in enumerate(block.raw.rstrip("\n").split("\n"), block.line)]
+            return [
+                Unit(n, n, "metadata" if gap else "reference", text.strip(), "shown", "reference", finding=gap)
+                for n, text in enumerate(block.raw.rstrip("\n").split("\n"), block.line)
+            ]
         if comment == "ignore":
             return [Unit(block.line, block.end_line, "ignored", block.text[:200], "shown", "ignored by comment")]
         if comment:
@@ -285,8 +327,20 @@ class Reader:
 
     def _heading(self, block: Block) -> list[Unit]:
         if self.scope.placeholder and block.line <= 3 and is_gap(block.raw):
-            item = handbook.Metadata(name="Status", field="status", value=block.text, source=self.scope.source(block.line), text=block.text, map=["H5"], placeholder=True)
-            return [Unit(block.line, block.end_line, "metadata", block.text, "proposed", None, ("H5",), [item], finding=True)]
+            item = handbook.Metadata(
+                name="Status",
+                field="status",
+                value=block.text,
+                source=self.scope.source(block.line),
+                text=block.text,
+                map=["H5"],
+                placeholder=True,
+            )
+            return [
+                Unit(
+                    block.line, block.end_line, "metadata", block.text, "proposed", None, ("H5",), [item], finding=True
+                )
+            ]
         return []
 
     def _frontmatter(self, block: Block) -> list[Unit]:
@@ -297,28 +351,59 @@ class Reader:
             elif isinstance(value, list) and re.search(r"outputs?|deliverables|artefacts|artifacts", name, re.I):
                 units += [Unit(at, at, "reference", text, "later", None, ("E9",)) for text, at in value]
             elif isinstance(value, list):
-                units.append(handbook.entry(name, ", ".join(text for text, _ in value), line, self.scope, [text for text, _ in value]))
+                units.append(
+                    handbook.entry(
+                        name, ", ".join(text for text, _ in value), line, self.scope, [text for text, _ in value]
+                    )
+                )
             elif isinstance(value, dict):
                 units.append(Unit(line, line, "metadata", name, "shown", "reference"))
             else:
                 units.append(handbook.entry(name, str(value), line, self.scope))
         if not units:
-            return [Unit(block.line, block.end_line, "metadata", "", "shown", "reference", finding=bool(self.document.troubles))]
+            return [
+                Unit(
+                    block.line,
+                    block.end_line,
+                    "metadata",
+                    "",
+                    "shown",
+                    "reference",
+                    finding=bool(self.document.troubles),
+                )
+            ]
         return units
 
     def _kept(self, block: Block, kind: str, reason: str) -> list[Unit]:
         if block.entries:
-            return [Unit(e.line, e.end_line, kind, e.text, "shown", reason) for top in block.entries for e in top.walk()]
+            return [
+                Unit(e.line, e.end_line, kind, e.text, "shown", reason) for top in block.entries for e in top.walk()
+            ]
         if block.kind == "table":
-            return [Unit(row.line, row.line, kind, " | ".join(cell.text for cell in row.cells), "shown", reason) for row in block.rows]
+            return [
+                Unit(row.line, row.line, kind, " | ".join(cell.text for cell in row.cells), "shown", reason)
+                for row in block.rows
+            ]
         return [Unit(block.line, block.end_line, kind, block.text[:2000], "shown", reason)]
 
     def _template(self, block: Block) -> list[Unit]:
         units = self._kept(block, "template", "template")
-        if block.kind in {"list", "tasklist"} and all(len(unit.text) < 60 for unit in units) and any(re.search(r"template|sample|example", unit.text, re.I) for unit in units):
+        if (
+            block.kind in {"list", "tasklist"}
+            and all(len(unit.text) < 60 for unit in units)
+            and any(re.search(r"template|sample|example", unit.text, re.I) for unit in units)
+        ):
             for unit in units:
                 unit.effect, unit.reason, unit.map = "later", None, ("H4",)
-                unit.items.append(handbook.Template(name=unit.text[:400] or "Template", source=self.scope.source(unit.line), text=unit.text, map=["H4"], effect="later"))
+                unit.items.append(
+                    handbook.Template(
+                        name=unit.text[:400] or "Template",
+                        source=self.scope.source(unit.line),
+                        text=unit.text,
+                        map=["H4"],
+                        effect="later",
+                    )
+                )
         return units
 
     def _fence(self, block: Block) -> list[Unit]:
@@ -336,7 +421,11 @@ class Reader:
             if steps:
                 return steps
         kind = "template" if self._is_template(block.section) else "reference"
-        return [Unit(block.line, block.end_line, kind, block.info, "shown", "template" if kind == "template" else "reference")]
+        return [
+            Unit(
+                block.line, block.end_line, kind, block.info, "shown", "template" if kind == "template" else "reference"
+            )
+        ]
 
     def _table(self, block: Block) -> list[Unit]:
         table = Table(block)
@@ -348,8 +437,17 @@ class Reader:
             if units:
                 return units
             del self.scope.findings[before:]
-        if re.search(r"key metrics|metrics? (?:to|we) (?:monitor|watch|track)|what (?:we|to) monitor", (headings(block) or [""])[0], re.I):
-            return [Unit(row.line, row.line, "reference", " | ".join(cell.text for cell in row.cells), "later", None, ("S7",)) for row in table.rows]
+        if re.search(
+            r"key metrics|metrics? (?:to|we) (?:monitor|watch|track)|what (?:we|to) monitor",
+            (headings(block) or [""])[0],
+            re.I,
+        ):
+            return [
+                Unit(
+                    row.line, row.line, "reference", " | ".join(cell.text for cell in row.cells), "later", None, ("S7",)
+                )
+                for row in table.rows
+            ]
         return self._kept(block, "reference", "reference")
 
     def _list(self, block: Block) -> list[Unit]:
@@ -357,7 +455,9 @@ class Reader:
             asked = handbook.questions(block, self.scope)
             if asked:
                 return asked
-        if sum(1 for entry in block.entries if re.match(r"\W*\[[^\]]+\]\(#[^)]*\)\W*$", entry.raw.split("\n")[0])) * 2 >= len(block.entries):
+        if sum(
+            1 for entry in block.entries if re.match(r"\W*\[[^\]]+\]\(#[^)]*\)\W*$", entry.raw.split("\n")[0])
+        ) * 2 >= len(block.entries):
             return self._kept(block, "reference", "reference")
         for _, recognise in _LISTS:
             before = len(self.scope.findings)
@@ -383,17 +483,23 @@ class Reader:
                 name = (bold_lead(unit.text) or (unit.text[:80], ""))[0]
                 rota = oncall.rotation(unit.text, unit.line, unit.end_line, self.scope, name)
                 if rota:
-                    more.append(Unit(unit.line, unit.end_line, "rota", unit.text, "proposed", None, tuple(rota.map), [rota]))
+                    more.append(
+                        Unit(unit.line, unit.end_line, "rota", unit.text, "proposed", None, tuple(rota.map), [rota])
+                    )
             elif unit.kind in {"procedure", "alert-runbook"} and len(unit.text) < 600:
                 for item in people.escalations(unit.text, unit.line, unit.end_line, self.scope):
-                    more.append(Unit(unit.line, unit.end_line, "contact", unit.text, "proposed", None, tuple(item.map), [item]))
+                    more.append(
+                        Unit(unit.line, unit.end_line, "contact", unit.text, "proposed", None, tuple(item.map), [item])
+                    )
         return units + more
 
     def _entry(self, entry: Entry, block: Block, near: str) -> list[Unit]:
         text = entry.text
         if re.search(r"20\d\d-\d\d-\d\d", text[:14]):
             return [Unit(entry.line, entry.end_line, "history", text, "shown", "history")]
-        plain_setup = _SETUP.match(text) and not re.search(r"\d|\b(?:hourly|daily|weekly|monthly|quarterly|annually|yearly)\b", text, re.I)
+        plain_setup = _SETUP.match(text) and not re.search(
+            r"\d|\b(?:hourly|daily|weekly|monthly|quarterly|annually|yearly)\b", text, re.I
+        )
         found = [] if plain_setup else self._sentences(text, entry.raw, entry.line, entry.end_line, block.section, True)
         if found:
             return found
@@ -403,7 +509,9 @@ class Reader:
             self.scope.find("WB101", entry.line, text=text)
             return [Unit(entry.line, entry.end_line, "reference", text, "shown", "no verifiable outcome", finding=True)]
         acts = bool(_TASKS.match(near) or cadence._VERB.match(text) or _SETUP.match(text))
-        reason = "reference" if not acts else "no time or trigger" if self.scope.owners_of(block.section) else "no owner"
+        reason = (
+            "reference" if not acts else "no time or trigger" if self.scope.owners_of(block.section) else "no owner"
+        )
         return [Unit(entry.line, entry.end_line, "reference", text, "shown", reason)]
 
     def _sentences(self, text: str, raw: str, line: int, end_line: int, section: Section, bullet: bool) -> list[Unit]:
@@ -436,7 +544,9 @@ class Reader:
                     items.append(rota)
             last = at + part.count("\n")
             for item in items:
-                found.append(Unit(at, max(at, last), item.kind, sentence, item.effect, item.reason, tuple(item.map), [item]))
+                found.append(
+                    Unit(at, max(at, last), item.kind, sentence, item.effect, item.reason, tuple(item.map), [item])
+                )
             if not items and sentence:
                 found.append(Unit(at, max(at, last), "reference", sentence, "shown", "reference"))
             at = last
@@ -457,7 +567,11 @@ class Reader:
         lines = handbook.lines_of(block)
         if lines:
             about = self._about_document(block)
-            if not about and sum(1 for name, _, _ in lines if _AREA_KEYS.match(name)) * 2 >= len(lines) and any(_AREA_KEYS.match(name) for name, _, _ in lines):
+            if (
+                not about
+                and sum(1 for name, _, _ in lines if _AREA_KEYS.match(name)) * 2 >= len(lines)
+                and any(_AREA_KEYS.match(name) for name, _, _ in lines)
+            ):
                 return self._area(block, lines)
             if about and sum(1 for name, _, _ in lines if handbook.is_field(name)) * 2 >= len(lines):
                 return [handbook.entry(name, value, line, self.scope) for name, value, line in lines]
@@ -470,10 +584,15 @@ class Reader:
 
     def _area(self, block: Block, lines: list[tuple[str, str, int]]) -> list[Unit]:
         """“**Owner**: … **Participants**: …” under a section's heading: the area's roles."""
-        name = re.sub(r"^\W*(?:(?:step|phase|section)\s*)?\d+(?:\.\d+)*[.):]?\s+", "", block.section.title, flags=re.I) or "Area"
+        name = (
+            re.sub(r"^\W*(?:(?:step|phase|section)\s*)?\d+(?:\.\d+)*[.):]?\s+", "", block.section.title, flags=re.I)
+            or "Area"
+        )
         units: list[Unit] = []
         for label, raw, line in lines:
-            item = people.Role(name=name[:400], source=self.scope.source(line), text=f"{label}: {plain(raw)}", map=["H8"])
+            item = people.Role(
+                name=name[:400], source=self.scope.source(line), text=f"{label}: {plain(raw)}", map=["H8"]
+            )
             unit = Unit(line, line, "role", item.text, "proposed", None, ("H8",), [item])
             if is_gap(raw):
                 self.scope.find("WB110", line, name=f"{name}: {label}")
@@ -503,9 +622,19 @@ class Reader:
                 more = (*more, *(key for key in topics((headings(block) or [""])[0]) if key in _WHOLE))
             if unit.kind == "metadata" and unit.effect == "shown":
                 more = ()
-            if more and unit.kind == "reference" and unit.effect == "shown" and block.kind in {"list", "tasklist", "paragraph", "table"}:
-                if not _SETUP.match(unit.text) and not (block.kind == "paragraph" and len(unit.text) > 300) and unit.reason != "template" and not self._intro(block) and not _TOOLS.match(unit.text):
-                    unit.effect, unit.reason = "later", None
+            if (
+                more
+                and unit.kind == "reference"
+                and unit.effect == "shown"
+                and block.kind in {"list", "tasklist", "paragraph", "table"}
+            ) and (
+                not _SETUP.match(unit.text)
+                and not (block.kind == "paragraph" and len(unit.text) > 300)
+                and unit.reason != "template"
+                and not self._intro(block)
+                and not _TOOLS.match(unit.text)
+            ):
+                unit.effect, unit.reason = "later", None
             if more and unit.effect != "shown":
                 unit.map = tuple(dict.fromkeys([*unit.map, *more]))
                 for item in unit.items:
@@ -516,19 +645,33 @@ class Reader:
         for unit in units:
             if unit.kind == "reference" and unit.effect == "later" and not unit.items and unit.text.strip():
                 unit.items.append(
-                    handbook.Reference(name=unit.text[:400], source=self.scope.source(unit.line, unit.end_line), text=unit.text[:2000], map=list(unit.map), effect="later")
+                    handbook.Reference(
+                        name=unit.text[:400],
+                        source=self.scope.source(unit.line, unit.end_line),
+                        text=unit.text[:2000],
+                        map=list(unit.map),
+                        effect="later",
+                    )
                 )
 
     def _intro(self, block: Block) -> bool:
         """Prose that only introduces: the document's purpose, an overview."""
         near = (headings(block) or [""])[0]
-        return block.section.level <= 1 and block.kind == "paragraph" or bool(re.search(r"purpose|overview|scope|introduction|objective|tooling", near, re.I) and block.kind == "paragraph")
+        return (block.section.level <= 1 and block.kind == "paragraph") or bool(
+            re.search(r"purpose|overview|scope|introduction|objective|tooling", near, re.I)
+            and block.kind == "paragraph"
+        )
 
 
 def _lead(block: Block) -> str:
     """A short paragraph that introduces what follows: “**Monthly reviews:**”."""
     text = block.raw.strip()
-    if block.kind == "paragraph" and "\n" not in text and len(text) <= 90 and re.fullmatch(r"\*\*[^*]+\*\*:?|__[^_]+__:?|[^.!?:]+:", text):
+    if (
+        block.kind == "paragraph"
+        and "\n" not in text
+        and len(text) <= 90
+        and re.fullmatch(r"\*\*[^*]+\*\*:?|__[^_]+__:?|[^.!?:]+:", text)
+    ):
         return plain(text).rstrip(":")
     return ""
 
@@ -544,9 +687,14 @@ def _is_history(table: Table) -> bool:
     if "version" in table.known and len(named) >= 3:
         return True
     if low and re.fullmatch(r"date|when|incident date|drill date", low[0]) and table.rows:
-        return table.share(0, re.compile(r"\d{4}")) >= 0.5 or len(low) >= 3 and "day" not in " ".join(low[1:])
+        return table.share(0, re.compile(r"\d{4}")) >= 0.5 or (len(low) >= 3 and "day" not in " ".join(low[1:]))
     dated = re.compile(r"\b(?:19|20)\d\d-\d\d|\bQ[1-4] 20\d\d\b|\b20\d\d\b")
-    return len(low) >= 3 and table.share(0, dated) >= 0.8 and bool(table.rows) and any("statistic" in meaning for meaning in table.meanings)
+    return (
+        len(low) >= 3
+        and table.share(0, dated) >= 0.8
+        and bool(table.rows)
+        and any("statistic" in meaning for meaning in table.meanings)
+    )
 
 
 _TABLES = (

@@ -31,7 +31,9 @@ def as_json(books: Sequence[Handbook]) -> dict[str, Any]:
         "summary": {
             "documents": len(documents),
             "items": dict(sorted(Counter(item["kind"] for item in items).items())),
-            "findings": {level: sum(1 for one in findings if one["level"] == level) for level in ("error", "warning", "note")},
+            "findings": {
+                level: sum(1 for one in findings if one["level"] == level) for level in ("error", "warning", "note")
+            },
             **_counts([block for document in documents for block in document["blocks"]]),
         },
     }
@@ -39,8 +41,13 @@ def as_json(books: Sequence[Handbook]) -> dict[str, Any]:
 
 def _counts(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "blocks": {state: sum(1 for block in blocks if block["state"] == state) for state in ("compiled", "kept", "finding")},
-        "effects": {effect: sum(1 for block in blocks for line in block["lines"] if line["effect"] == effect) for effect in EFFECTS},
+        "blocks": {
+            state: sum(1 for block in blocks if block["state"] == state) for state in ("compiled", "kept", "finding")
+        },
+        "effects": {
+            effect: sum(1 for block in blocks for line in block["lines"] if line["effect"] == effect)
+            for effect in EFFECTS
+        },
     }
 
 
@@ -68,7 +75,14 @@ def _block(one: BlockReading) -> dict[str, Any]:
         "as": one.kind,
         "items": len(one.items),
         "lines": [
-            {"line": unit.line, "end_line": unit.end_line, "as": unit.kind, "effect": unit.effect, "reason": unit.reason, "map": list(unit.map)}
+            {
+                "line": unit.line,
+                "end_line": unit.end_line,
+                "as": unit.kind,
+                "effect": unit.effect,
+                "reason": unit.reason,
+                "map": list(unit.map),
+            }
             for unit in one.units
         ],
     }
@@ -88,7 +102,12 @@ def schema() -> dict[str, Any]:
     counts = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
 
     def closed(properties: dict[str, Any]) -> dict[str, Any]:
-        return {"type": "object", "properties": properties, "required": sorted(properties), "additionalProperties": False}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": sorted(properties),
+            "additionalProperties": False,
+        }
 
     item = TypeAdapter(dict[str, Any]).json_schema()
     definitions: dict[str, Any] = {}
@@ -130,7 +149,12 @@ def schema() -> dict[str, Any]:
             "summary": closed({"documents": line, "items": counts, "findings": counts, "blocks": counts, "effects": counts}),
         }
     )  # fmt: skip
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "watchbill check", **whole, "$defs": definitions}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "watchbill check",
+        **whole,
+        "$defs": definitions,
+    }
 
 
 def items_schema() -> dict[str, Any]:
@@ -151,7 +175,11 @@ def items_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Watchbill items",
-        "oneOf": [{"type": "array", "items": one}, one, {"type": "object", "properties": {"items": {"type": "array", "items": one}}, "required": ["items"]}],
+        "oneOf": [
+            {"type": "array", "items": one},
+            one,
+            {"type": "object", "properties": {"items": {"type": "array", "items": one}}, "required": ["items"]},
+        ],
         "$defs": definitions,
     }
 
@@ -246,5 +274,13 @@ def as_sarif(books: Sequence[Handbook], version: str) -> str:
         for book in books
         for one in book.findings
     ]
-    run = {"tool": {"driver": {"name": "watchbill", "version": version, "rules": rules}}, "columnKind": "unicodeCodePoints", "results": results}
-    return json.dumps({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+    run = {
+        "tool": {"driver": {"name": "watchbill", "version": version, "rules": rules}},
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
+    return json.dumps(
+        {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]},
+        indent=2,
+        ensure_ascii=False,
+    )

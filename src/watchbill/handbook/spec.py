@@ -22,9 +22,9 @@ class Metadata(Recurs):
     kind: Literal["metadata"] = "metadata"
     field: str
     value: str = ""
-    owners: Targets
-    secondary_owners: Targets
-    participants: Targets
+    owners: Targets = Field(default_factory=list)
+    secondary_owners: Targets = Field(default_factory=list)
+    participants: Targets = Field(default_factory=list)
     placeholder: bool = False
 
 
@@ -50,9 +50,13 @@ OTHER = re.compile(
     r"^\W*(?:last[ _-]?(?:updated?|reviewed|modified|revised|tested|drill|verified|changed)(?: on| date| by)?|updated|version|document version|status|effective(?: date)?|created|date|revision|classification|document (?:id|type|status|classification)|doc id|target completion|confidentiality|scope|applies to|phase|severity|related(?: docs| documents)?|title|environment|service|system|product|company|organi[sz]ation|tags|category|priority|source|supersedes|approval(?: date)?|id|reference|entry point|exit point|previous phase|next phase|objective|on-?call|slack(?: channel)?|repo(?:sitory)?|sprint|issue|compliance|regulatory|standards?)\W*$",
     re.I,
 )
-STATUS_GAP = re.compile(r"\bplaceholder\b|\bdraft\b.*\btodo\b|needs? clarification|to be written|not (?:yet )?written", re.I)
+STATUS_GAP = re.compile(
+    r"\bplaceholder\b|\bdraft\b.*\btodo\b|needs? clarification|to be written|not (?:yet )?written", re.I
+)
 _LIVING = re.compile(r"\bliving document|\bkeep this (?:runbook|document|page) (?:up to date|current)|\bupdate (?:this (?:runbook|document) )?whenever\b", re.I)  # fmt: skip
-_REVIEWED = re.compile(r"\bthis (?:document|runbook|plan|sla|policy|page|handbook|guide)\b[^.]{0,40}\breview(?:ed)?\b", re.I)
+_REVIEWED = re.compile(
+    r"\bthis (?:document|runbook|plan|sla|policy|page|handbook|guide)\b[^.]{0,40}\breview(?:ed)?\b", re.I
+)
 _PATHLIKE = re.compile(r"[^\s│├└─|]+\.(?:md|markdown)\b")
 _BRANCH = re.compile(r"[├└│]|^\s*\|--|^\s*`--")
 
@@ -62,7 +66,9 @@ def entry(name: str, raw: str, line: int, scope: Scope, values: list[str] | None
     value = plain(raw)
     text = f"{name}: {value}"
     label = name.replace("_", " ")
-    item = Metadata(name=label[:400] or "field", field=label, value=value[:1000], source=scope.source(line), text=text, map=["H5"])
+    item = Metadata(
+        name=label[:400] or "field", field=label, value=value[:1000], source=scope.source(line), text=text, map=["H5"]
+    )
     for year, month, day in re.findall(r"\b(\d{4})-(\d\d)-(\d\d)\b", value):
         try:
             date(int(year), int(month), int(day))
@@ -75,7 +81,11 @@ def entry(name: str, raw: str, line: int, scope: Scope, values: list[str] | None
         item.map.append("H8")
         if is_gap(raw):
             scope.find("WB101", line, text=value)
-        return Unit(line, line, "metadata", text, "proposed", None, ("H5", "H8"), [item]) if people else Unit(line, line, "metadata", text, "shown", "no owner", finding=True)
+        return (
+            Unit(line, line, "metadata", text, "proposed", None, ("H5", "H8"), [item])
+            if people
+            else Unit(line, line, "metadata", text, "shown", "no owner", finding=True)
+        )
     if SECOND.match(label):
         item.secondary_owners, item.map = people, ["H8"]
         return Unit(line, line, "metadata", text, "proposed", None, ("H8",), [item])
@@ -89,7 +99,16 @@ def entry(name: str, raw: str, line: int, scope: Scope, values: list[str] | None
             return Unit(line, line, "metadata", text, "proposed", None, ("H5",), [made])
         if is_gap(raw):
             scope.find("WB101", line, text=value)
-        return Unit(line, line, "metadata", text, "proposed" if re.search(r"\d{4}", value) else "shown", None if re.search(r"\d{4}", value) else "reference", ("H5",), [item])
+        return Unit(
+            line,
+            line,
+            "metadata",
+            text,
+            "proposed" if re.search(r"\d{4}", value) else "shown",
+            None if re.search(r"\d{4}", value) else "reference",
+            ("H5",),
+            [item],
+        )
     if re.match(r"\W*target completion", label, re.I):
         item.map, item.effect = ["H3"], "later"
         return Unit(line, line, "metadata", text, "later", None, ("H3",), [item])
@@ -120,7 +139,9 @@ def lines_of(block: Block) -> list[tuple[str, str, int]] | None:
 
 def is_field(name: str) -> bool:
     """Whether a label is one of a document's own fields."""
-    return bool(OWNER.match(name) or SECOND.match(name) or PARTICIPANTS.match(name) or REVIEW.match(name) or OTHER.match(name))
+    return bool(
+        OWNER.match(name) or SECOND.match(name) or PARTICIPANTS.match(name) or REVIEW.match(name) or OTHER.match(name)
+    )
 
 
 _PAIR = re.compile(r"^(?:field|property|attribute|item|key|metadata|element|document|detail)s?\b", re.I)
@@ -132,13 +153,22 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return None
     first = [table.headers[0], *table.texts(0)]
     known = sum(1 for text in first if is_field(text))
-    top = table.block.section.level <= 2 and (table.block.line <= 40 or re.search(r"document (?:control|info|history)|metadata|about this", " ".join(headings(table.block)[:1]), re.I))
-    if not top or (known * 2 < len(first) or known < 2) and not (re.match(r"\W*field\W*$", table.headers[0], re.I) and known):
+    top = table.block.section.level <= 2 and (
+        table.block.line <= 40
+        or re.search(
+            r"document (?:control|info|history)|metadata|about this", " ".join(headings(table.block)[:1]), re.I
+        )
+    )
+    if not top or (
+        (known * 2 < len(first) or known < 2) and not (re.match(r"\W*field\W*$", table.headers[0], re.I) and known)
+    ):
         return None
     units: list[Unit] = []
     if is_field(table.headers[0]) and table.block.header is not None and not _PAIR.match(table.headers[0]):
         units.append(entry(table.headers[0], table.block.header.cells[1].raw, table.block.header.line, scope))
-    return units + [entry(table.cell(row, 0), table.raw(row, 1), row.line, scope) for row in table.rows if table.cell(row, 0)]
+    return units + [
+        entry(table.cell(row, 0), table.raw(row, 1), row.line, scope) for row in table.rows if table.cell(row, 0)
+    ]
 
 
 def living(text: str, line: int, end_line: int, scope: Scope) -> Item | None:
@@ -146,11 +176,29 @@ def living(text: str, line: int, end_line: int, scope: Scope) -> Item | None:
     cycle = _REVIEWED.search(text)
     often = read_frequency(text[cycle.start() :]) if cycle else None
     if often and often.value and often.value.every:
-        return Metadata(name="Review", field="review", value=text[:400], source=scope.source(line, end_line), text=text, map=["H5"], **recurrence(often.value))
+        return Metadata(
+            name="Review",
+            field="review",
+            value=text[:400],
+            source=scope.source(line, end_line),
+            text=text,
+            map=["H5"],
+            **recurrence(often.value),
+        )
     if not _LIVING.search(text):
         return None
-    values: dict[str, Any] = {"trigger": "when tooling, cadence or ownership changes" if "whenever" in text else "on change"}
-    return Metadata(name="Review on change", field="review", value=text[:400], source=scope.source(line, end_line), text=text, map=["H5"], **values)
+    values: dict[str, Any] = {
+        "trigger": "when tooling, cadence or ownership changes" if "whenever" in text else "on change"
+    }
+    return Metadata(
+        name="Review on change",
+        field="review",
+        value=text[:400],
+        source=scope.source(line, end_line),
+        text=text,
+        map=["H5"],
+        **values,
+    )
 
 
 def tree(block: Block, scope: Scope) -> Template | None:
@@ -175,7 +223,14 @@ def tree(block: Block, scope: Scope) -> Template | None:
     if len(paths) < 3:
         return None
     title = (headings(block) or ["Documents"])[0]
-    return Template(name=title[:400], source=scope.source(block.line, block.end_line), text=title, map=["H3"], effect="later", documents=paths[:500])
+    return Template(
+        name=title[:400],
+        source=scope.source(block.line, block.end_line),
+        text=title,
+        map=["H3"],
+        effect="later",
+        documents=paths[:500],
+    )
 
 
 def questions(block: Block, scope: Scope) -> list[Unit] | None:
@@ -184,7 +239,25 @@ def questions(block: Block, scope: Scope) -> list[Unit] | None:
         return None
     units = []
     for one in block.entries:
-        item = Template(name=one.text[:400], source=scope.source(one.line, one.end_line), text=one.text, map=["H3"], effect="later", questions=[e.text[:400] for e in one.entries])
+        item = Template(
+            name=one.text[:400],
+            source=scope.source(one.line, one.end_line),
+            text=one.text,
+            map=["H3"],
+            effect="later",
+            questions=[e.text[:400] for e in one.entries],
+        )
         for number, below in enumerate(one.walk()):
-            units.append(Unit(below.line, below.end_line, "template", below.text, "later", None, ("H3",), [item] if number == 0 else []))
+            units.append(
+                Unit(
+                    below.line,
+                    below.end_line,
+                    "template",
+                    below.text,
+                    "later",
+                    None,
+                    ("H3",),
+                    [item] if number == 0 else [],
+                )
+            )
     return units

@@ -20,10 +20,21 @@ class Backlog(Item):
 
 def table(table: Table, scope: Scope) -> list[Unit] | None:
     """Theme, examples, tracking."""
-    theme = next((i for i, header in enumerate(table.headers) if re.match(r"\W*(?:theme|initiative|improvement|area|epic|opportunity)", header, re.I)), None)
+    theme = next(
+        (
+            i
+            for i, header in enumerate(table.headers)
+            if re.match(r"\W*(?:theme|initiative|improvement|area|epic|opportunity)", header, re.I)
+        ),
+        None,
+    )
     tracking = table.column("tracking", but=(theme,))
     title = " ".join(headings(table.block)[:2])
-    if theme is None or tracking is None or not re.search(r"backlog|improve|enhancement|initiative|technical debt", title, re.I):
+    if (
+        theme is None
+        or tracking is None
+        or not re.search(r"backlog|improve|enhancement|initiative|technical debt", title, re.I)
+    ):
         return None
     examples = table.column("example", "changes", but=(theme, tracking))
     units = []
@@ -33,6 +44,14 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         if not name or is_gap(name):
             units.append(Unit(row.line, row.line, "backlog", text, "shown", "no verifiable outcome"))
             continue
-        item = Backlog(name=name[:400], source=scope.source(row.line), text=text, map=["M1"], effect="later", examples=table.cell(row, examples), tracking=table.cell(row, tracking))
+        item = Backlog(
+            name=name[:400],
+            source=scope.source(row.line),
+            text=text,
+            map=["M1"],
+            effect="later",
+            examples=table.cell(row, examples),
+            tracking=table.cell(row, tracking),
+        )
         units.append(Unit(row.line, row.line, "backlog", text, "later", None, ("M1",), [item]))
     return units

@@ -33,7 +33,7 @@ class Severity(Item):
     off_hours: dict[str, Duration] = Field(default_factory=dict)
     all_hands: bool = False
     escalate: list[str] = Field(default_factory=list)
-    channels: Targets
+    channels: Targets = Field(default_factory=list)
 
 
 def table(table: Table, scope: Scope) -> list[Unit] | None:
@@ -103,7 +103,10 @@ def _set_clock(item: Severity, scope: Scope, what: str, text: str, line: int, co
 
 
 _LEADS = re.compile(r"^\W*(?P<key>(?:sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?[0-5])\b(?P<rest>.*)$", re.I | re.S)
-_SCALE = re.compile(r"^\W*(?P<key>(?:critical|very high|high|major|medium|moderate|low|minor|informational)[ -](?:severity|priority|impact))\b(?P<rest>.*)$", re.I | re.S)
+_SCALE = re.compile(
+    r"^\W*(?P<key>(?:critical|very high|high|major|medium|moderate|low|minor|informational)[ -](?:severity|priority|impact))\b(?P<rest>.*)$",
+    re.I | re.S,
+)
 _CLOCK_WORDS = {
     "acknowledge": re.compile(r"\back", re.I),
     "resolve": re.compile(r"resol|mitigat|fix|restor", re.I),
@@ -130,7 +133,9 @@ def entries(block: Block, scope: Scope) -> list[Unit] | None:
         below = "\n".join(one.text for one in entry.walk())
         name = (bold_lead(entry.raw) or (plain(entry.raw), ""))[0]
         name = re.split(r"\s*[:–—]\s+|\s+-\s+", name)[0].strip()[:80]
-        item = Severity(name=name, rank=rank, source=scope.source(entry.line, entry.end_line), text=entry.text, map=["I4"])
+        item = Severity(
+            name=name, rank=rank, source=scope.source(entry.line, entry.end_line), text=entry.text, map=["I4"]
+        )
         _clocks_of(item, scope, entry)
         item.definition = (bold_lead(entry.raw) or ("", ""))[1][:400] or entry.text[len(name) :].strip(" :-–—")[:400]
         item.all_hands = bool(_ALL_HANDS.search(below))
@@ -145,7 +150,9 @@ def _clocks_of(item: Severity, scope: Scope, entry: Entry) -> None:
         for label, value in [key_value(one.raw) or ("", one.raw)] if one is not entry else [("", one.raw)]:
             text = plain(value)
             for found in read_deadline(text).clocks:
-                what = found.what or next((name for name, words in _CLOCK_WORDS.items() if words.search(label or text)), "")
+                what = found.what or next(
+                    (name for name, words in _CLOCK_WORDS.items() if words.search(label or text)), ""
+                )
                 if what in CLOCKS and getattr(item, what) is None:
                     setattr(item, what, duration(found.length))
 
@@ -153,7 +160,9 @@ def _clocks_of(item: Severity, scope: Scope, entry: Entry) -> None:
 def section(section: Section, scope: Scope) -> dict[int, list[Unit]] | None:
     """Headings “SEV-1: critical” beside each other, their clocks in the bullets below. Answers units by block line."""
     keyed = [child for child in section.sections if _LEADS.match(child.title) or _SCALE.match(child.title)]
-    if len(keyed) < 2 or not (_TITLE.search(" ".join(reversed([section.title, *section.path[-2:]]))) or len(keyed) >= 3):
+    if len(keyed) < 2 or not (
+        _TITLE.search(" ".join(reversed([section.title, *section.path[-2:]]))) or len(keyed) >= 3
+    ):
         return None
     found: dict[int, list[Unit]] = {}
     for rank, child in enumerate(keyed, 1):
@@ -189,10 +198,14 @@ def section(section: Section, scope: Scope) -> dict[int, list[Unit]] | None:
         if not clocked and not item.definition and not any(block.entries for block in child.blocks):
             continue
         for block in child.blocks:
-            if block.kind not in {"heading", "list", "paragraph"} or block.kind == "paragraph" and block.raw.rstrip().endswith(":"):
+            if block.kind not in {"heading", "list", "paragraph"} or (
+                block.kind == "paragraph" and block.raw.rstrip().endswith(":")
+            ):
                 continue
             if block.kind == "heading":
-                found[block.line] = [Unit(block.line, block.end_line, "severity", child.title, "proposed", None, ("I4",), [item])]
+                found[block.line] = [
+                    Unit(block.line, block.end_line, "severity", child.title, "proposed", None, ("I4",), [item])
+                ]
             else:
                 lines = [e for top in block.entries for e in top.walk()]
                 found[block.line] = [

@@ -95,10 +95,10 @@ class Table:
     """A table with columns by meaning."""
 
     def __init__(self, block: Block) -> None:
-        assert block.header is not None
+        header = block.header.cells if block.header else []
         self.block = block
-        self.headers = [plain(cell.raw) for cell in block.header.cells]
-        self.meanings = [meanings(cell.raw) for cell in block.header.cells]
+        self.headers = [plain(cell.raw) for cell in header]
+        self.meanings = [meanings(cell.raw) for cell in header]
         self.rows = [row for row in block.rows if any(cell.raw for cell in row.cells)]
         self.known = frozenset().union(*self.meanings) if self.meanings else frozenset()
 

@@ -197,7 +197,9 @@ class YamlTrouble(Exception):
         self.line, self.problem = line, problem
 
 
-_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "timestamp")} | {"!"}
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "timestamp")} | {
+    "!"
+}
 
 
 def compose(source: str, first_line: int) -> yaml.Node | None:
@@ -205,7 +207,7 @@ def compose(source: str, first_line: int) -> yaml.Node | None:
     depth = 0
     try:
         for event in yaml.parse(source, Loader=yaml.SafeLoader):
-            line = first_line + event.start_mark.line
+            line = first_line + (event.start_mark.line if event.start_mark else 0)
             if isinstance(event, yaml.AliasEvent):
                 raise YamlTrouble(line, "aliases (*name) are not read here")
             tag = getattr(event, "tag", None)

@@ -22,7 +22,18 @@ REASONS = (
     "ignored by comment",
 )
 #: The nine kinds that are compiled to full depth; the others are typed, and enforced later.
-FULL = ("severity", "contact", "role", "rota", "duty", "sla", "procedure", "troubleshooting", "metadata", "alert-runbook")
+FULL = (
+    "severity",
+    "contact",
+    "role",
+    "rota",
+    "duty",
+    "sla",
+    "procedure",
+    "troubleshooting",
+    "metadata",
+    "alert-runbook",
+)
 
 
 class Model(BaseModel):
@@ -34,7 +45,9 @@ class Model(BaseModel):
 class Duration(Model):
     """A length of time, ISO 8601 in the unit as written; ``business`` time counts the workspace's business hours only."""
 
-    duration: str = Field(pattern=r"^P(?:\d+(?:\.\d+)?[YMD])?(?:T\d+(?:\.\d+)?[HMS])?$|^P\d+W$", description="ISO 8601, e.g. PT15M")
+    duration: str = Field(
+        pattern=r"^P(?:\d+(?:\.\d+)?[YMD])?(?:T\d+(?:\.\d+)?[HMS])?$|^P\d+W$", description="ISO 8601, e.g. PT15M"
+    )
     business: bool = False
     at_least: str | None = Field(None, description="the near end of a range")
     note: str = ""
@@ -85,7 +98,7 @@ def _read_targets(value: Any) -> Any:
     return value
 
 
-Targets = Annotated[list[Target], BeforeValidator(_read_targets), Field(default_factory=list)]
+Targets = Annotated[list[Target], BeforeValidator(_read_targets)]
 
 
 class Source(Model):

@@ -47,7 +47,25 @@ def key_column(table: Table) -> int | None:
 
 
 _DIGIT = re.compile(r"^\W*[0-5]\W*$")
-_WORDS = ("emergency", "critical", "urgent", "highest", "severe", "blocker", "high", "major", "medium", "moderate", "normal", "low", "minor", "lowest", "info", "cosmetic", "trivial")
+_WORDS = (
+    "emergency",
+    "critical",
+    "urgent",
+    "highest",
+    "severe",
+    "blocker",
+    "high",
+    "major",
+    "medium",
+    "moderate",
+    "normal",
+    "low",
+    "minor",
+    "lowest",
+    "info",
+    "cosmetic",
+    "trivial",
+)
 
 
 def _ordered(keys: list[str]) -> bool:
@@ -83,7 +101,9 @@ def clock_columns(table: Table, key: int) -> dict[str, int]:
     if "respond" not in clocks:
         index = next((i for i in others if i not in taken and holds_times(table, i) and "escalate" not in table.meanings[i]), None)  # fmt: skip
         header = table.headers[index].lower() if index is not None else ""
-        if index is not None and not re.search(r"rto|rpo|downtime|retention|duration|count|average|time to detect", header):
+        if index is not None and not re.search(
+            r"rto|rpo|downtime|retention|duration|count|average|time to detect", header
+        ):
             clocks["respond"] = index
             taken.append(index)
     return clocks

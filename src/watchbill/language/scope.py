@@ -105,13 +105,17 @@ def artefacts(raw: str) -> list[str]:
 
 def _is_path(text: str) -> bool:
     return bool(
-        " " not in text
-        and not text.startswith(("/api", "http", "-", "$", "#", "@"))
-        and (re.search(r"\.\w{1,5}$", text) or text.endswith("/"))
-        and re.search(r"[/.]", text)
-        and not re.search(r"[=(){}|;]", re.sub(r"\{[\w-]+\}", "", text))
-        and not re.fullmatch(r"[\d.]+", text)
-        and not re.fullmatch(r"[\w-]+(?:\.[a-zA-Z_]\w*)+", text.replace(".md", "").replace(".yaml", "").replace(".ts", ""))
+        (
+            " " not in text
+            and not text.startswith(("/api", "http", "-", "$", "#", "@"))
+            and (re.search(r"\.\w{1,5}$", text) or text.endswith("/"))
+            and re.search(r"[/.]", text)
+            and not re.search(r"[=(){}|;]", re.sub(r"\{[\w-]+\}", "", text))
+            and not re.fullmatch(r"[\d.]+", text)
+            and not re.fullmatch(
+                r"[\w-]+(?:\.[a-zA-Z_]\w*)+", text.replace(".md", "").replace(".yaml", "").replace(".ts", "")
+            )
+        )
         or re.fullmatch(r"[\w-]+\.(?:md|csv|pdf|ya?ml|json|xlsx|txt|html)", text)
     )
 

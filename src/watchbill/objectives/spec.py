@@ -11,7 +11,10 @@ from watchbill.language.scope import Scope, headings
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.target import Target, read_target
 
-_TITLE = re.compile(r"metric|\bslos?\b|\bslis?\b|\bkpis?\b|objective|target|service[- ]level|performance|indicator|availability|success", re.I)
+_TITLE = re.compile(
+    r"metric|\bslos?\b|\bslis?\b|\bkpis?\b|objective|target|service[- ]level|performance|indicator|availability|success",
+    re.I,
+)
 
 
 class Objective(Item):
@@ -65,20 +68,55 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     title = " ".join(headings(table.block)[:2])
     budget = table.column("budget")
     action = table.column("action", but=(budget,))
-    if budget is not None and action is not None and budget < 2 and table.share(budget, re.compile(r"%|exhaust|remaining|consumed|healthy")) >= 0.5:
+    if (
+        budget is not None
+        and action is not None
+        and budget < 2
+        and table.share(budget, re.compile(r"%|exhaust|remaining|consumed|healthy")) >= 0.5
+    ):
         return [_budget(table, scope, row, budget, action) for row in table.rows]
     warning, critical = table.column("warning"), table.column("critical")
     if warning is not None and critical is not None and warning != critical:
         return [_threshold(table, scope, row, warning, critical) for row in table.rows]
-    if any(meaning & {"version"} for meaning in table.meanings) or re.search(r"result|trend|history|incident recovery|growth|cost", title, re.I):
+    if any(meaning & {"version"} for meaning in table.meanings) or re.search(
+        r"result|trend|history|incident recovery|growth|cost", title, re.I
+    ):
         return None
-    key = next((i for i, header in enumerate(table.headers) if re.search(r"metric|\bsli\b|\bslo\b|kpi|indicator|objective|measure\b", header, re.I) and _figures(table, i) < 0.5), 0)
-    target = next((i for i in range(len(table.headers)) if i != key and "target" in table.meanings[i] and _figures(table, i) >= 0.5 and not re.search(r"current|actual", table.headers[i], re.I)), None)
+    key = next(
+        (
+            i
+            for i, header in enumerate(table.headers)
+            if re.search(r"metric|\bsli\b|\bslo\b|kpi|indicator|objective|measure\b", header, re.I)
+            and _figures(table, i) < 0.5
+        ),
+        0,
+    )
+    target = next(
+        (
+            i
+            for i in range(len(table.headers))
+            if i != key
+            and "target" in table.meanings[i]
+            and _figures(table, i) >= 0.5
+            and not re.search(r"current|actual", table.headers[i], re.I)
+        ),
+        None,
+    )
     if target is None:
         return None
-    if not (re.search(r"metric|sli|slo|kpi|indicator|objective|measure", table.headers[key], re.I) or _TITLE.search(title) and "metric" in table.meanings[key]):
+    if not (
+        re.search(r"metric|sli|slo|kpi|indicator|objective|measure", table.headers[key], re.I)
+        or (_TITLE.search(title) and "metric" in table.meanings[key])
+    ):
         return None
-    current = next((i for i in range(len(table.headers)) if i not in {key, target} and re.search(r"current|actual|status|baseline", table.headers[i], re.I)), None)
+    current = next(
+        (
+            i
+            for i in range(len(table.headers))
+            if i not in {key, target} and re.search(r"current|actual|status|baseline", table.headers[i], re.I)
+        ),
+        None,
+    )
     window = table.column("window", but=(key, target, current))
     units = []
     for row in table.rows:
@@ -89,9 +127,27 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
                 scope.gap(row.cells[target])
             elif aim.named == "verbal":
                 scope.find("WB107", row.line, row.cells[target].column, text=table.cell(row, target))
-            units.append(Unit(row.line, row.line, "objective", text, "shown", "no verifiable outcome", finding=aim.named in {"gap", "verbal"}))
+            units.append(
+                Unit(
+                    row.line,
+                    row.line,
+                    "objective",
+                    text,
+                    "shown",
+                    "no verifiable outcome",
+                    finding=aim.named in {"gap", "verbal"},
+                )
+            )
             continue
-        item = Objective(name=name[:400], source=scope.source(row.line), text=text, map=["O2"], effect="later", window=table.cell(row, window), **_target(aim.value))
+        item = Objective(
+            name=name[:400],
+            source=scope.source(row.line),
+            text=text,
+            map=["O2"],
+            effect="later",
+            window=table.cell(row, window),
+            **_target(aim.value),
+        )
         if current is not None:
             if is_gap(row.cells[current].raw):
                 item.current = None
@@ -112,7 +168,14 @@ def _budget(table: Table, scope: Scope, row: Row, budget: int, action: int) -> U
     text = " | ".join(plain(cell.raw) for cell in row.cells)
     state = table.cell(row, budget)
     spent = re.search(r"consum|spent|used|burn", state + table.headers[budget], re.I)
-    item = BudgetPolicy(name=state[:200] or "Budget", source=scope.source(row.line), text=text, map=["C7"], effect="later", action=table.cell(row, action))
+    item = BudgetPolicy(
+        name=state[:200] or "Budget",
+        source=scope.source(row.line),
+        text=text,
+        map=["C7"],
+        effect="later",
+        action=table.cell(row, action),
+    )
     setattr(item, "consumed" if spent else "remaining", state)
     return Unit(row.line, row.line, "budget-policy", text, "later", None, ("C7",), [item])
 
@@ -127,8 +190,14 @@ def _threshold(table: Table, scope: Scope, row: Row, warning: int, critical: int
     return Unit(row.line, row.line, "threshold", text, "later", None, ("O1",), [item])
 
 
-_RATE = re.compile(r"(?P<op>[<>≤≥]=?|more than|over|at least)\s*(?P<value>\d[\d,.]*)\s+(?P<what>[\w -]{2,40}?)\s*(?:/|per|an?)\s*(?P<per>second|minute|hour|day|week|month)\b", re.I)
-_BUDGET = re.compile(r"(?P<share>\d+(?:\.\d+)?\s?%)\s+of\s+(?:the |its |their )?(?:monthly |weekly )?error budget|error budget[^.;]{0,40}?(?P<other>\d+(?:\.\d+)?\s?%)", re.I)
+_RATE = re.compile(
+    r"(?P<op>[<>≤≥]=?|more than|over|at least)\s*(?P<value>\d[\d,.]*)\s+(?P<what>[\w -]{2,40}?)\s*(?:/|per|an?)\s*(?P<per>second|minute|hour|day|week|month)\b",
+    re.I,
+)
+_BUDGET = re.compile(
+    r"(?P<share>\d+(?:\.\d+)?\s?%)\s+of\s+(?:the |its |their )?(?:monthly |weekly )?error budget|error budget[^.;]{0,40}?(?P<other>\d+(?:\.\d+)?\s?%)",
+    re.I,
+)
 _ISO = {"second": "PT1S", "minute": "PT1M", "hour": "PT1H", "day": "P1D", "week": "P7D", "month": "P1M"}
 
 
@@ -137,10 +206,20 @@ def sentence(text: str, line: int, end_line: int, scope: Scope) -> Item | None:
     budget = _BUDGET.search(text)
     if budget:
         share = (budget["share"] or budget["other"]).replace(" ", "")
-        return BudgetPolicy(name=text[:200], source=scope.source(line, end_line), text=text, map=["O1"], effect="later", consumed=share, action=text[:400])
+        return BudgetPolicy(
+            name=text[:200],
+            source=scope.source(line, end_line),
+            text=text,
+            map=["O1"],
+            effect="later",
+            consumed=share,
+            action=text[:400],
+        )
     rate = _RATE.search(text)
     if rate and re.search(r"alert|raise|notif|block|page|trigger|warn|anomal|limit", text, re.I):
-        operator = {"more than": ">", "over": ">", "at least": ">=", "≥": ">=", "≤": "<="}.get(rate["op"].lower(), rate["op"])
+        operator = {"more than": ">", "over": ">", "at least": ">=", "≥": ">=", "≤": "<="}.get(
+            rate["op"].lower(), rate["op"]
+        )
         return Threshold(
             name=text[:200], source=scope.source(line, end_line), text=text, map=["A5"] if re.search(r"destructive|action|delet", rate["what"], re.I) else ["O1"],
             effect="later", operator=operator, value=float(rate["value"].replace(",", "").rstrip(".")), unit=rate["what"].strip(), per=_ISO[rate["per"].lower()],

@@ -24,8 +24,8 @@ class Slot(Model):
     """One line of a rota: a day, week or shift with who is on."""
 
     when: str
-    primary: Targets
-    secondary: Targets
+    primary: Targets = Field(default_factory=list)
+    secondary: Targets = Field(default_factory=list)
 
 
 class Rota(Item):
@@ -33,7 +33,7 @@ class Rota(Item):
 
     kind: Literal["rota"] = "rota"
     rotation: Time = None
-    participants: Targets
+    participants: Targets = Field(default_factory=list)
     slots: list[Slot] = Field(default_factory=list)
     handover: str = ""
     zone: str = ""
@@ -53,17 +53,41 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if primary is None and slot is not None:
         primary = table.column("name", "role", "team", "owner", but=(slot,)) if _TITLE.search(near) else None
         if primary is None and re.search(r"on-?call|rota|primary", near, re.I):
-            primary = next((i for i, header in enumerate(table.headers) if i != slot and re.search(r"coverage|engineer|person|who|assigned|on-?call|covered by", header, re.I)), None)
+            primary = next(
+                (
+                    i
+                    for i, header in enumerate(table.headers)
+                    if i != slot
+                    and re.search(r"coverage|engineer|person|who|assigned|on-?call|covered by", header, re.I)
+                ),
+                None,
+            )
     second = table.column("secondary", but=(slot, primary))
-    if second is None and re.search(r"activit|task|test|drill|deliverable|check|review|topic|milestone|action|item|frequency", " ".join(table.headers), re.I):
+    if second is None and re.search(
+        r"activit|task|test|drill|deliverable|check|review|topic|milestone|action|item|frequency",
+        " ".join(table.headers),
+        re.I,
+    ):
         return None
     people = slot is not None and primary is not None and (second is not None or _TITLE.search(title) is not None)
     layers = None
     if not people:
         # A line for each layer: role, who, rotation or coverage.
-        rotation = next((i for i, h in enumerate(table.headers) if re.search(r"rotation|hand-?over|coverage|shift|on-?call", h, re.I) and i), None)
+        rotation = next(
+            (
+                i
+                for i, h in enumerate(table.headers)
+                if re.search(r"rotation|hand-?over|coverage|shift|on-?call", h, re.I) and i
+            ),
+            None,
+        )
         who = table.column("role", "level", "team", "name")
-        if rotation is not None and who is not None and who != rotation and re.search(r"on-?call|rota|roster|shift", near, re.I):
+        if (
+            rotation is not None
+            and who is not None
+            and who != rotation
+            and re.search(r"on-?call|rota|roster|shift", near, re.I)
+        ):
             found = [read_frequency(text).value for text in table.texts(rotation)]
             if sum(1 for one in found if one and one.every) * 2 >= len(found):
                 layers = (who, rotation)
@@ -78,7 +102,13 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
             text = " | ".join(plain(cell.raw) for cell in row.cells)
             often = read_frequency(table.cell(row, rotation)).value
             name = table.cell(row, who) or "On-call"
-            item = Rota(name=name[:200], source=scope.source(row.line), text=text, map=["I1"], rotation=duration(often.every) if often else None)
+            item = Rota(
+                name=name[:200],
+                source=scope.source(row.line),
+                text=text,
+                map=["I1"],
+                rotation=duration(often.every) if often else None,
+            )
             units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item]))
         return units
     item = Rota(name=(headings(table.block) or ["On-call"])[0][:200] or "On-call", source=scope.source(table.block.line, table.block.end_line), map=["I1"])  # fmt: skip
@@ -122,7 +152,13 @@ _PLAIN = re.compile(r"^\W*(?:rotation|hand-?(?:over|off)|shift(?: length| durati
 def rotation(text: str, line: int, end_line: int, scope: Scope, name: str) -> Item | None:
     """A rotation that a bullet or sentence states: “(rotates weekly)”, “1-week rotation”."""
     match = _ROTATES.search(text)
-    if not match or is_gap(text) or re.search(r"key|secret|credential|token|log|certificate|password|backup", match[0] + text[: match.start()][-40:], re.I):
+    if (
+        not match
+        or is_gap(text)
+        or re.search(
+            r"key|secret|credential|token|log|certificate|password|backup", match[0] + text[: match.start()][-40:], re.I
+        )
+    ):
         return None
     often = read_frequency(match[0])
     length = often.value.every if often.value else None
@@ -135,7 +171,14 @@ def rotation(text: str, line: int, end_line: int, scope: Scope, name: str) -> It
             length = Length(1, "week")
     if length is None:
         return None
-    return Rota(name=name[:200], source=scope.source(line, end_line), text=text, map=["I1"], rotation=duration(length), zone=zone_of(text))
+    return Rota(
+        name=name[:200],
+        source=scope.source(line, end_line),
+        text=text,
+        map=["I1"],
+        rotation=duration(length),
+        zone=zone_of(text),
+    )
 
 
 def entries(block: Block, scope: Scope) -> list[Unit] | None:
@@ -147,11 +190,18 @@ def entries(block: Block, scope: Scope) -> list[Unit] | None:
     told = [(entry, pair) for entry, pair in zip(block.entries, pairs, strict=True) if pair and _PLAIN.match(pair[0])]
     if not told:
         return None
-    item = Rota(name=titles[0][:200], source=scope.source(block.line, block.end_line), text=block.entries[0].text, map=["I1"])
+    item = Rota(
+        name=titles[0][:200], source=scope.source(block.line, block.end_line), text=block.entries[0].text, map=["I1"]
+    )
     for _, (label, raw) in told:
         value = plain(raw)
         often = read_frequency(value).value
-        if re.search(r"rotation|shift|schedule|duration", label, re.I) and often and often.every and item.rotation is None:
+        if (
+            re.search(r"rotation|shift|schedule|duration", label, re.I)
+            and often
+            and often.every
+            and item.rotation is None
+        ):
             item.rotation = duration(often.every)
         if re.search(r"hand", label, re.I):
             item.handover = value[:200]
@@ -165,7 +215,13 @@ def entries(block: Block, scope: Scope) -> list[Unit] | None:
         return None
     units: list[Unit] = []
     for entry, pair in zip(block.entries, pairs, strict=True):
-        if pair and re.match(r"\W*(?:primary|secondary|backup|participants|members)", pair[0], re.I) and not is_gap(pair[1]):
+        if (
+            pair
+            and re.match(r"\W*(?:primary|secondary|backup|participants|members)", pair[0], re.I)
+            and not is_gap(pair[1])
+        ):
             item.participants += [one for one in targets(read_owners(plain(pair[1]))) if one not in item.participants]
-        units.append(Unit(entry.line, entry.end_line, "rota", entry.text, "proposed", None, ("I1",), [] if units else [item]))
+        units.append(
+            Unit(entry.line, entry.end_line, "rota", entry.text, "proposed", None, ("I1",), [] if units else [item])
+        )
     return units

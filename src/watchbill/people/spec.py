@@ -16,7 +16,10 @@ from watchbill.language.values.owner import EMAIL, PHONE, read_chain, read_owner
 
 _TITLE = re.compile(r"contact|escalat|on-?call|who to (?:call|page|notify)|notif|support (?:level|tier)|call (?:tree|list)|stakeholder|emergency|communication", re.I)  # fmt: skip
 _WAY = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\b(?:pagerduty|opsgenie|slack|phone|telegram|discord|sms|pager|teams|whatsapp|hotline)\b|\bext(?:ension)?\.? ?\d+", re.I)  # fmt: skip
-_STRONG = re.compile(rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\bpagerduty\b|\bopsgenie\b|\+?\d[\d ().-]{{6,}}\d", re.I)
+_STRONG = re.compile(
+    rf"{EMAIL.pattern}|(?<![\w&/])#[a-z][\w-]+|(?<![\w.])@[A-Za-z][\w-]+|\bpagerduty\b|\bopsgenie\b|\+?\d[\d ().-]{{6,}}\d",
+    re.I,
+)
 
 
 class Contact(Item):
@@ -27,8 +30,8 @@ class Contact(Item):
     """
 
     kind: Literal["contact"] = "contact"
-    primary: Targets
-    secondary: Targets
+    primary: Targets = Field(default_factory=list)
+    secondary: Targets = Field(default_factory=list)
     notes: str = ""
     condition: str = ""
     severities: list[str] = Field(default_factory=list)
@@ -44,11 +47,11 @@ class Role(Item):
     """A duty role: who holds it (``holders``), what it answers for; or an area with its owners and participants."""
 
     kind: Literal["role"] = "role"
-    holders: Targets
+    holders: Targets = Field(default_factory=list)
     responsibilities: list[str] = Field(default_factory=list)
-    owners: Targets
-    secondary_owners: Targets
-    participants: Targets
+    owners: Targets = Field(default_factory=list)
+    secondary_owners: Targets = Field(default_factory=list)
+    participants: Targets = Field(default_factory=list)
     timeline: str = ""
 
 
@@ -65,7 +68,9 @@ def contact_table(table: Table, scope: Scope) -> list[Unit] | None:
         return None
     if {"from", "to"} <= {h.strip().lower() for h in table.headers} | set():
         return _chain_table(table, scope)
-    if len(table.headers) == 2 and re.match(r"\W*(?:attribute|field|property|parameter|element|aspect)s?\W*$", table.headers[0], re.I):
+    if len(table.headers) == 2 and re.match(
+        r"\W*(?:attribute|field|property|parameter|element|aspect)s?\W*$", table.headers[0], re.I
+    ):
         return None
     ladder = _ladder(table)
     if ladder is not None:
@@ -80,32 +85,65 @@ def contact_table(table: Table, scope: Scope) -> list[Unit] | None:
     second = table.column("secondary", but=(who,))
     holds = [
         index for index in range(len(table.headers))
-        if index != who and table.share(index, _WAY) >= 0.4 or _phones(table, index) >= 0.4
+        if (index != who and table.share(index, _WAY) >= 0.4) or _phones(table, index) >= 0.4
     ]  # fmt: skip
     explicit = [n for n in ("phone", "email", "slack", "contact") if n in ways and not (n == "slack" and "channel" in table.meanings[ways[n]] and not titled)]  # fmt: skip
-    evidence = bool(holds) + bool(explicit) + (escalate is not None) + titled + ("primary" in ways and second is not None)
-    if not (holds or explicit or escalate is not None or "primary" in ways or (titled and table.column("name", "role", "team", but=(who,)) is not None)):
+    evidence = (
+        bool(holds) + bool(explicit) + (escalate is not None) + titled + ("primary" in ways and second is not None)
+    )
+    if not (
+        holds
+        or explicit
+        or escalate is not None
+        or "primary" in ways
+        or (titled and table.column("name", "role", "team", but=(who,)) is not None)
+    ):
         return None
-    if not titled and "phone" not in ways and "email" not in ways and max((table.share(i, _STRONG) for i in range(len(table.headers)) if i != who), default=0) < 0.5 and escalate is None and second is None:
+    if (
+        not titled
+        and "phone" not in ways
+        and "email" not in ways
+        and max((table.share(i, _STRONG) for i in range(len(table.headers)) if i != who), default=0) < 0.5
+        and escalate is None
+        and second is None
+    ):
         return None
     if evidence < 2 or (not holds and not titled and not ("phone" in ways or "email" in ways)):
         return None
     if re.search(r"template|matrix of (?:skills|access)", " ".join(titles[:1]), re.I):
         return None
-    return [_contact_row(table, scope, row, number, who, ways, second, escalate, holds) for number, row in enumerate(table.rows, 1)]
+    return [
+        _contact_row(table, scope, row, number, who, ways, second, escalate, holds)
+        for number, row in enumerate(table.rows, 1)
+    ]
 
 
-_LEVELS = re.compile(r"^\W*(?:L|level|tier|line|stage|step)?[ -]?\d\b|^\W*(?:first|second|third|fourth|primary|secondary|tertiary|initial)\b", re.I)
+_LEVELS = re.compile(
+    r"^\W*(?:L|level|tier|line|stage|step)?[ -]?\d\b|^\W*(?:first|second|third|fourth|primary|secondary|tertiary|initial)\b",
+    re.I,
+)
 
 
 def _ladder(table: Table) -> tuple[int, int] | None:
     """Level and who of an escalation ladder: “Level, Who, When”, “Tier, Team, Response”."""
     near = " ".join(headings(table.block)[:1])
-    if not re.search(r"escalat|on-?call|support (?:level|tier)|response (?:team|tier)", near, re.I) or table.share(0, _LEVELS) < 0.7:
+    if (
+        not re.search(r"escalat|on-?call|support (?:level|tier)|response (?:team|tier)", near, re.I)
+        or table.share(0, _LEVELS) < 0.7
+    ):
         return None
     if table.share(0, re.compile(r"^\W*(?:sev|p\d|s\d)", re.I)) > 0.3:
         return None
-    who = next((i for i in range(1, len(table.headers)) if re.search(r"^who$|team|role|contact|person|responder|owner|escalate to|name|group|notif", table.headers[i], re.I)), None)
+    who = next(
+        (
+            i
+            for i in range(1, len(table.headers))
+            if re.search(
+                r"^who$|team|role|contact|person|responder|owner|escalate to|name|group|notif", table.headers[i], re.I
+            )
+        ),
+        None,
+    )
     return (0, who) if who is not None else None
 
 
@@ -122,7 +160,13 @@ def ladder_rows(table: Table, scope: Scope, columns: tuple[int, int]) -> list[Un
             units.append(Unit(row.line, row.line, "contact", text, "shown", "no owner", finding=bool(name)))
             continue
         digit = re.search(r"\d", name)
-        item = Contact(name=name[:400], source=scope.source(row.line), text=text, map=["I2"], level=int(digit[0]) if digit else number)
+        item = Contact(
+            name=name[:400],
+            source=scope.source(row.line),
+            text=text,
+            map=["I2"],
+            level=int(digit[0]) if digit else number,
+        )
         item.primary = targets(read_ways(table.cell(row, who)))
         for index, meaning in enumerate(table.meanings):
             value = table.cell(row, index)
@@ -163,7 +207,7 @@ def _contact_row(
     taken: set[int | None] = {who}
     order = [ways[name] for name in _WAYS if name in ways] + holds
     for index in dict.fromkeys(order):
-        if index in taken or index == second or index == escalate or index >= len(row.cells) or row.cells[index] in gaps:
+        if index in taken or index in (second, escalate) or index >= len(row.cells) or row.cells[index] in gaps:
             continue
         if "condition" in table.meanings[index] and index not in holds:
             continue
@@ -175,7 +219,7 @@ def _contact_row(
     if escalate is not None:
         value = table.cell(row, escalate)
         taken.add(escalate)
-        if find_lengths(value) and "time" in table.meanings[escalate] or read_deadline(value).clocks:
+        if (find_lengths(value) and "time" in table.meanings[escalate]) or read_deadline(value).clocks:
             item.after = duration(read_deadline(value).first)
         elif value and not is_gap(value):
             item.chain = list(read_chain(value))
@@ -244,11 +288,26 @@ def contact_entries(block: Block, scope: Scope) -> list[Unit] | None:
     if block.ordered and not re.search(r"contact|escalat", headings(block)[0] if headings(block) else "", re.I):
         return None
     titles = headings(block)
-    titled = bool(re.search(r"contact|escalat|on-?call|who to (?:call|page|notify)|call (?:tree|list)", " ".join([scope.lead, *titles[:1]]), re.I))
+    titled = bool(
+        re.search(
+            r"contact|escalat|on-?call|who to (?:call|page|notify)|call (?:tree|list)",
+            " ".join([scope.lead, *titles[:1]]),
+            re.I,
+        )
+    )
     steps = [escalations(entry.text, entry.line, entry.end_line, scope) for entry in block.entries] if titled else []
     if steps and sum(1 for step in steps if step) * 2 >= len(steps) and len(steps) >= 2:
         return [
-            Unit(entry.line, entry.end_line, "contact" if step else "reference", entry.text, "proposed" if step else "shown", None if step else "reference", ("I2",) if step else (), list(step))
+            Unit(
+                entry.line,
+                entry.end_line,
+                "contact" if step else "reference",
+                entry.text,
+                "proposed" if step else "shown",
+                None if step else "reference",
+                ("I2",) if step else (),
+                list(step),
+            )
             for entry, step in zip(block.entries, steps, strict=True)
         ]
     ladder = _rungs(block, scope)
@@ -257,13 +316,23 @@ def contact_entries(block: Block, scope: Scope) -> list[Unit] | None:
     pairs = [key_value(entry.raw) for entry in block.entries]
     if not any(pairs):
         return None
-    vendors = bool(re.search(r"(?:vendor|provider|external|third[- ]party) (?:escalation|contacts?|support)", " ".join([scope.lead, *titles[:1]]), re.I))
+    vendors = bool(
+        re.search(
+            r"(?:vendor|provider|external|third[- ]party) (?:escalation|contacts?|support)",
+            " ".join([scope.lead, *titles[:1]]),
+            re.I,
+        )
+    )
     good = sum(
         1 for pair, entry in zip(pairs, block.entries, strict=True)
         if pair and (_reaches(pair[1]) or vendors) and len(pair[0]) <= 60 and len(plain(pair[1])) <= 160 and not entry.entries
         and (titled or vendors or _ROLE_WORD.search(pair[0]))
     )  # fmt: skip
-    if not good or good * 2 < len(pairs) or not (titled or vendors or good >= 2 and _TITLE.search(" ".join(titles[:2]))):
+    if (
+        not good
+        or good * 2 < len(pairs)
+        or not (titled or vendors or (good >= 2 and _TITLE.search(" ".join(titles[:2]))))
+    ):
         return None
     units = []
     for entry, pair in zip(block.entries, pairs, strict=True):
@@ -274,14 +343,39 @@ def contact_entries(block: Block, scope: Scope) -> list[Unit] | None:
 def _rungs(block: Block, scope: Scope) -> list[Unit] | None:
     """An ordered list of who comes next, under a heading about escalation: “1. On-call primary 2. Engineering lead”."""
     titles = [scope.lead, *headings(block)[:1]]
-    if not block.ordered or len(block.entries) < 2 or not re.search(r"escalation(?: (?:path|ladder|chain|order|levels?|contacts?))?\W*$|call (?:tree|order)", " ".join(title for title in titles if title), re.I) and not any(re.search(r"escalation", title, re.I) for title in titles):
+    if (
+        not block.ordered
+        or len(block.entries) < 2
+        or (
+            not re.search(
+                r"escalation(?: (?:path|ladder|chain|order|levels?|contacts?))?\W*$|call (?:tree|order)",
+                " ".join(title for title in titles if title),
+                re.I,
+            )
+            and not any(re.search(r"escalation", title, re.I) for title in titles)
+        )
+    ):
         return None
-    short = [entry for entry in block.entries if len(entry.text) <= 110 and (_ROLE_WORD.search(entry.text) or _reaches(entry.raw)) and not re.match(r"\W*(?:if|when|notify|page|call|contact|send|check|verify|reply|provide|wait|open)\b", entry.text, re.I)]
+    short = [
+        entry
+        for entry in block.entries
+        if len(entry.text) <= 110
+        and (_ROLE_WORD.search(entry.text) or _reaches(entry.raw))
+        and not re.match(
+            r"\W*(?:if|when|notify|page|call|contact|send|check|verify|reply|provide|wait|open)\b", entry.text, re.I
+        )
+    ]
     if len(short) * 3 < 2 * len(block.entries):
         return None
     units = []
     for number, entry in enumerate(block.entries, 1):
-        item = Contact(name=entry.text[:200] or str(number), source=scope.source(entry.line), text=entry.text, map=["I2"], level=number)
+        item = Contact(
+            name=entry.text[:200] or str(number),
+            source=scope.source(entry.line),
+            text=entry.text,
+            map=["I2"],
+            level=number,
+        )
         ways = tuple(way for way in read_ways(entry.text) if way.type != "gap")
         item.primary = targets(ways) or []
         lengths = find_lengths(entry.text)
@@ -311,12 +405,17 @@ def _contact_entry(entry: Entry, pair: tuple[str, str] | None, scope: Scope) -> 
 
 
 _ESCALATE = re.compile(
-    r"\b(?:escalate[sd]?|page|notify|call|contact|inform|alert|brief|loop in|bring in)\b|\bescalation polic|\bbriefing\b", re.I
+    r"\b(?:escalate[sd]?|page|notify|call|contact|inform|alert|brief|loop in|bring in)\b|\bescalation polic|\bbriefing\b",
+    re.I,
 )
 _MUST = re.compile(r"\bescalate immediately\b|\bescalation (?:ladder|path|chain)\b.{0,80}?\b(?:after|within)\b|\bescalat(?:e|es|ed)\b.{0,120}?\b(?:to|via|through|by)\b|\bescalation polic\w+\b.{0,80}\b(?:include|page|notify)|\b(?:executive|leadership|management|stakeholder)s?\b.{0,40}\b(?:briefing|briefed|notified|informed|update)\b|\bbrief\b.{0,40}\b(?:executive|leadership|management)", re.I)  # fmt: skip
-_UNANSWERED = re.compile(r"\b(?:not|no|n't|un)\W?(?:\w+\W+){0,4}(?:ack\w*|respon\w*|answer\w*)[^.]{0,60}?(?:within|in|after|for)\b", re.I)
+_UNANSWERED = re.compile(
+    r"\b(?:not|no|n't|un)\W?(?:\w+\W+){0,4}(?:ack\w*|respon\w*|answer\w*)[^.]{0,60}?(?:within|in|after|for)\b", re.I
+)
 _TO = re.compile(r"\b(?i:escalat(?:e|es|ed))\b[^.;]*?\bto (?:the )?((?:tier|level) \d|[A-Z#@][\w /&'-]{1,60}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|via|immediately|for|and|or|who|with|by|at|using)\b|$)")  # fmt: skip
-_VIA = re.compile(r"\bvia (?:the )?([A-Z#@][\w #@&'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|and|for|to)\b|$)")
+_VIA = re.compile(
+    r"\bvia (?:the )?([A-Z#@][\w #@&'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|and|for|to)\b|$)"
+)
 _INCLUDE = re.compile(r"\b(?:must |should )?(?:include|page|notify)s? (?:the )?([A-Z][\w &'-]{1,40}?)(?=[.,;:)]|\s*\(|\s+(?:for|if|when|on|in)\b|$)")  # fmt: skip
 _BRIEF = re.compile(r"\b((?:executive|leadership|management|stakeholder)s?)\b", re.I)
 
@@ -337,14 +436,16 @@ def escalations(text: str, line: int, end_line: int, scope: Scope) -> list[Item]
         via = [match[1].strip() for match in _VIA.finditer(clause)]
         lengths = find_lengths(clause)
         ladder = re.match(r"\W*(?:escalate immediately\b|escalation (?:ladder|path|chain)\b)", clause, re.I)
-        if not (to or via or unanswered or ladder and lengths):
+        if not (to or via or unanswered or (ladder and lengths)):
             continue
         item = Contact(
             name=clause.strip(" .")[:120], source=scope.source(line, end_line), text=clause, map=["I2"], severities=_severities(clause),
             via=via, to=[one for one in to if not is_gap(one)], condition=_condition(clause),
         )  # fmt: skip
         if lengths:
-            late = re.search(r"\b(?:after|if (?:no|not|un)\w*|unacknowledged|without)\b", clause[: lengths[0].end], re.I)
+            late = re.search(
+                r"\b(?:after|if (?:no|not|un)\w*|unacknowledged|without)\b", clause[: lengths[0].end], re.I
+            )
             setattr(item, "after" if late else "within", duration(lengths[0].length))
         elif re.search(r"\bescalate\b", clause, re.I):
             scope.find("WB108", line)
@@ -365,13 +466,27 @@ def role_table(table: Table, scope: Scope) -> list[Unit] | None:
         who = None
     if who is None and table.column("responsibility") is not None:
         texts = [text for text in table.texts(0) if text]
-        titled = re.search(r"\broles?\b|responsibilit|raci|team (?:structure|composition)|ownership", " ".join(headings(table.block)[:1]), re.I)
-        if texts and titled and ("name" in table.meanings[0] or "team" in table.meanings[0] or re.match(r"(?:team|member|who|position|title)", table.headers[0], re.I)):
+        titled = re.search(
+            r"\broles?\b|responsibilit|raci|team (?:structure|composition)|ownership",
+            " ".join(headings(table.block)[:1]),
+            re.I,
+        )
+        if (
+            texts
+            and titled
+            and (
+                "name" in table.meanings[0]
+                or "team" in table.meanings[0]
+                or re.match(r"(?:team|member|who|position|title)", table.headers[0], re.I)
+            )
+        ):
             who = 0
     duty = table.column("responsibility", but=(who,))
     if not raci and (who is None or duty is None):
         return None
-    if table.column("phone", "email") is not None or re.search(r"permission|access|color", " ".join(table.headers), re.I):
+    if table.column("phone", "email") is not None or re.search(
+        r"permission|access|color", " ".join(table.headers), re.I
+    ):
         return None
     units = []
     for row in table.rows:
@@ -384,7 +499,9 @@ def role_table(table: Table, scope: Scope) -> list[Unit] | None:
             continue
         item = Role(name=name[:400], source=scope.source(row.line), text=text, map=["H8"])
         if duty is not None:
-            item.responsibilities = [part for part in re.split(r"[;\n]|(?<=[a-z]), (?=[a-z])", table.cell(row, duty)) if part.strip()][:20]
+            item.responsibilities = [
+                part for part in re.split(r"[;\n]|(?<=[a-z]), (?=[a-z])", table.cell(row, duty)) if part.strip()
+            ][:20]
         holder = table.column("name", "owner", "primary", but=(who, duty))
         if holder is not None:
             value = table.cell(row, holder)
@@ -422,7 +539,10 @@ def role_entries(block: Block, scope: Scope) -> list[Unit] | None:
         if is_gap(pair[1]):
             scope.find("WB101", entry.line, text=value)
             scope.find("WB110", entry.line, name=pair[0])
-        elif re.search(r"owner|liaison|contact|deputy|backup|primary|secondary|sponsor", pair[0], re.I) and len(value) <= 90:
+        elif (
+            re.search(r"owner|liaison|contact|deputy|backup|primary|secondary|sponsor", pair[0], re.I)
+            and len(value) <= 90
+        ):
             item.holders = targets(read_owners(value))
         elif value:
             item.responsibilities = [value[:400]]

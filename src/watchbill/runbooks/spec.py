@@ -39,7 +39,7 @@ class Procedure(Item):
 
     kind: Literal["procedure"] = "procedure"
     steps: list[Step] = Field(default_factory=list)
-    owners: Targets
+    owners: Targets = Field(default_factory=list)
     budget: Time = None
 
 
@@ -65,14 +65,21 @@ class AlertRunbook(Item):
     mitigation: list[str] = Field(default_factory=list)
 
 
-_CHECK = re.compile(r"^\W*(?:verify|check|confirm|validate|ensure|test|inspect|run (?:smoke|sanity|health)|monitor|make sure|review)\b", re.I)
+_CHECK = re.compile(
+    r"^\W*(?:verify|check|confirm|validate|ensure|test|inspect|run (?:smoke|sanity|health)|monitor|make sure|review)\b",
+    re.I,
+)
 _DECIDE = re.compile(r"^\W*(?:if|when|decide|determine whether|assess whether|choose|in case)\b|\botherwise\b", re.I)
 _APPROVE = re.compile(r"\b(?:obtain|get|request|require[sd]?|seek|await|wait for|with|needs?)\b[^.;]{0,40}\b(?:approval|sign-?off|authori[sz]ation|legal review|permission|consent)\b|\bapprove\b", re.I)  # fmt: skip
-_SHELL = re.compile(r"^(?:sudo |kubectl|docker|systemctl|psql|pg_|aws |gcloud|az |helm|git |npm |pnpm |yarn |make |curl |python|terraform|ansible|ssh |scp |rsync|redis-cli|mysql|\./)")
+_SHELL = re.compile(
+    r"^(?:sudo |kubectl|docker|systemctl|psql|pg_|aws |gcloud|az |helm|git |npm |pnpm |yarn |make |curl |python|terraform|ansible|ssh |scp |rsync|redis-cli|mysql|\./)"
+)
 _HOLD = re.compile(r"\b(?:monitor|observe|watch|wait|soak|hold|bake|pause)\b", re.I)
 _PERCENT = re.compile(r"(?<![\w.])\d+(?:\.\d+)?\s?%")
 _NAMED = r"[A-Z][\w&/-]*(?: [A-Z][\w&/-]*){0,4}"
-_NOTIFY = re.compile(rf"\b(?i:notify|inform|alert|page|tell|contact|call)\s+(?:the )?({_NAMED}(?:(?:,| and| &| or)\s+(?:the )?{_NAMED})*)")
+_NOTIFY = re.compile(
+    rf"\b(?i:notify|inform|alert|page|tell|contact|call)\s+(?:the )?({_NAMED}(?:(?:,| and| &| or)\s+(?:the )?{_NAMED})*)"
+)
 _SETS = re.compile(r"^[A-Z][A-Z0-9_]{2,}=\S+$")
 
 
@@ -144,18 +151,25 @@ def numbered(block: Block, scope: Scope) -> list[Unit] | None:
     near = titles[0] if titles else ""
     if _AREA.match(near) or _NEVER.search(near):
         return None
-    if not _worth(block) or _NO_PROCEDURE.search(near) and not _STEPS.search(near):
+    if not _worth(block) or (_NO_PROCEDURE.search(near) and not _STEPS.search(near)):
         return None
     every = [one for entry in block.entries for one in entry.walk()]
     top = sum(1 for one in block.entries if _acts(one))
     share = max(top / len(block.entries), sum(1 for one in every if _acts(one)) / len(every))
     steps = bool(_STEPS.search(near) or _STEPS.search(scope.lead))
-    above = len(titles) > 1 and block.section.level > 2 and bool(_STEPS.search(re.sub(r"^\W*(?:step|phase)\b", "", titles[1], flags=re.I)))
+    above = (
+        len(titles) > 1
+        and block.section.level > 2
+        and bool(_STEPS.search(re.sub(r"^\W*(?:step|phase)\b", "", titles[1], flags=re.I)))
+    )
     if block.ordered:
-        named = bool(re.search(r"protocol|procedure|process|\bsteps?\b|hand-?off|ceremony", near, re.I)) and len(block.entries) >= 3
-        if not (share >= 0.5 or (steps or above) and share >= 0.25 or named or any(e.fences for e in block.entries)):
+        named = (
+            bool(re.search(r"protocol|procedure|process|\bsteps?\b|hand-?off|ceremony", near, re.I))
+            and len(block.entries) >= 3
+        )
+        if not (share >= 0.5 or ((steps or above) and share >= 0.25) or named or any(e.fences for e in block.entries)):
             return None
-    elif not ((steps and len(near) <= 60 or above) and share >= 0.66) or _labelled(block):
+    elif not (((steps and len(near) <= 60) or above) and share >= 0.66) or _labelled(block):
         return None
     return _procedure(block, scope, near or scope.document.title or "Procedure")
 
@@ -163,13 +177,15 @@ def numbered(block: Block, scope: Scope) -> list[Unit] | None:
 def _acts(entry: Entry) -> bool:
     """Whether an entry begins by saying what to do."""
     lead = bold_lead(entry.raw)
-    return bool(_IMPERATIVE.match(entry.text) or lead and _IMPERATIVE.match(plain(lead[1])))
+    return bool(_IMPERATIVE.match(entry.text) or (lead and _IMPERATIVE.match(plain(lead[1]))))
 
 
 def _labelled(block: Block) -> bool:
     """Bullets “**Name:** text” whose names say nothing to do: a list of things, not of steps."""
     leads = [lead for entry in block.entries if (lead := bold_lead(entry.raw))]
-    return len(leads) * 2 >= len(block.entries) and sum(1 for lead in leads if _IMPERATIVE.match(lead[0])) * 2 < len(leads)
+    return len(leads) * 2 >= len(block.entries) and sum(1 for lead in leads if _IMPERATIVE.match(lead[0])) * 2 < len(
+        leads
+    )
 
 
 def _procedure(block: Block, scope: Scope, name: str) -> list[Unit]:
@@ -184,12 +200,16 @@ def _procedure(block: Block, scope: Scope, name: str) -> list[Unit]:
             if is_gap(one.raw) and len(one.text) < 80:
                 scope.find("WB101", one.line, text=one.text)
             first = not units
-            units.append(Unit(one.line, one.end_line, "procedure", one.text, "proposed", None, ("A3",), [item] if first else []))
+            units.append(
+                Unit(one.line, one.end_line, "procedure", one.text, "proposed", None, ("A3",), [item] if first else [])
+            )
     return units
 
 
 def _name(title: str) -> str:
-    return (re.sub(r"^\W*(?:(?:step|phase|section)\s*)?\d+(?:\.\d+)*[.):]?\s+", "", title, flags=re.I).strip(" :") or title)[:400]
+    return (
+        re.sub(r"^\W*(?:(?:step|phase|section)\s*)?\d+(?:\.\d+)*[.):]?\s+", "", title, flags=re.I).strip(" :") or title
+    )[:400]
 
 
 def _budget(title: str) -> Duration | None:
@@ -208,17 +228,44 @@ def script(block: Block, scope: Scope) -> list[Unit] | None:
         return None
     lines = block.raw.split("\n")
     marks = [(n, match) for n, line in enumerate(lines) if (match := _SCRIPT_STEP.match(line))]
-    if len(marks) < 2 or [int(m[1]) for _, m in marks] != list(range(int(marks[0][1][1]), int(marks[0][1][1]) + len(marks))):
+    if len(marks) < 2 or [int(m[1]) for _, m in marks] != list(
+        range(int(marks[0][1][1]), int(marks[0][1][1]) + len(marks))
+    ):
         return None
     titles = headings(block)
-    item = Procedure(name=_name(titles[0] if titles else scope.document.title or "Procedure"), source=scope.source(block.line, block.end_line), text=titles[0] if titles else "", map=["A3"], owners=scope.owners_of(block.section))
-    units = []
+    item = Procedure(
+        name=_name(titles[0] if titles else scope.document.title or "Procedure"),
+        source=scope.source(block.line, block.end_line),
+        text=titles[0] if titles else "",
+        map=["A3"],
+        owners=scope.owners_of(block.section),
+    )
+    units: list[Unit] = []
     first = block.line + 1
     for position, (n, match) in enumerate(marks):
         end = marks[position + 1][0] if position + 1 < len(marks) else len(lines)
         commands = "\n".join(line for line in lines[n + 1 : end] if line.strip())
-        item.steps.append(Step(number=position + 1, text=match[2][:2000], line=first + n, kind="command" if commands else "manual", commands=[commands[:2000]] if commands else []))
-        units.append(Unit(first + n, first + end - 1, "procedure", match[2], "proposed", None, ("A3",), [item] if not units else []))
+        item.steps.append(
+            Step(
+                number=position + 1,
+                text=match[2][:2000],
+                line=first + n,
+                kind="command" if commands else "manual",
+                commands=[commands[:2000]] if commands else [],
+            )
+        )
+        units.append(
+            Unit(
+                first + n,
+                first + end - 1,
+                "procedure",
+                match[2],
+                "proposed",
+                None,
+                ("A3",),
+                [item] if not units else [],
+            )
+        )
     return units
 
 
@@ -234,7 +281,13 @@ def step_sections(section: Section, scope: Scope) -> tuple[Procedure, dict[int, 
     if any(not child.blocks[1:] and not child.sections for child in keyed) and len(keyed) < 3:
         return None
     title = section.title or scope.document.title or "Procedure"
-    item = Procedure(name=_name(title), source=scope.source(section.line or keyed[0].line), text=title, map=["A3"], owners=scope.owners_of(section))
+    item = Procedure(
+        name=_name(title),
+        source=scope.source(section.line or keyed[0].line),
+        text=title,
+        map=["A3"],
+        owners=scope.owners_of(section),
+    )
     found: dict[int, list[Unit]] = {}
     for number, child in enumerate(keyed, 1):
         match = _STEP_TITLE.match(child.title)
@@ -248,7 +301,18 @@ def step_sections(section: Section, scope: Scope) -> tuple[Procedure, dict[int, 
         if made.commands:
             made.kind = "command"
         item.steps.append(made)
-        found[child.line] = [Unit(child.line, child.line, "procedure", child.title, "proposed", None, ("A3",), [item] if number == 1 else [])]
+        found[child.line] = [
+            Unit(
+                child.line,
+                child.line,
+                "procedure",
+                child.title,
+                "proposed",
+                None,
+                ("A3",),
+                [item] if number == 1 else [],
+            )
+        ]
     return item, found
 
 
@@ -256,30 +320,83 @@ def step_table(table: Table, scope: Scope) -> list[Unit] | None:
     """“Step, Action, Owner, Time”: a procedure as a table."""
     if len(table.rows) < 2 or len(table.headers) < 2:
         return None
-    number = next((i for i, header in enumerate(table.headers[:2]) if re.match(r"\W*(?:step|#|no\.?|order|phase|seq\w*)\W*$", header or "#", re.I)), None)
-    if number is None or table.share(number, re.compile(r"^\W*(?:step\s*|phase\s*)?\d+\b|^\W*[A-Z]?\d[.)]?\W*$", re.I)) < 0.8:
+    number = next(
+        (
+            i
+            for i, header in enumerate(table.headers[:2])
+            if re.match(r"\W*(?:step|#|no\.?|order|phase|seq\w*)\W*$", header or "#", re.I)
+        ),
+        None,
+    )
+    if (
+        number is None
+        or table.share(number, re.compile(r"^\W*(?:step\s*|phase\s*)?\d+\b|^\W*[A-Z]?\d[.)]?\W*$", re.I)) < 0.8
+    ):
         return None
-    action = next((i for i, header in enumerate(table.headers) if i != number and re.search(r"action|task|description|procedure|what|activity|step|additional", header, re.I)), None)
+    action = next(
+        (
+            i
+            for i, header in enumerate(table.headers)
+            if i != number
+            and re.search(r"action|task|description|procedure|what|activity|step|additional", header, re.I)
+        ),
+        None,
+    )
     if action is None:
         return None
-    time = next((i for i, header in enumerate(table.headers) if re.search(r"time|duration|deadline|target|within|sla", header, re.I)), None)
+    time = next(
+        (
+            i
+            for i, header in enumerate(table.headers)
+            if re.search(r"time|duration|deadline|target|within|sla", header, re.I)
+        ),
+        None,
+    )
     titles = headings(table.block)
     name = (scope.lead if _STEPS.search(scope.lead) else "") or (titles[0] if titles else "") or "Procedure"
-    item = Procedure(name=_name(name), source=scope.source(table.block.line, table.block.end_line), text=name, map=["A3"], owners=scope.owners_of(table.block.section))
+    item = Procedure(
+        name=_name(name),
+        source=scope.source(table.block.line, table.block.end_line),
+        text=name,
+        map=["A3"],
+        owners=scope.owners_of(table.block.section),
+    )
     units: list[Unit] = []
     for position, row in enumerate(table.rows, 1):
         text = " | ".join(plain(cell.raw) for cell in row.cells)
         raw = table.raw(row, action)
-        made = Step(number=position, text=plain(raw)[:2000], line=row.line, references=references(raw), artefacts=artefacts(raw), commands=[code for code in codes(raw) if _SHELL.match(code)])
-        made.kind = "approval" if _APPROVE.search(made.text) else "decision" if _DECIDE.search(made.text) else "check" if _CHECK.match(made.text) else "command" if made.commands else "manual"
+        made = Step(
+            number=position,
+            text=plain(raw)[:2000],
+            line=row.line,
+            references=references(raw),
+            artefacts=artefacts(raw),
+            commands=[code for code in codes(raw) if _SHELL.match(code)],
+        )
+        made.kind = (
+            "approval"
+            if _APPROVE.search(made.text)
+            else "decision"
+            if _DECIDE.search(made.text)
+            else "check"
+            if _CHECK.match(made.text)
+            else "command"
+            if made.commands
+            else "manual"
+        )
         if time is not None and (lengths := find_lengths(table.cell(row, time))):
             made.within = duration(lengths[0].length)
         item.steps.append(made)
-        units.append(Unit(row.line, row.line, "procedure", text, "proposed", None, ("A3",), [item] if position == 1 else []))
+        units.append(
+            Unit(row.line, row.line, "procedure", text, "proposed", None, ("A3",), [item] if position == 1 else [])
+        )
     return units
 
 
-_SYMPTOM_TITLE = re.compile(r"troubleshoot|symptom|common (?:issues|problems|errors|failures)|known issues|diagnos|faq|debug|failure modes?|alert", re.I)
+_SYMPTOM_TITLE = re.compile(
+    r"troubleshoot|symptom|common (?:issues|problems|errors|failures)|known issues|diagnos|faq|debug|failure modes?|alert",
+    re.I,
+)
 
 
 def table(table: Table, scope: Scope) -> list[Unit] | None:
@@ -287,11 +404,28 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if not table.rows or len(table.headers) < 2:
         return None
     titles = " ".join(headings(table.block)[:2])
-    symptom = next((i for i, header in enumerate(table.headers) if re.match(r"\W*(?:symptoms?|problem|issue|error(?: message)?|alert(?: name)?)\W*$", header, re.I)), None)
+    symptom = next(
+        (
+            i
+            for i, header in enumerate(table.headers)
+            if re.match(r"\W*(?:symptoms?|problem|issue|error(?: message)?|alert(?: name)?)\W*$", header, re.I)
+        ),
+        None,
+    )
     if symptom is None:
-        symptom = next((i for i in range(min(2, len(table.headers))) if "symptom" in table.meanings[i] and not table.meanings[i] & {"frequency"}), None)
+        symptom = next(
+            (
+                i
+                for i in range(min(2, len(table.headers)))
+                if "symptom" in table.meanings[i] and not table.meanings[i] & {"frequency"}
+            ),
+            None,
+        )
     if symptom is None:
-        if not re.search(r"troubleshoot|common (?:issues|problems|errors)", titles, re.I) and "cause" not in table.meanings[0]:
+        if (
+            not re.search(r"troubleshoot|common (?:issues|problems|errors)", titles, re.I)
+            and "cause" not in table.meanings[0]
+        ):
             return None
         symptom = 0
     if table.column("version") is not None or any("statistic" in meaning for meaning in table.meanings):
@@ -305,11 +439,25 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if mitigation is None and checks is not None and cause is not None:
         mitigation, checks = checks, None
     alert = "alert" in table.meanings[symptom]
-    if sum(one is not None for one in (cause, checks, mitigation)) < 2 and not (mitigation is not None and (_SYMPTOM_TITLE.search(titles) or re.search(r"symptom|problem|issue|error|cause", table.headers[symptom], re.I))) and not (alert and (runbook is not None or mitigation is not None)):
+    if (
+        sum(one is not None for one in (cause, checks, mitigation)) < 2
+        and not (
+            mitigation is not None
+            and (
+                _SYMPTOM_TITLE.search(titles)
+                or re.search(r"symptom|problem|issue|error|cause", table.headers[symptom], re.I)
+            )
+        )
+        and not (alert and (runbook is not None or mitigation is not None))
+    ):
         return None
     if table.column("theme") is not None and table.column("tracking") is not None and mitigation is None:
         return None
-    if table.column("owner", but=(symptom, cause, checks, mitigation)) is not None and not alert and not _SYMPTOM_TITLE.search(titles):
+    if (
+        table.column("owner", but=(symptom, cause, checks, mitigation)) is not None
+        and not alert
+        and not _SYMPTOM_TITLE.search(titles)
+    ):
         return None
     units = []
     for row in table.rows:
@@ -328,7 +476,11 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
 
 
 def _parts(text: str) -> list[str]:
-    return [part.strip(" .") for part in re.split(r";\s+|\n|(?<=[a-z)])\.\s+(?=[A-Z])|(?:^|\s)\d[.)]\s+", text) if part and part.strip(" .")][:30]
+    return [
+        part.strip(" .")
+        for part in re.split(r";\s+|\n|(?<=[a-z)])\.\s+(?=[A-Z])|(?:^|\s)\d[.)]\s+", text)
+        if part and part.strip(" .")
+    ][:30]
 
 
 _PAGE = {
@@ -343,9 +495,17 @@ _LABELS = {
     "diagnosis": re.compile(r"^\W*(?:diagnos\w*|checks?|how to (?:\*\*)?(?:check|diagnose|investigate)|possible causes?|likely causes?|common causes?|investigation steps)\b", re.I),
     "mitigation": re.compile(r"^\W*(?:mitigation|resolution|resolve|remediation|fix(?:es)?|solutions?|how to (?:\*\*)?fix|resolution steps?|quick fix)\b", re.I),
 }  # fmt: skip
-_PAGE_TOO = re.compile(r"^\W*(?:prevent\w*|escalat\w*|references?|related|links?|see also|notes?|post-?incident|additional|verification|follow-?up|communication|owner|contacts?|dashboards?|rollback|next steps?|metadata)\b", re.I)
-_NO_PAGE = re.compile(r"\b(?:incident (?:response|management)|disaster recovery|policy|process|plan|overview|guide|handbook|historical|documentation|operations|playbooks|runbooks)\b", re.I)
-_ALERT_NAME = re.compile(r"^\W*(?:alert:?\s*|runbook:?\s*)?`?([A-Z][a-z0-9]+(?:[A-Z][a-zA-Z0-9]+)+|[a-z][a-z0-9]+(?:_[a-z0-9]+){2,})`?\W*$")
+_PAGE_TOO = re.compile(
+    r"^\W*(?:prevent\w*|escalat\w*|references?|related|links?|see also|notes?|post-?incident|additional|verification|follow-?up|communication|owner|contacts?|dashboards?|rollback|next steps?|metadata)\b",
+    re.I,
+)
+_NO_PAGE = re.compile(
+    r"\b(?:incident (?:response|management)|disaster recovery|policy|process|plan|overview|guide|handbook|historical|documentation|operations|playbooks|runbooks)\b",
+    re.I,
+)
+_ALERT_NAME = re.compile(
+    r"^\W*(?:alert:?\s*|runbook:?\s*)?`?([A-Z][a-z0-9]+(?:[A-Z][a-zA-Z0-9]+)+|[a-z][a-z0-9]+(?:_[a-z0-9]+){2,})`?\W*$"
+)
 
 
 def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] | None:
@@ -353,21 +513,39 @@ def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] 
     parts = {name: child for child in section.sections for name, words in _PAGE.items() if words.match(child.title)}
     name = _ALERT_NAME.match(section.title)
     others = [child for child in section.sections if child not in parts.values() and not _PAGE_TOO.match(child.title)]
-    if not name and (len(others) > 2 or _NO_PAGE.search(section.title) or any(len(_below(child)) > 8 for child in parts.values())):
+    if not name and (
+        len(others) > 2 or _NO_PAGE.search(section.title) or any(len(_below(child)) > 8 for child in parts.values())
+    ):
         return None
     labelled: dict[str, str] = {}
     if len(parts) < 2:
         for block in section.blocks[1:]:
             for raw in [block.raw] if block.kind == "paragraph" else [entry.raw for entry in block.entries]:
                 lead = bold_lead(raw)
-                what = next((key for key, words in _LABELS.items() if lead and words.match(lead[0])), None) if lead else None
-                if what is None and block.kind == "paragraph" and (only := re.match(r"^\*\*([\w ]{3,40}):?\*\*:?\s*$", raw.strip())):
+                what = (
+                    next((key for key, words in _LABELS.items() if lead and words.match(lead[0])), None)
+                    if lead
+                    else None
+                )
+                if (
+                    what is None
+                    and block.kind == "paragraph"
+                    and (only := re.match(r"^\*\*([\w ]{3,40}):?\*\*:?\s*$", raw.strip()))
+                ):
                     what = next((key for key, words in _LABELS.items() if words.match(only[1])), None)
                 if what:
                     labelled.setdefault(what, plain(lead[1]) if lead else "")
-    if len(parts) < 2 and len(labelled) < 2 and not (name and (parts or labelled or _has_work(section) and _among_alerts(section))):
+    if (
+        len(parts) < 2
+        and len(labelled) < 2
+        and not (name and (parts or labelled or (_has_work(section) and _among_alerts(section))))
+    ):
         return None
-    strong = "mitigation" in parts and ("diagnosis" in parts or "meaning" in parts) or len(parts) < 2 and "mitigation" in labelled and len(labelled) >= 2 or name is not None
+    strong = (
+        ("mitigation" in parts and ("diagnosis" in parts or "meaning" in parts))
+        or (len(parts) < 2 and "mitigation" in labelled and len(labelled) >= 2)
+        or name is not None
+    )
     if not strong or section.level == 0:
         return None
     item = AlertRunbook(

@@ -13,7 +13,9 @@ from watchbill.language.scope import Scope, headings
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_chain
 
-_SUPPORT = re.compile(r"\bsupport\b|\bSLAs?\b|service[- ]level agreement|customers?\b|tickets?\b|help ?desk|\bplans?\b|\btiers?\b", re.I)
+_SUPPORT = re.compile(
+    r"\bsupport\b|\bSLAs?\b|service[- ]level agreement|customers?\b|tickets?\b|help ?desk|\bplans?\b|\btiers?\b", re.I
+)
 _CUSTOMER = re.compile(r"\bsupport\b|customers?\b|tickets?\b|help ?desk|\bplans?\b|service[- ]level agreement", re.I)
 _INCIDENT = re.compile(r"incident|severit|outage|on-?call|escalation|classification|alert|pager", re.I)
 _CHANNEL = re.compile(r"e-?mail|chat|phone|ticket|portal|discord|slack|forum|github|intercom|form|social|community|in-app", re.I)  # fmt: skip
@@ -65,8 +67,14 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return _plans(table, scope, key)
     if any("statistic" in meaning for meaning in table.meanings):
         return None
-    by_channel = table.share(0, _CHANNEL) >= 0.6 or table.share(0, _PLAN) >= 0.6 or re.search(r"tier|plan|request|issue|categor|type|channel", table.headers[0], re.I)
-    respond = next((i for i in range(1, len(table.headers)) if "respond" in table.meanings[i] and holds_times(table, i)), None)
+    by_channel = (
+        table.share(0, _CHANNEL) >= 0.6
+        or table.share(0, _PLAN) >= 0.6
+        or re.search(r"tier|plan|request|issue|categor|type|channel", table.headers[0], re.I)
+    )
+    respond = next(
+        (i for i in range(1, len(table.headers)) if "respond" in table.meanings[i] and holds_times(table, i)), None
+    )
     if by_channel and respond is not None:
         clocks = {"respond": respond}
         for name in ("resolve", "update"):
@@ -87,9 +95,27 @@ def _rows(table: Table, scope: Scope, key: int, clocks: dict[str, int]) -> list[
         text = " | ".join(plain(cell.raw) for cell in row.cells)
         name = table.cell(row, key)
         if not name or is_gap(name):
-            units.append(Unit(row.line, row.line, "sla", text, "shown", "no verifiable outcome", finding=bool(name) and scope.gap(row.cells[key])))
+            units.append(
+                Unit(
+                    row.line,
+                    row.line,
+                    "sla",
+                    text,
+                    "shown",
+                    "no verifiable outcome",
+                    finding=bool(name) and scope.gap(row.cells[key]),
+                )
+            )
             continue
-        item = Sla(name=name[:400], source=scope.source(row.line), text=text, map=["T1"], plan=plan, definition=table.cell(row, definition), hours=table.cell(row, hours))
+        item = Sla(
+            name=name[:400],
+            source=scope.source(row.line),
+            text=text,
+            map=["T1"],
+            plan=plan,
+            definition=table.cell(row, definition),
+            hours=table.cell(row, hours),
+        )
         for what, index in clocks.items():
             _clock(item, scope, what, table.cell(row, index), row.line, row.cells[index].column)
         if escalate is not None:
@@ -115,15 +141,23 @@ def _clock(item: Sla, scope: Scope, what: str, text: str, line: int, column: int
 
 def _plans(table: Table, scope: Scope, key: int) -> list[Unit] | None:
     """Plans as columns: one SLA for each cell."""
-    plans = [i for i in range(len(table.headers)) if i != key and _PLAN.search(table.headers[i]) and holds_times(table, i)]
-    if not plans or table.share(key, NUMBERED) < 0.5 and len(plans) < 2:
+    plans = [
+        i for i in range(len(table.headers)) if i != key and _PLAN.search(table.headers[i]) and holds_times(table, i)
+    ]
+    if not plans or (table.share(key, NUMBERED) < 0.5 and len(plans) < 2):
         return None
     units = []
     for row in table.rows:
         text = " | ".join(plain(cell.raw) for cell in row.cells)
         items: list[Item] = []
         for index in plans:
-            item = Sla(name=f"{table.cell(row, key)} ({table.headers[index]})", source=scope.source(row.line), text=text, map=["T1"], plan=table.headers[index])
+            item = Sla(
+                name=f"{table.cell(row, key)} ({table.headers[index]})",
+                source=scope.source(row.line),
+                text=text,
+                map=["T1"],
+                plan=table.headers[index],
+            )
             _clock(item, scope, "respond", table.cell(row, index), row.line, row.cells[index].column)
             items.append(item)
         units.append(Unit(row.line, row.line, "sla", text, "proposed", None, ("T1",), items))

@@ -42,7 +42,8 @@ _TIMES = re.compile(
     re.I,
 )
 _CLOCK = re.compile(
-    r"(?<![\d:./-])(?P<hour>[01]?\d|2[0-3])(?::(?P<minute>[0-5]\d))?(?::[0-5]\d)?\s*(?P<half>[ap]\.?m\.?)?(?![\w:%]|\.\d)", re.I
+    r"(?<![\d:./-])(?P<hour>[01]?\d|2[0-3])(?::(?P<minute>[0-5]\d))?(?::[0-5]\d)?\s*(?P<half>[ap]\.?m\.?)?(?![\w:%]|\.\d)",
+    re.I,
 )
 _ZONE = re.compile(r"\b(UTC(?:[+-]\d{1,2}(?::?\d\d)?)?|GMT|Z(?=\b)|local(?: time)?|CES?T|E[SD]?T|P[SD]?T|C[SD]T|M[SD]T|BST|IST|JST|[A-Z][a-z]+/[A-Z][A-Za-z_]+)\b")  # fmt: skip
 _CRON = re.compile(r"(?<![\w*/])((?:[\d*/,-]+\s+){4}(?:[\d*/,-]+|[A-Z]{3}(?:-[A-Z]{3})?))(?![\w*/])")
@@ -127,7 +128,13 @@ def zone_of(text: str) -> str:
     """A time zone's name as written: UTC, ET, local, Europe/Berlin."""
     match = _ZONE.search(text)
     return (
-        "" if not match else "local" if match[1].startswith("local") else "UTC" if match[1] in {"Z", "GMT"} else match[1]
+        ""
+        if not match
+        else "local"
+        if match[1].startswith("local")
+        else "UTC"
+        if match[1] in {"Z", "GMT"}
+        else match[1]
     )
 
 
@@ -189,10 +196,14 @@ def read_frequency(text: str) -> Often:
     day = _day_of_month(text)
     if every is None and not trigger:
         if days:
-            every = Length(1, "week") if len(days) < 5 or not _WEEKDAYS.search(text) else Length(1, "day", business=True)
+            every = (
+                Length(1, "week") if len(days) < 5 or not _WEEKDAYS.search(text) else Length(1, "day", business=True)
+            )
         elif day is not None and re.search(r"\bmonth\b", text, re.I):
             every = Length(1, "month")
-        elif re.fullmatch(r"\s*\d+[\s-]*(?:day|week|month|year|hour|minute|min|hr|h|d|w|y)s?\s*(?:\(.*\))?\s*", text, re.I):
+        elif re.fullmatch(
+            r"\s*\d+[\s-]*(?:day|week|month|year|hour|minute|min|hr|h|d|w|y)s?\s*(?:\(.*\))?\s*", text, re.I
+        ):
             every = find_lengths(text)[0].length if find_lengths(text) else None
     found = Frequency(
         every, times, times_of_day(text) if every else (), zone_of(text), days, months if every else (), day,
