@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from bench import ledger, pages, start
+from bench import handbook, ledger, pages, start
 
-PARTS = {"ledger": ledger.measure, "pages": pages.measure, "start": start.measure}
+PARTS = {"handbook": handbook.measure, "ledger": ledger.measure, "pages": pages.measure, "start": start.measure}
 
 
 def run(names: list[str]) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import cast
 
 from watchbill.handbook.config import FILE, Config
@@ -33,36 +34,75 @@ class Handbook:
     findings: list[Finding] = field(default_factory=list)
 
 
-def compile_folder(folder: Folder) -> Handbook:
+@dataclass(slots=True)
+class Kept:
+    """One document as it was read, so that an unchanged one is not read again."""
+
+    text: str
+    reading: Reading
+    items: list[tuple[Item, str]]
+    outside: list[tuple[str, int]]
+
+
+@dataclass(slots=True)
+class Cache:
+    """Documents by path, for a process that compiles a folder again and again. Holds what was read, decides nothing."""
+
+    kept: dict[str, Kept] = field(default_factory=dict)
+    told: tuple[str, str] = ("", "")
+
+    def get(self, source: Source) -> Kept | None:
+        """The document as it was read, where its text is the same; its items with the keys they were read with."""
+        found = self.kept.get(source.path)
+        if found is None or found.text != source.text:
+            return None
+        for item, key in found.items:
+            item.key = key
+        return found
+
+
+def compile_folder(folder: Folder, cache: Cache | None = None) -> Handbook:
     """Compiles what :func:`files.load` read."""
     config, findings = Config(), list(folder.findings)
     if folder.config is not None:
         made, found = validate(Config, folder.config, FILE)
         findings += found
         config = cast(Config, made) if made is not None else config
-    return compile_sources(folder.sources, config.slug or folder.name, config, findings)
+    return compile_sources(folder.sources, config.slug or folder.name, config, findings, cache)
 
 
-def compile_sources(sources: Iterable[Source], slug: str, config: Config, findings: Iterable[Finding] = ()) -> Handbook:
-    """Compiles texts."""
+def compile_sources(
+    sources: Iterable[Source], slug: str, config: Config, findings: Iterable[Finding] = (), cache: Cache | None = None
+) -> Handbook:
+    """Compiles texts. A ``cache`` spares documents whose text is the same as last time."""
     book = Handbook(slug, config, findings=list(findings))
     immediate = immediate_of(config)
+    cache = cache if cache is not None else Cache()
+    if cache.told != (slug, immediate.iso):
+        cache.kept, cache.told = {}, (slug, immediate.iso)
+    sources = list(sources)
+    outside: list[tuple[str, list[tuple[str, int]]]] = []
     for source in sources:
         if source.path.endswith((".yaml", ".yml")):
             items, found = read_explicit(source.text, source.path, 1, slug)
             book.items += items
             book.findings += found
             continue
-        reading = read_source(source, slug, immediate)
-        book.readings.append(reading)
-        book.findings += reading.scope.findings
-        for block in reading.blocks:
-            book.items += block.items
-    for item in book.items:
-        item.workspace = slug
+        kept = cache.get(source)
+        if kept is None:
+            reading = read_source(source, slug, immediate)
+            items = [item for block in reading.blocks for item in block.items]
+            for item in items:
+                item.workspace = slug
+            kept = Kept(source.text, reading, [(item, item.key) for item in items], _references(reading))
+            cache.kept[source.path] = kept
+        book.readings.append(kept.reading)
+        book.findings += kept.reading.scope.findings
+        book.items += [item for item, _ in kept.items]
+        outside.append((source.path, kept.outside))
     _keys(book)
     _agree(book)
-    _outside(book, {source.path for source in sources})
+    _outside(book, outside, {source.path for source in sources})
     _chains(book)
     book.findings = _sorted(book.findings)
     return book
@@ -120,6 +160,7 @@ def _sorted(findings: list[Finding]) -> list[Finding]:
     return sorted(set(findings), key=lambda one: (one.path, one.line, one.column, one.code, one.message))
 
 
+@lru_cache(maxsize=65536)
 def slug_of(text: str) -> str:
     """A short, stable name for a key."""
     kept = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
@@ -189,22 +230,29 @@ def _agree(book: Handbook) -> None:
                 break
 
 
-def _outside(book: Handbook, inside: set[str]) -> None:
+def _references(reading: Reading) -> list[tuple[str, int]]:
+    """Other documents that a document names, with the line of the first time."""
+    found: dict[str, int] = {}
+    for one in reading.blocks:
+        raws = [(one.block.raw, one.block.line)] if one.block.kind == "paragraph" else []
+        raws += [(entry.raw, entry.line) for top in one.block.entries for entry in top.walk()]
+        raws += [(cell.raw, row.line) for row in one.block.rows for cell in row.cells]
+        for raw, line in raws:
+            for target in references(raw):
+                path = target.split("#")[0]
+                if "<" not in path and "*" not in path:
+                    found.setdefault(path, line)
+    return list(found.items())
+
+
+def _outside(book: Handbook, told: list[tuple[str, list[tuple[str, int]]]], inside: set[str]) -> None:
     """Names documents that are referred to and are not there."""
-    for reading in book.readings:
-        here = posixpath.dirname(reading.document.path)
-        told: set[str] = set()
-        for one in reading.blocks:
-            raws = [(one.block.raw, one.block.line)] if one.block.kind == "paragraph" else []
-            raws += [(entry.raw, entry.line) for top in one.block.entries for entry in top.walk()]
-            raws += [(cell.raw, row.line) for row in one.block.rows for cell in row.cells]
-            for raw, line in raws:
-                for target in references(raw):
-                    path = target.split("#")[0]
-                    known = {posixpath.normpath(posixpath.join(here, path)), posixpath.normpath(path.lstrip("/"))}
-                    if not known & inside and path not in told and "<" not in path and "*" not in path:
-                        told.add(path)
-                        book.findings.append(finding("WB112", reading.document.path, line, target=path))
+    for path, targets in told:
+        here = posixpath.dirname(path)
+        for target, line in targets:
+            known = {posixpath.normpath(posixpath.join(here, target)), posixpath.normpath(target.lstrip("/"))}
+            if not known & inside:
+                book.findings.append(finding("WB112", path, line, target=target))
 
 
 def _chains(book: Handbook) -> None:

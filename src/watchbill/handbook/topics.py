@@ -12,7 +12,7 @@ _TOPICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("S3", ("synthetic", "uptime", "endpoint"), r"synthetic (?:test|monitor|check)s?(?!.*\bset up)|\buptime\b"),
     ("S4", ("cost", "win-rate", "win rate", "rate-limit", "revenue", "transactions", "guardrail"), r"cost (?:per|monitoring|vs|against|telemetry)|win[- ]rate|rate-limit baseline|guardrail triggers|transactions.*users|revenue"),
     ("S5", ("structured log", "log sink", "log field"), r"structured logs?\b|log sink|log field"),
-    ("S6", ("dashboard", "queue depth", "amber", "banner", "stale", "overview"), r"grafana|dashboards? (?:for|`|\w+ tracks)|tracks? .*latency|queue depth|amber banner|ttl\b.*cach|stay green|remain green|overview to inspect|charts"),
+    ("S6", ("dashboard", "board", "queue depth", "amber", "banner", "stale", "overview"), r"grafana|dashboards? (?:for|`|\w+ tracks)|tracks? .*latency|queue depth|amber banner|ttl\b.*cach|stay green|remain green|overview to inspect|charts"),
     ("I2", ("expert", "escalation polic", "roster"), r"domain experts?|subject[- ]matter experts?|contact roster|escalation polic"),
     ("I4", ("severity",), r"severity (?:classif|level)|classify .*severity"),
     ("I5", ("war-room", "war room", "commander", "announce in", "scribe", "timeline", "smoke", "cross-post", "bridge"), r"war[- ]room|incident commander|announce in #?\w+|communications? lead|capture timelines?,|confirm recovery|smoke test checklist|cross-post|post (?:a )?summary"),
