@@ -95,7 +95,7 @@ def _folder(documents: list[str]) -> Iterator[dict[str, Any]]:
             "less",
             "MB",
         )
-        cache = Cache()
+        cache = Cache(compact=True)
         compile_folder(load(folder), cache)
         times = []
         for turn in range(5):

@@ -1,5 +1,6 @@
 """Commands that read runbooks: check, explain, schema. They need no database and no hub."""
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -42,7 +43,9 @@ def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) 
             sys.exit(EXIT_FAILED)
         names.add(book.slug)
     if form == "json":
-        click.echo(json.dumps(report.as_json(books), indent=1, ensure_ascii=False))
+        for part in report.json_parts(books):
+            sys.stdout.write(part)
+        sys.stdout.flush()
     elif form == "sarif":
         click.echo(report.as_sarif(books, watchbill.__version__))
     elif form == "github":
@@ -57,7 +60,7 @@ def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) 
 
 def _compile(path: Path) -> "Handbook":
     # Imported here: the other commands need not wait for the models.
-    from watchbill.handbook.compile import compile_folder
+    from watchbill.handbook.compile import Cache, compile_folder
     from watchbill.handbook.files import load
 
     try:
@@ -65,7 +68,9 @@ def _compile(path: Path) -> "Handbook":
     except OSError as error:
         click.echo(f"watchbill: {path} cannot be opened: {(error.strerror or 'unknown').lower()}.", err=True)
         sys.exit(EXIT_FAILED)
-    return compile_folder(folder)
+    # A check ends with the process: collecting cycles among a million live objects would take longer than reading.
+    gc.disable()
+    return compile_folder(folder, Cache(compact=True, once=True))
 
 
 @click.command()

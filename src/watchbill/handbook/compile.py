@@ -50,6 +50,10 @@ class Cache:
 
     kept: dict[str, Kept] = field(default_factory=dict)
     told: tuple[str, str] = ("", "")
+    #: Give back cells and texts after reading: for folders of many megabytes, where nobody renders the documents.
+    compact: bool = False
+    #: Keep nothing for a next time.
+    once: bool = False
 
     def get(self, source: Source) -> Kept | None:
         """The document as it was read, where its text is the same; its items with the keys they were read with."""
@@ -57,7 +61,8 @@ class Cache:
         if found is None or found.text != source.text:
             return None
         for item, key in found.items:
-            item.key = key
+            # Not by attribute: pydantic's bookkeeping for tens of thousands of items would cost more than the rest.
+            item.__dict__["key"] = key
         return found
 
 
@@ -81,6 +86,7 @@ def compile_sources(
     if cache.told != (slug, immediate.iso):
         cache.kept, cache.told = {}, (slug, immediate.iso)
     sources = list(sources)
+    paths = {source.path for source in sources}
     outside: list[tuple[str, list[tuple[str, int]]]] = []
     for source in sources:
         if source.path.endswith((".yaml", ".yml")):
@@ -95,14 +101,17 @@ def compile_sources(
             for item in items:
                 item.workspace = slug
             kept = Kept(source.text, reading, [(item, item.key) for item in items], _references(reading))
-            cache.kept[source.path] = kept
+            if cache.compact:
+                reading.compact()
+            if not cache.once:
+                cache.kept[source.path] = kept
         book.readings.append(kept.reading)
         book.findings += kept.reading.scope.findings
         book.items += [item for item, _ in kept.items]
         outside.append((source.path, kept.outside))
     _keys(book)
     _agree(book)
-    _outside(book, outside, {source.path for source in sources})
+    _outside(book, outside, paths)
     _chains(book)
     book.findings = _sorted(book.findings)
     return book
@@ -185,14 +194,18 @@ def _keys(book: Handbook) -> None:
                 )
                 item.key = ""
     taken = set(given)
+    numbers: dict[str, int] = {}
     for item in book.items:
         if not item.key:
             base = f"{item.kind}/{slug_of(item.name)}"
-            key, number = base, 2
+            number = numbers.get(base, 1)
+            key = base if number == 1 else f"{base}-{number}"
             while key in taken:
-                key, number = f"{base}-{number}", number + 1
+                number += 1
+                key = f"{base}-{number}"
+            numbers[base] = number + 1
             taken.add(key)
-            item.key = key
+            item.__dict__["key"] = key
 
 
 def severity_name(name: str) -> str:

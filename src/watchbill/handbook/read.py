@@ -103,6 +103,20 @@ class Reading:
     owner: str = ""
     placeholder: bool = False
 
+    def compact(self) -> None:
+        """Gives back what only reading needed: cells, entries, texts. Lines, units and items stay."""
+        for one in self.blocks:
+            block = one.block
+            block.entries, block.rows, block.header, block.raw = [], [], None, ""
+            for unit in one.units:
+                unit.text = ""
+        for block in self.document.blocks:
+            # Sections and blocks point at each other; without the cycles they go at once.
+            block.section.sections, block.section.blocks, block.section.parent = [], [], None
+            block.section = self.document.root
+        self.document.root.sections, self.document.root.blocks = [], []
+        self.document.frontmatter, self.scope.section_owners = [], {}
+
 
 class Reader:
     """Reads one document."""

@@ -19,24 +19,42 @@ EFFECTS: tuple[str, ...] = get_args(Effect)
 
 def as_json(books: Sequence[Handbook]) -> dict[str, Any]:
     """The whole answer as the contract of `watchbill schema check` has it."""
-    documents = [_document(book, reading) for book in books for reading in book.readings]
-    findings = [_finding(one) for book in books for one in book.findings]
-    items = [item.model_dump(mode="json") for book in books for item in book.items]
-    return {
-        "version": 1,
-        "compiler": VERSION,
-        "documents": documents,
-        "items": items,
-        "findings": findings,
-        "summary": {
-            "documents": len(documents),
-            "items": dict(sorted(Counter(item["kind"] for item in items).items())),
-            "findings": {
-                level: sum(1 for one in findings if one["level"] == level) for level in ("error", "warning", "note")
-            },
-            **_counts([block for document in documents for block in document["blocks"]]),
-        },
+    found: dict[str, Any] = json.loads("".join(json_parts(books)))
+    return found
+
+
+def json_parts(books: Sequence[Handbook]) -> Iterator[str]:
+    """The same as text, piece by piece: a large folder's answer is never whole in memory. One document or item a line."""
+    yield f'{{"version": 1,\n"compiler": {VERSION},\n"documents": ['
+    totals: Counter[str] = Counter()
+    first = True
+    for book in books:
+        for reading in book.readings:
+            document = _document(book, reading)
+            for part in ("blocks_counts", "effects_counts"):
+                totals.update({f"{part}/{key}": value for key, value in document[part].items()})
+            totals["documents"] += 1
+            yield ("\n" if first else ",\n") + json.dumps(document, ensure_ascii=False)
+            first = False
+    yield '],\n"items": ['
+    kinds: Counter[str] = Counter()
+    first = True
+    for book in books:
+        for item in book.items:
+            kinds[item.kind] += 1
+            yield ("\n" if first else ",\n") + item.model_dump_json()
+            first = False
+    findings = [one for book in books for one in book.findings]
+    yield '],\n"findings": ['
+    yield ",".join("\n" + json.dumps(_finding(one), ensure_ascii=False) for one in findings)
+    summary = {
+        "documents": totals["documents"],
+        "items": dict(sorted(kinds.items())),
+        "findings": {level: sum(1 for one in findings if one.level == level) for level in ("error", "warning", "note")},
+        "blocks": {state: totals[f"blocks_counts/{state}"] for state in ("compiled", "kept", "finding")},
+        "effects": {effect: totals[f"effects_counts/{effect}"] for effect in EFFECTS},
     }
+    yield f'],\n"summary": {json.dumps(summary)}}}\n'
 
 
 def _counts(blocks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -204,8 +222,9 @@ def as_text(books: Sequence[Handbook], colour: bool = False) -> Iterator[str]:
                 yield f"  {' ' * len(number)} | {' ' * min(one.column - 1, 199)}^"
             yield f"  = {one.hint}"
             yield ""
-    report = as_json(books)
-    for document in report["documents"]:
+    documents = 0
+    for document in (_document(book, reading) for book in books for reading in book.readings):
+        documents += 1
         blocks, effects = document["blocks_counts"], document["effects_counts"]
         name = f"{document['path']}" + (f" ({document['title']})" if document["title"] else "")
         yield paint("title", name) + (" is a placeholder" if document["placeholder"] else "")
@@ -213,8 +232,9 @@ def as_text(books: Sequence[Handbook], colour: bool = False) -> Iterator[str]:
         yield "  items    " + (", ".join(f"{count} {kind}" for kind, count in document["items"].items()) or "none")
         yield "  effects  " + ", ".join(f"{effects[effect]} {effect}" for effect in EFFECTS)
         yield ""
-    found = report["summary"]["findings"]
-    yield f"{_many(report['summary']['documents'], 'document')}: {_many(found['error'], 'error')}, {_many(found['warning'], 'warning')}, {_many(found['note'], 'note')}"
+    found = Counter(one.level for book in books for one in book.findings)
+    counts = ", ".join(_many(found[level], level) for level in ("error", "warning", "note"))
+    yield f"{_many(documents, 'document')}: {counts}"
 
 
 def _many(count: int, word: str) -> str:
