@@ -3,8 +3,10 @@
 import gc
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -108,3 +110,29 @@ def schema(what: str) -> None:
 
     made = {"check": report.schema, "items": report.items_schema, "watchbill.yaml": Config.model_json_schema}[what]()
     click.echo(json.dumps(made, indent=1, ensure_ascii=False))
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first day; today, if not said.")
+@click.option("--days", type=click.IntRange(1, 3660), default=90, show_default=True, help="How many days.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+def simulate(path: Path, first: datetime | None, days: int, form: str) -> None:
+    """Say what a handbook would make fall due, on whom, and what collides with holidays. Changes nothing.
+
+    Exit codes: 0 well, 1 the handbook has errors (what could be read is simulated all the same), 2 could not run.
+    """
+    from watchbill.handbook import simulate as forecasts
+
+    book = _compile(path)
+    start = first.date() if first else datetime.now(ZoneInfo(book.config.time_zone)).date()
+    found = forecasts.simulate(book, start, days)
+    if form == "json":
+        click.echo(json.dumps(forecasts.as_json(book, found, start, days), indent=1, ensure_ascii=False))
+    else:
+        for line in forecasts.as_text(book, found, start, days):
+            click.echo(line)
+    errors = sum(1 for one in book.findings if one.level == "error")
+    if errors:
+        click.echo(f"watchbill: {errors} of its findings are errors; see `watchbill check {path}`.", err=True)
+    sys.exit(EXIT_FOUND if errors else 0)
