@@ -5,7 +5,7 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from zoneinfo import ZoneInfo
 
 import click
@@ -136,3 +136,90 @@ def simulate(path: Path, first: datetime | None, days: int, form: str) -> None:
     if errors:
         click.echo(f"watchbill: {errors} of its findings are errors; see `watchbill check {path}`.", err=True)
     sys.exit(EXIT_FOUND if errors else 0)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", help="How to print it."
+)
+def plan(path: Path, form: str) -> None:
+    """Say what accepting a handbook as it reads now would change, and what of it would weaken the policy.
+
+    Compares the runbooks with watchbill.lock beside them. Exit codes: 0 nothing changes, 1 something does, 2 could not run.
+    """
+    from watchbill.handbook import plan as plans
+
+    book = _compile(path)
+    if any(one.code == "WB025" for one in book.findings):
+        _refuse(f"{path}: the lock cannot be read; see `watchbill check {path}`.")
+    made = plans.make_plan(book, book.lock)
+    if form == "json":
+        click.echo(json.dumps(plans.as_json(made), indent=1, ensure_ascii=False))
+    else:
+        for line in plans.as_markdown(made) if form == "markdown" else plans.as_text(made):
+            click.echo(line)
+    sys.exit(EXIT_FOUND if made.steps or made.errors else 0)
+
+
+def _refuse(text: str) -> NoReturn:
+    click.echo(f"watchbill: {text}", err=True)
+    sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--all", "everything", is_flag=True, help="Everything that can be accepted.")
+@click.option("--document", "documents", multiple=True, metavar="FILE", help="All items of a document (may repeat).")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="One item by its key (may repeat).")
+@click.option(
+    "--as",
+    "state",
+    type=click.Choice(["live", "shadow", "ignored"]),
+    default="live",
+    show_default=True,
+    help="What they become.",
+)
+@click.option(
+    "--renamed", multiple=True, metavar="OLD=NEW", help="Answers the plan: this item is that one under a new name."
+)
+@click.option("--removed", multiple=True, metavar="KEY", help="Answers the plan: this item is gone.")
+def accept(
+    path: Path,
+    everything: bool,
+    documents: tuple[str, ...],
+    keys: tuple[str, ...],
+    state: str,
+    renamed: tuple[str, ...],
+    removed: tuple[str, ...],
+) -> None:
+    """Write what is read now to watchbill.lock, for all items, some documents or some keys.
+
+    The lock is what was accepted; commit it with the runbooks. The hub applies a lock, it never accepts by itself, and there a plan that
+    weakens the live policy needs another person's approval. Exit codes: 0 written, 1 something is to be answered first, 2 could not run.
+    """
+    from watchbill.handbook.accept import Choice, accept_items
+    from watchbill.handbook.lock import FILE, dump
+
+    book = _compile(path)
+    errors = [one for one in book.findings if one.level == "error"]
+    if errors:
+        _refuse(f"{path} has {len(errors)} errors and cannot be accepted; see `watchbill check {path}`.")
+    if not (everything or documents or keys or renamed or removed):
+        raise click.UsageError("Say what: --all, --document FILE or --key KEY.")
+    if any("=" not in one for one in renamed):
+        raise click.UsageError("Write --renamed OLD=NEW, with the two keys of the plan.")
+    choice = Choice(everything, documents, keys, state, dict(one.split("=", 1) for one in renamed), removed)  # type: ignore[arg-type]
+    lock, problems, written = accept_items(book, choice)
+    if problems:
+        for problem in problems:
+            click.echo(f"watchbill: {problem}", err=True)
+        sys.exit(EXIT_FOUND)
+    target = path / FILE
+    fresh = target.with_name(f".{FILE}.new")
+    try:
+        fresh.write_text(dump(lock), encoding="utf-8")
+        fresh.replace(target)
+    except OSError as error:
+        _refuse(f"{target} cannot be written: {(error.strerror or 'unknown').lower()}.")
+    click.echo(f"{written} items are {state} in {target}; {len(lock.items)} are accepted in all.")

@@ -226,7 +226,7 @@ def settings() -> None:
         click.echo(f"{setting.name}\n    {setting.help}\n    Default: {setting.default}")
 
 
-for _command in (handbook.check, handbook.explain, handbook.schema, handbook.simulate):
+for _command in (handbook.check, handbook.explain, handbook.schema, handbook.simulate, handbook.plan, handbook.accept):
     cli.add_command(_command)
 
 

@@ -10,11 +10,13 @@ from typing import cast
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
+from watchbill.handbook.kinds import ENFORCED
+from watchbill.handbook.lock import Lock, Matched, match, parse_lock
 from watchbill.handbook.read import Reading, read
 from watchbill.incidents.spec import Severity
 from watchbill.language.document import Block, parse
 from watchbill.language.findings import Finding, finding
-from watchbill.language.items import Item, Unit
+from watchbill.language.items import Effect, Item, Unit
 from watchbill.language.scope import Scope, references
 from watchbill.language.values.duration import Length
 from watchbill.people.spec import Contact
@@ -32,6 +34,8 @@ class Handbook:
     readings: list[Reading] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    lock: Lock | None = None
+    matched: Matched | None = None
 
 
 @dataclass(slots=True)
@@ -40,7 +44,7 @@ class Kept:
 
     text: str
     reading: Reading
-    items: list[tuple[Item, str]]
+    items: list[tuple[Item, str, Effect, str | None]]
     outside: list[tuple[str, int]]
 
 
@@ -60,9 +64,9 @@ class Cache:
         found = self.kept.get(source.path)
         if found is None or found.text != source.text:
             return None
-        for item, key in found.items:
+        for item, key, effect, reason in found.items:
             # Not by attribute: pydantic's bookkeeping for tens of thousands of items would cost more than the rest.
-            item.__dict__["key"] = key
+            item.__dict__.update(key=key, effect=effect, reason=reason, state="proposed")
         return found
 
 
@@ -73,11 +77,20 @@ def compile_folder(folder: Folder, cache: Cache | None = None) -> Handbook:
         made, found = validate(Config, folder.config, FILE)
         findings += found
         config = cast(Config, made) if made is not None else config
-    return compile_sources(folder.sources, config.slug or folder.name, config, findings, cache)
+    lock = None
+    if folder.lock is not None:
+        lock, found = parse_lock(folder.lock)
+        findings += found
+    return compile_sources(folder.sources, config.slug or folder.name, config, findings, cache, lock)
 
 
 def compile_sources(
-    sources: Iterable[Source], slug: str, config: Config, findings: Iterable[Finding] = (), cache: Cache | None = None
+    sources: Iterable[Source],
+    slug: str,
+    config: Config,
+    findings: Iterable[Finding] = (),
+    cache: Cache | None = None,
+    lock: Lock | None = None,
 ) -> Handbook:
     """Compiles texts. A ``cache`` spares documents whose text is the same as last time."""
     book = Handbook(slug, config, findings=list(findings))
@@ -100,16 +113,23 @@ def compile_sources(
             items = [item for block in reading.blocks for item in block.items]
             for item in items:
                 item.workspace = slug
-            kept = Kept(source.text, reading, [(item, item.key) for item in items], _references(reading))
+            kept = Kept(
+                source.text,
+                reading,
+                [(item, item.key, item.effect, item.reason) for item in items],
+                _references(reading),
+            )
             if cache.compact:
                 reading.compact()
             if not cache.once:
                 cache.kept[source.path] = kept
         book.readings.append(kept.reading)
         book.findings += kept.reading.scope.findings
-        book.items += [item for item, _ in kept.items]
+        book.items += [item for item, *_ in kept.items]
         outside.append((source.path, kept.outside))
     _keys(book)
+    if lock is not None:
+        _accepted(book, lock)
     _agree(book)
     _outside(book, outside, paths)
     _chains(book)
@@ -206,6 +226,21 @@ def _keys(book: Handbook) -> None:
             numbers[base] = number + 1
             taken.add(key)
             item.__dict__["key"] = key
+
+
+def _accepted(book: Handbook, lock: Lock) -> None:
+    """Gives items the keys and states they were accepted with. An item whose reading changed stays what it was accepted
+    as: the plan, not the file, changes policy."""
+    book.lock, book.matched = lock, match(lock, book.items)
+    for old, item in book.matched.pairs:
+        item.state = old.state
+        if old.state == "ignored":
+            item.effect, item.reason = "shown", "ignored by comment"
+        elif item.kind in ENFORCED:
+            item.effect, item.reason = "enforced", None
+        elif item.effect == "proposed":
+            # Accepted, and no feature acts on it yet: said as it is.
+            item.effect = "later"
 
 
 def severity_name(name: str) -> str:

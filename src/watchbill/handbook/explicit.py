@@ -15,7 +15,7 @@ from watchbill.language.findings import Finding, finding
 from watchbill.language.items import FULL, Item, Source
 
 #: What the compiler sets itself.
-_OURS = ("key", "workspace", "source", "effect", "reason", "map", "text")
+_OURS = ("key", "state", "workspace", "source", "effect", "reason", "map", "text")
 
 
 def plain_value(node: yaml.Node) -> Any:

@@ -14,6 +14,7 @@ from watchbill.language.findings import Finding, finding
 _ENDINGS = (".md", ".markdown", ".mdown")
 _EXPLICIT = (".watchbill.yaml", ".watchbill.yml")
 _PASSED_BY = {".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", ".github", ".idea", ".vscode"}
+LOCK = "watchbill.lock"
 MOST_FILES = 20_000
 
 
@@ -33,6 +34,7 @@ class Folder:
     root: Path
     sources: list[Source] = field(default_factory=list)
     config: str | None = None
+    lock: str | None = None
     findings: list[Finding] = field(default_factory=list)
     prefix: str = ""
 
@@ -49,6 +51,9 @@ def load(place: Path, exclude: tuple[str, ...] = ()) -> Folder:
     config = place / FILE
     if config.is_file():
         folder.config = _text(folder, config, FILE)
+    lock = place / LOCK
+    if lock.is_file():
+        folder.lock = _text(folder, lock, LOCK, 50_000_000)
     for path, name in _walk(folder, place, place.resolve()):
         if any(fnmatch.fnmatch(name, pattern) for pattern in exclude):
             continue
@@ -106,7 +111,7 @@ def _read(folder: Folder, path: Path, name: str) -> None:
         folder.sources.append(Source(name, text))
 
 
-def _text(folder: Folder, path: Path, name: str) -> str | None:
+def _text(folder: Folder, path: Path, name: str, most: int = MOST_BYTES) -> str | None:
     """A file's text, or a finding. A FIFO is never opened, a large file never read."""
     try:
         status = os.stat(path)
@@ -120,11 +125,11 @@ def _text(folder: Folder, path: Path, name: str) -> str | None:
             )
             folder.findings.append(finding("WB005", name, 1, what=what))
             return None
-        if status.st_size > MOST_BYTES:
+        if status.st_size > most:
             folder.findings.append(finding("WB002", name, 1, size=status.st_size))
             return None
         with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as handle:
-            data = handle.read(MOST_BYTES + 1)
+            data = handle.read(most + 1)
     except OSError as error:
         folder.findings.append(finding("WB001", name, 1, why=(error.strerror or "it cannot be opened").lower()))
         return None

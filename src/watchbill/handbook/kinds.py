@@ -61,3 +61,5 @@ NOW = {
     "alert-runbook": "H7",
     "metadata": "H5",
 }
+#: Kinds that a feature of this hub acts on once they are live; features add theirs as they arrive.
+ENFORCED: set[str] = set()

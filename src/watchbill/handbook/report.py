@@ -182,7 +182,7 @@ def items_schema() -> dict[str, Any]:
     for name, model in sorted(KINDS.items()):
         made = model.model_json_schema(mode="validation")
         definitions |= made.pop("$defs", {})
-        for ours in ("key", "workspace", "source", "effect", "reason", "map", "text"):
+        for ours in ("key", "state", "workspace", "source", "effect", "reason", "map", "text"):
             made["properties"].pop(ours, None)
         made["properties"]["id"] = {"type": "string", "description": "a key that survives renaming"}
         made["required"] = sorted({"kind", *made.get("required", [])} - {"key"})

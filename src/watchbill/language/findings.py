@@ -32,6 +32,7 @@ CODES: dict[str, Code] = {
     "WB022": Code("error", "An unknown kind of item", "“{kind}” is no kind of item.", "One of: {kinds}."),
     "WB023": Code("error", "A field of an item is wrong", "{field}: {problem}.", "Run `watchbill schema items` for the form of each kind."),
     "WB024": Code("error", "Two items have the same id", "The id “{key}” was already given at {place}.", "Give each item an id of its own."),
+    "WB025": Code("error", "The lock cannot be read", "What was accepted cannot be read: {why}.", "Take the file back from version control; it is written by `watchbill accept`."),
     "WB030": Code("note", "A row has more cells than its header", "This row has {detail}; the further ones are kept as text.", "Escape a pipe inside of a cell as \\|."),
     "WB031": Code("note", "An unknown comment", "“{what}” is no kind and not “ignore”.", "Write <!-- watchbill: severity --> or <!-- watchbill: ignore -->."),
     "WB101": Code("warning", "A placeholder", "“{text}” is a placeholder; nothing is read from it.", "Fill it in, or remove it."),

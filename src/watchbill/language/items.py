@@ -117,6 +117,7 @@ class Item(Model):
     name: str = Field(min_length=1, max_length=400)
     workspace: str = ""
     source: Source = Field(default_factory=Source)
+    state: Literal["proposed", "shadow", "live", "ignored"] = "proposed"
     effect: Effect = "proposed"
     reason: str | None = None
     map: list[str] = Field(default_factory=list)

@@ -1,0 +1,312 @@
+"""What accepting the present reading would change: added, changed, removed, asked; what it weakens. Pure.
+
+A plan speaks to reviewers: “Sev1 respond: 30 min → 15 min (operations.md:20)”.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+from watchbill.handbook.compile import VERSION, Handbook
+from watchbill.handbook.lock import ACCEPTABLE, Lock, Matched, digest, match, reading_of
+from watchbill.language.items import Item
+
+#: Longer is weaker for deadlines and periods; shorter is weaker for what is kept or announced.
+LONGER = ("acknowledge", "respond", "resolve", "update", "within", "after", "every", "rpo", "rto", "rotation", "budget")
+SHORTER = ("retention", "announce", "hold", "calendar")
+#: Fewer is weaker.
+FEWER = (
+    "primary", "secondary", "owners", "approvers", "chain", "conditions", "checklist", "artefacts", "participants", "channels", "escalate", "to", "via",
+    "severities", "steps", "holders", "checks", "secondary_owners", "slots", "days", "months", "at",
+)  # fmt: skip
+_WORDS = {"PT": {"S": "s", "M": "min", "H": "h"}, "P": {"D": "d", "M": "months", "Y": "years"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field: before and after in words; ``weaker`` says why it weakens the policy, empty where it does not."""
+
+    field: str
+    before: str
+    after: str
+    weaker: str = ""
+
+
+@dataclass(slots=True)
+class Step:
+    """What happens to one item."""
+
+    action: Literal["add", "change", "reread", "remove", "rename", "ask"]
+    key: str
+    kind: str
+    name: str
+    state: str
+    place: str
+    changes: list[Change] = field(default_factory=list)
+    note: str = ""
+    text: str = ""
+
+    @property
+    def weakens(self) -> bool:
+        """Whether this step makes the live policy weaker."""
+        # What is to be answered may be a removal: until it is answered it counts as one.
+        return any(change.weaker for change in self.changes) or (
+            self.action in {"remove", "ask"} and self.state == "live"
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """All steps, in the order of documents, and the digest that an approval is bound to."""
+
+    workspace: str
+    steps: list[Step] = field(default_factory=list)
+    unchanged: int = 0
+    errors: int = 0
+    compiler: tuple[int, int] = (VERSION, VERSION)
+
+    @property
+    def weakens(self) -> bool:
+        """Whether any step does."""
+        return any(step.weakens for step in self.steps)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every step: what an approval of this plan, and of no other, is bound to."""
+        return sha256(json.dumps(as_json(self, with_digest=False), sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(book: Handbook, lock: Lock | None) -> Plan:
+    """Compares what was accepted with what is read now."""
+    lock = lock or Lock(VERSION)
+    found = book.matched or match(lock, book.items)
+    plan = Plan(
+        book.slug, compiler=(lock.compiler, VERSION), errors=sum(1 for one in book.findings if one.level == "error")
+    )
+    for old, item in found.pairs:
+        reading = reading_of(item)
+        changes = compare(old.reading, reading) if old.reading != reading else []
+        if old.name != item.name:
+            changes.insert(0, Change("name", old.name, item.name))
+        place = _place(item)
+        if changes:
+            plan.steps.append(
+                Step("change", old.key, item.kind, item.name, old.state, place, changes, text=item.text[:400])
+            )
+        elif old.block != digest(item.text) or old.path != item.source.path:
+            note = "it moved" if old.path != item.source.path else "its words changed; what is read is the same"
+            plan.steps.append(
+                Step("reread", old.key, item.kind, item.name, old.state, place, note=note, text=item.text[:400])
+            )
+        else:
+            plan.unchanged += 1
+    for old in found.gone:
+        plan.steps.append(Step("remove", old.key, old.kind, old.name, old.state, old.path))
+    for question in found.questions:
+        names = "; ".join(f"“{item.name[:60]}” ({_place(item)})" for item in question.new)
+        note = f"was it renamed to {names}, or removed and something new written? Answer with --renamed {question.old.key}=KEY or --removed {question.old.key}"
+        plan.steps.append(
+            Step(
+                "ask",
+                question.old.key,
+                question.old.kind,
+                question.old.name,
+                question.old.state,
+                question.old.path,
+                note=note,
+            )
+        )
+        plan.steps += [_added(item) for item in question.new]
+    # What can only be shown cannot be accepted, so it is nothing new.
+    plan.steps += [_added(item) for item in found.new if item.effect != "shown"]
+    plan.steps.sort(key=lambda step: (step.place.partition(":")[0], int(step.place.partition(":")[2] or 0), step.key))
+    return plan
+
+
+def _added(item: Item) -> Step:
+    return Step("add", item.key, item.kind, item.name, "proposed", _place(item), text=item.text[:400])
+
+
+def _place(item: Item) -> str:
+    return f"{item.source.path}:{item.source.line}"
+
+
+def compare(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """The fields of two readings that differ, and which of them weaken."""
+    return [
+        Change(name, words(before.get(name)), words(after.get(name)), weaker(name, before.get(name), after.get(name)))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def weaker(name: str, before: Any, after: Any) -> str:
+    """Why a change weakens the policy; empty where it does not."""
+    if name in LONGER or name in SHORTER:
+        if before is not None and after is None:
+            return "it is gone"
+        if before is None:
+            return ""
+        a, b = seconds(before), seconds(after)
+        if name in LONGER and b > a:
+            return "it takes longer"
+        if name in SHORTER and b < a:
+            return "it is shorter"
+        return (
+            "business time stands still at night"
+            if not before.get("business") and after.get("business") and name in LONGER
+            else ""
+        )
+    if name == "off_hours":
+        return "; ".join(
+            found for key in before or {} if (found := weaker("respond", before[key], (after or {}).get(key)))
+        )
+    if name in FEWER:
+        kept = {json.dumps(one, sort_keys=True) for one in after or []}
+        lost = [one for one in before or [] if json.dumps(one, sort_keys=True) not in kept]
+        return f"without {words(lost[:3])}" if lost else ""
+    if name in {"all_hands", "freeze", "continuous"} and before and not after:
+        return "it no longer holds"
+    if name in {"trigger", "cron", "command", "rank"} and before and not after:
+        return "it is gone"
+    if name in {"value", "consumed", "remaining"} and before is not None and after is None:
+        return "it is gone"
+    return ""
+
+
+def seconds(value: dict[str, Any] | None) -> float:
+    """The size of a duration of a reading; business days count as days of eight hours' work, nothing as endless."""
+    if not value:
+        return float("inf")
+    text = str(value.get("duration", ""))
+    number = float("".join(c for c in text if c.isdigit() or c == ".") or 0)
+    unit, inside = text[-1:], "T" in text
+    size = {"S": 1, "H": 3600, "D": 86400, "Y": 31557600, "W": 604800}.get(unit, 60 if inside else 2629800)
+    return number * size
+
+
+def words(value: Any) -> str:
+    """A field's value for people."""
+    if value is None or value == "" or value == []:
+        return "nothing"
+    if isinstance(value, dict) and "duration" in value:
+        text = str(value["duration"])
+        number = "".join(c for c in text if c.isdigit() or c == ".")
+        unit = _WORDS["PT" if "T" in text else "P"].get(text[-1:], text)
+        return f"{number} {'business ' if value.get('business') else ''}{unit}"
+    if isinstance(value, dict):
+        return str(
+            value.get("name") or value.get("text") or ", ".join(f"{key}: {words(one)}" for key, one in value.items())
+        )[:120]
+    if isinstance(value, list):
+        return ", ".join(words(one) for one in value)[:240]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)[:240]
+
+
+_TITLES = {
+    "add": "New, proposed",
+    "change": "Changed",
+    "reread": "Read again, the same",
+    "remove": "Removed",
+    "rename": "Renamed",
+    "ask": "To be answered",
+}
+
+
+def as_json(plan: Plan, *, with_digest: bool = True) -> dict[str, Any]:
+    """The plan for other programs."""
+    found: dict[str, Any] = {
+        "version": 1,
+        "workspace": plan.workspace,
+        "compiler": {"accepted": plan.compiler[0], "now": plan.compiler[1]},
+        "weakens": plan.weakens,
+        "unchanged": plan.unchanged,
+        "errors": plan.errors,
+        "steps": [
+            {
+                "action": step.action, "key": step.key, "kind": step.kind, "name": step.name, "state": step.state, "place": step.place, "weakens": step.weakens,
+                "note": step.note,
+                "changes": [{"field": one.field, "before": one.before, "after": one.after, "weaker": one.weaker} for one in step.changes],
+            }
+            for step in plan.steps
+        ],
+    }  # fmt: skip
+    return found | ({"digest": plan.digest} if with_digest else {})
+
+
+def _lines(step: Step) -> Iterator[str]:
+    for change in step.changes:
+        yield f"{change.field.replace('_', ' ')}: {change.before} → {change.after}" + (
+            f"  [weaker: {change.weaker}]" if change.weaker else ""
+        )
+    if step.note:
+        yield step.note
+
+
+def as_text(plan: Plan) -> Iterator[str]:
+    """The plan for people."""
+    yield f"Plan for {plan.workspace}: {_summary(plan)}"
+    if plan.errors:
+        yield f"  It has {plan.errors} errors and cannot be accepted; see `watchbill check`."
+    if plan.compiler[0] != plan.compiler[1]:
+        yield f"  The compiler changed: {plan.compiler[0]} → {plan.compiler[1]}."
+    for action, title in _TITLES.items():
+        steps = [step for step in plan.steps if step.action == action]
+        if not steps:
+            continue
+        yield ""
+        yield f"{title}:"
+        for step in steps:
+            mark = " (weakens)" if step.weakens else ""
+            yield f"  {step.kind} “{step.name[:80]}” [{step.state}]{mark}  {step.place}  {step.key}"
+            for line in _lines(step):
+                yield f"      {line}"
+    if plan.weakens:
+        yield ""
+        yield "This plan weakens the live policy: in the hub it needs another person's approval."
+
+
+def _summary(plan: Plan) -> str:
+    counts = [
+        f"{sum(1 for step in plan.steps if step.action == action)} {word}"
+        for action, word in (("add", "new"), ("change", "changed"), ("remove", "removed"), ("ask", "to be answered"))
+    ]
+    return (
+        ", ".join([*counts, f"{plan.unchanged + sum(1 for step in plan.steps if step.action == 'reread')} the same"])
+        + "."
+    )
+
+
+def as_markdown(plan: Plan) -> Iterator[str]:
+    """The plan as a comment on a pull request."""
+    yield f"### Watchbill: plan for `{plan.workspace}`"
+    yield ""
+    yield _summary(plan) + (" **It weakens the live policy.**" if plan.weakens else "")
+    for action, title in _TITLES.items():
+        steps = [step for step in plan.steps if step.action == action]
+        if not steps:
+            continue
+        yield ""
+        many = len(steps) > 10
+        yield f"<details><summary>{title} ({len(steps)})</summary>\n" if many else f"**{title}**\n"
+        for step in steps:
+            mark = " ⚠️ weakens" if step.weakens else ""
+            yield f"- {step.kind} **{_escape(step.name[:80])}** (`{step.place}`){mark}"
+            for line in _lines(step):
+                yield f"  - {_escape(line)}"
+        if many:
+            yield "\n</details>"
+
+
+def _escape(text: str) -> str:
+    """Text that is no Markdown and no HTML of its own, and mentions nobody."""
+    for sign in "\\`*_{}[]<>#|":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("@", "@\u200b").replace("\n", " ")
+
+
+__all__ = ["ACCEPTABLE", "Change", "Matched", "Plan", "Step", "as_json", "as_markdown", "as_text", "make_plan"]
