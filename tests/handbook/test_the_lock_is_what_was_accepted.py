@@ -162,6 +162,12 @@ def test_what_strengthens_is_not(folder: Path, before: str, after: str) -> None:
     assert not plan.weakens
 
 
+def test_a_question_about_a_live_item_counts_as_weakening_until_it_is_answered(folder: Path) -> None:
+    plan = planned(folder, RUNBOOK.replace("Daily checklist (09:00)", "Weekly checklist (09:00)"))
+    assert {step.action for step in plan.steps} == {"ask", "add"}
+    assert plan.weakens
+
+
 def test_a_removed_live_item_weakens_and_a_removed_proposal_is_nothing(folder: Path) -> None:
     text = RUNBOOK.replace("| SEV-3 | A blemish | 1 business day | Lead |\n", "")
     plan = planned(folder, text)
