@@ -129,6 +129,10 @@ def _frequency_column(table: Table) -> int | None:
             continue
         good = sum(1 for text in texts if read_frequency(text).value is not None and len(text) < 80)
         if "frequency" in meaning and good * 2 >= len(texts):
+            # “When” may say on which condition; then its cells are no periods.
+            periods = sum(1 for text in texts if (value := read_frequency(text).value) and value.every)
+            if re.fullmatch(r"\W*when\W*", table.headers[index], re.I) and periods * 2 < len(texts):
+                continue
             return index
         if index == 0 and good >= 0.75 * len(texts) and len(texts) >= 2 and best is None:
             # “Daily | …” without a telling header.

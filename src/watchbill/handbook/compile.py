@@ -20,6 +20,7 @@ from watchbill.language.items import Effect, Item, Unit
 from watchbill.language.scope import Scope, references
 from watchbill.language.values.duration import Length
 from watchbill.people.spec import Contact
+from watchbill.support.spec import Sla
 
 #: Part of every lock: a changed compiler yields a plan, never a silently changed policy.
 VERSION = 1
@@ -110,7 +111,7 @@ def compile_sources(
         kept = cache.get(source)
         if kept is None:
             reading = read_source(source, slug, immediate)
-            items = [item for block in reading.blocks for item in block.items]
+            items = _joined(reading)
             for item in items:
                 item.workspace = slug
             kept = Kept(
@@ -276,6 +277,47 @@ def _agree(book: Handbook) -> None:
                     )
                 )  # fmt: skip
                 break
+
+
+def _joined(reading: Reading) -> list[Item]:
+    """The items of a document, severities and SLAs of the same name as one: definitions in one table and clocks in
+    another, or several rows for one severity. Where both say something else about a clock they stay two, and a finding names them."""
+    found: dict[int, Item] = {}
+    known: dict[tuple[str, str, str], Severity | Sla] = {}
+    for block in reading.blocks:
+        here: set[tuple[str, str, str]] = set()
+        for unit in block.units:
+            for position, item in enumerate(unit.items):
+                if not isinstance(item, Severity | Sla) or item.key:
+                    found.setdefault(id(item), item)
+                    continue
+                sign = (item.kind, severity_name(item.name), item.plan if isinstance(item, Sla) else "")
+                first = known.setdefault(sign, item)
+                if first is item or not _join(first, item, sign in here):
+                    found.setdefault(id(item), item)
+                else:
+                    unit.items[position] = first
+                here.add(sign)
+    return list(found.values())
+
+
+def _join(first: Severity | Sla, item: Severity | Sla, same_block: bool) -> bool:
+    """Adds to ``first`` what only ``item`` says. False, and nothing changed, where their clocks disagree in different tables."""
+    clocks = ("acknowledge", "respond", "resolve", "update")
+    differ = [
+        name
+        for name in clocks
+        if getattr(first, name) and getattr(item, name) and getattr(first, name) != getattr(item, name)
+    ]
+    if differ and not same_block:
+        return False
+    for name in (*clocks, "definition", "examples", "channels", "escalate", "hours"):
+        if name in type(first).model_fields and name in type(item).model_fields and not getattr(first, name):
+            setattr(first, name, getattr(item, name))
+    first.off_hours = {**item.off_hours, **first.off_hours}
+    if isinstance(first, Severity) and isinstance(item, Severity):
+        first.all_hands = first.all_hands or item.all_hands
+    return True
 
 
 def _references(reading: Reading) -> list[tuple[str, int]]:

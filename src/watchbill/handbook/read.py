@@ -19,6 +19,7 @@ from watchbill.language.columns import Table
 from watchbill.language.document import Block, Document, Entry, Section
 from watchbill.language.inline import bold_lead, key_value, plain
 from watchbill.language.items import Effect, Item, Target, Unit, targets
+from watchbill.language.keyed import transposed
 from watchbill.language.scope import Scope, headings, references
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_owners
@@ -445,6 +446,24 @@ class Reader:
         table = Table(block)
         if _is_history(table):
             return self._kept(block, "history", "history")
+        turned = transposed(block)
+        if turned is not None:
+            for recognise in (support.table, incidents.table):
+                units = recognise(Table(turned), self.scope)
+                if units:
+                    rows = [
+                        Unit(
+                            row.line,
+                            row.line,
+                            units[0].kind,
+                            " | ".join(cell.text for cell in row.cells),
+                            units[0].effect,
+                            None,
+                            units[0].map,
+                        )
+                        for row in block.rows
+                    ]
+                    return units + rows
         for _, recognise in _TABLES:
             before = len(self.scope.findings)
             units = recognise(table, self.scope)

@@ -3,6 +3,8 @@
 import re
 
 from watchbill.language.columns import Table
+from watchbill.language.document import Block, Cell, Row
+from watchbill.language.inline import plain
 from watchbill.language.scope import headings
 from watchbill.language.values.duration import read_deadline
 
@@ -86,6 +88,43 @@ def holds_times(table: Table, index: int) -> bool:
     timed = [read_deadline(text) for text in texts]
     good = sum(1 for one in timed if one.clocks or one.named in {"immediate", "none", "gap", "zero"})
     return good * 2 >= len(texts) and any(one.clocks or one.named in {"immediate", "gap"} for one in timed)
+
+
+_PLAN = re.compile(
+    r"^\W*(?:free|community|starter|basic|standard|pro(?:fessional)?|business|premium|enterprise|team|growth|platinum|gold|silver|bronze|dedicated|tier \w+)\b",
+    re.I,
+)
+_FIELD = re.compile(
+    r"respon|resol|acknowledg|update|definition|descri|impact|example|criteria|escalat|channel|hours|coverage|first reply|restor|workaround|sla\b",
+    re.I,
+)
+
+
+def transposed(block: Block) -> Block | None:
+    """The same table with a row for each severity or plan, where they stand in the header and the fields in the first column."""
+    if block.header is None or not 2 <= len(block.header.cells) - 1 <= 8 or len(block.rows) < 1:
+        return None
+    keys = [plain(cell.raw) for cell in block.header.cells[1:]]
+    if not all(KEY.search(key) or _PLAN.search(key) for key in keys) or any(len(key) > 40 for key in keys):
+        return None
+    labels = [plain(row.cells[0].raw) for row in block.rows if row.cells]
+    if sum(1 for label in labels if _FIELD.search(label)) * 2 < len(labels) or any(
+        KEY.search(label) for label in labels
+    ):
+        return None
+    first = "Severity" if all(KEY.search(key) for key in keys) else "Plan"
+    head = [Cell(first, block.header.line, 1), *[row.cells[0] for row in block.rows]]
+    rows = [
+        Row(
+            block.header.line,
+            [
+                block.header.cells[number],
+                *[row.cells[number] if number < len(row.cells) else Cell("", row.line, 1) for row in block.rows],
+            ],
+        )
+        for number in range(1, len(keys) + 1)
+    ]
+    return Block(block.kind, block.line, block.end_line, block.section, header=Row(block.header.line, head), rows=rows)
 
 
 def clock_columns(table: Table, key: int) -> dict[str, int]:

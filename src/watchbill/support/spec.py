@@ -61,7 +61,8 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         return None
     key = key_column(table)
     if key is not None:
-        clocks = clock_columns(table, key)
+        by_plan = [i for i in range(len(table.headers)) if i != key and _PLAN.search(table.headers[i])]
+        clocks = clock_columns(table, key) if len(by_plan) < 2 else {}
         if clocks:
             return _rows(table, scope, key, clocks)
         return _plans(table, scope, key)
