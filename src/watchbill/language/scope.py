@@ -56,6 +56,10 @@ class Scope:
         if found.named == "gap":
             self.find("WB101", line, column, text=text)
         elif found.named == "unread":
+            often = read_frequency(text).value
+            if often and often.every:
+                # “Daily” in a column of updates.
+                return found, duration(often.every)
             self.find("WB105", line, column, text=text)
         elif found.named == "zero":
             return found, duration(self.immediate, "immediate")

@@ -23,15 +23,15 @@ _LENGTH = re.compile(
     rf"[\s-]*(?P<kind>business|working|work|calendar|consecutive)?[\s-]*(?P<unit>{_UNIT})(?![\w%/])(?!\.\d)",
     re.IGNORECASE,
 )
-_NEXT = re.compile(r"\b(?:(?:by )?(?:the )?(?:end of (?:the )?)?(?:next|following|same|1) (?:business|working|work)[ -]day|next day|same day|(?:by )?end of (?:the )?(?:business )?day|EOD|COB|NBD)\b", re.IGNORECASE)  # fmt: skip
+_NEXT = re.compile(r"\b(?:(?:by )?(?:the )?(?:end of (?:the )?)?(?:next|following|same|1) (?:business|working|work)[ -]day|next day|same day|(?:by )?end of (?:the )?(?:business )?day|EOD|COB|NBD|next BD)\b", re.IGNORECASE)  # fmt: skip
 _NOW = re.compile(r"\b(?:immediate(?:ly)?|instant(?:ly|aneous)?|asap|as soon as possible|right away|at once|straight away|without (?:undue )?delay|drop everything|now)\b", re.IGNORECASE)  # fmt: skip
 _NONE = re.compile(r"^\W*(?:n/?a|none|no (?:sla|target|guarantee|commitment|clock)\b.*|best[ -]efforts?\b.*|varies|variable|not applicable|as (?:time|capacity|available).*|when(?:ever)? possible|discretionary|backlog|flexible|n\.a\.|[-–—]+)?\W*$", re.IGNORECASE)  # fmt: skip
 _FOREVER = re.compile(r"\b(?:indefinite(?:ly)?|forever|permanent(?:ly)?|lifetime|unlimited|never (?:deleted|expires?|purged))\b", re.IGNORECASE)  # fmt: skip
 _BUSINESS = re.compile(r"\b(?:business|working|office|work)[ -](?:hours?|days?|time)\b|\(business\)", re.IGNORECASE)
 _OFF_HOURS = re.compile(
-    r"\b(?:after|out[- ]of|outside|off|non)[- ]?(?:of )?(?:business|office|working)?[ -]?hours?\b", re.IGNORECASE
+    r"^\s*outside\b|\b(?:after|out[- ]of|outside|off|non)[- ]?(?:of )?(?:business|office|working)?[ -]?hours?\b", re.IGNORECASE
 )
-_ZERO = re.compile(r"^\W*0(?:\s*(?:s|sec(?:onds?)?|m|min(?:utes?)?|h|hours?|days?|data loss))?\b(?!\.\d|\d|[-–])", re.IGNORECASE)  # fmt: skip
+_ZERO = re.compile(r"^\W*(?:T\s?\+\s?)?0(?:\s*(?:s|sec(?:onds?)?|m|min(?:utes?)?|h|hours?|days?|data loss))?\b(?!\.\d|\d|[-–])", re.IGNORECASE)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

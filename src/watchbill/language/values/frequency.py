@@ -49,7 +49,7 @@ _ZONE = re.compile(r"\b(UTC(?:[+-]\d{1,2}(?::?\d\d)?)?|GMT|Z(?=\b)|local(?: time
 _CRON = re.compile(r"(?<![\w*/])((?:[\d*/,-]+\s+){4}(?:[\d*/,-]+|[A-Z]{3}(?:-[A-Z]{3})?))(?![\w*/])")
 _FIRST = re.compile(r"\b(first|1st|second|2nd|third|3rd|fourth|4th|last)\s+(?=(?:mon|tue|wed|thu|fri|sat|sun|business|working|week)\w*)", re.I)  # fmt: skip
 _DAY_OF_MONTH = re.compile(
-    r"\b(?:the )?(\d{1,2})(?:st|nd|rd|th)\b(?=\s+(?:of\b|day\b)|\s*[)\]]|$)|\bday (\d{1,2})\b|\b(first|last) day of\b",
+    r"\b(?:the )?(\d{1,2})(?:st|nd|rd|th)\b(?=\s+(?:of\b|day\b)|\s*[)\]]|$)|\bday (\d{1,2})\b|\b(first|last) (?:day )?of\b",
     re.I,
 )
 _CONTINUOUS = re.compile(r"\b(?:continuous(?:ly)?|real[- ]?time|24/7|always(?: on)?|constant(?:ly)?|ongoing|streaming)\b", re.I)  # fmt: skip
@@ -185,8 +185,8 @@ def read_frequency(text: str) -> Often:
         return Often(named="gap")
     cron = _CRON.search(text)
     every, times, word = _period(text)
-    days = weekdays(text)
-    trigger = _TRIGGER.search(text)
+    days = weekdays(text) if not (every and every.business) else ()
+    trigger = _TRIGGER.search(text) or re.fullmatch(r"\s*on (?:\w+ ){0,2}\w+\s*", text, re.I)
     months = tuple(
         dict.fromkeys(
             1 + next(n for n, name in enumerate(_MONTHS) if name.startswith(match[1][:3].lower()))

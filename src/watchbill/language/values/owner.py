@@ -17,7 +17,7 @@ _SERVICE = re.compile(r"\b(?:pagerduty|opsgenie|victorops|splunk on-call|slack|t
 _SPLIT = re.compile(r"\s*(?:,|;|\+|&|\n|(?<!\w)/(?!\w)|(?<=\w)\s*/\s*(?=[A-Z])|\band\b|\bor\b|\bwith\b)\s*")
 _ARROW = re.compile(r"\s*(?:→|->|–>|=>|⇒|>|»)\s*")
 _ONE_WORD = re.compile(r"\b(?:CI/CD|UI/UX|QA/QC|I/O|A/B|R/W|M/W|HR/IT|DB/Ops|SRE/Ops|TCP/IP|N/A)\b")
-_NOTHING = re.compile(r"^(?:n/?a|none|[-–—]+|\?|varies|all)?$", re.I)
+_NOTHING = re.compile(r"^(?:n/?a|none|automat(?:ed|ic)|[-–—]+|\?|varies|all)?$", re.I)
 
 
 @dataclass(frozen=True, slots=True)
