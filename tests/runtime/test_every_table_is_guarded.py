@@ -1,6 +1,7 @@
 """The walk: every table of the database, filled with rows, seen by a stranger and by a bare session of the app role."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from watchbill.base.actor import system
 from watchbill.base.ids import uuid7
 from watchbill.runtime.principals import PRINCIPALS, declared_tables
 
+ROOT = Path(__file__).resolve().parents[2]
 #: A value for each type, for tables that no command of this version fills (allauth's lists, the queue's workers).
 VALUES = {
     "uuid": "gen_random_uuid()", "text": "'x'", "character varying": "'x'", "integer": "1", "bigint": "1", "smallint": "1", "boolean": "true",
@@ -36,6 +38,8 @@ def filled(cast: Cast, db: Any) -> Cast:
     """Rows in every table, through the real commands where there are any."""
     from watchbill.blobs.commands import add_file
     from watchbill.catalogue.commands import create_environment, create_service
+    from watchbill.handbook.commands import apply_handbook
+    from watchbill.handbook.files import load
     from watchbill.people import commands as people
     from watchbill.secrets.commands import open_secret, store_secret
 
@@ -58,6 +62,10 @@ def filled(cast: Cast, db: Any) -> Cast:
         people.map_group(by=by, workspace_id=here, group="ops_viewer", role="viewer")
         people.create_token(by=by, workspace_id=here, name="t", scopes=["team.read"])
         add_file(by=by, workspace_id=here, name="a.txt", content=iter([b"hello"]))
+        example = load(ROOT / "examples" / "handbooks" / "ledger-and-agents")
+        apply_handbook(
+            by=by, workspace_id=here, slug="main", files=[(one.path, one.text) for one in example.sources], lock=example.lock or "", config=example.config or "",
+        )  # fmt: skip
         people.deactivate_person(by=by, workspace_id=here, person_id=cast.vera)
     signed_in(cast.ada)
     token = cast.token(cast.ada)

@@ -223,3 +223,62 @@ def accept(
     except OSError as error:
         _refuse(f"{target} cannot be written: {(error.strerror or 'unknown').lower()}.")
     click.echo(f"{written} items are {state} in {target}; {len(lock.items)} are accepted in all.")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--hub", default="http://127.0.0.1:8000", show_default=True, help="The hub's address.")
+@click.option("--workspace", help="The workspace's short name; the handbook's slug, if not said.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="A file with an API token; WATCHBILL_TOKEN, if not said."
+)
+@click.option("--expected", type=int, help="The live revision that this was planned against; another one is refused.")
+@click.option("--reason", default="", help="Why, where it weakens the live policy.")
+def apply(
+    path: Path, hub: str, workspace: str | None, token_file: Path | None, expected: int | None, reason: str
+) -> None:
+    """Make an accepted handbook the live one of a workspace, through the hub's API.
+
+    Needs an API token with handbook.apply. Exit codes: 0 applied, 1 the hub refused (it says why), 2 could not run.
+    """
+    import os
+
+    import httpx
+
+    from watchbill.handbook.files import load
+
+    try:
+        token = token_file.read_text("utf-8").strip() if token_file else os.environ.get("WATCHBILL_TOKEN", "")
+        folder = load(path)
+    except OSError as error:
+        _refuse(f"{error.filename}: {(error.strerror or 'unknown').lower()}.")
+    if not token:
+        _refuse("There is no API token. Make one under Account, and set WATCHBILL_TOKEN or --token-file.")
+    if folder.lock is None:
+        _refuse(f"{path} has no watchbill.lock: nothing is accepted. Run `watchbill accept {path} --all`.")
+    slug = workspace or _compile(path).slug
+    body = {
+        "files": [{"path": source.path, "text": source.text} for source in folder.sources], "lock": folder.lock, "config": folder.config or "",
+        "expected": expected, "reason": reason,
+    }  # fmt: skip
+    try:
+        answer = httpx.post(
+            f"{hub.rstrip('/')}/api/v1/workspaces/{slug}/handbook",
+            json=body,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=120,
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        _refuse(f"{hub} does not answer: {error}.")
+    found = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    if answer.status_code != 201:
+        click.echo(
+            f"watchbill: the hub refused ({answer.status_code}): {found.get('detail', answer.reason_phrase)}", err=True
+        )
+        if found.get("hint"):
+            click.echo(f"           {found['hint']}", err=True)
+        sys.exit(EXIT_FOUND)
+    click.echo(
+        f"Revision {found['number']} of {slug} is live: {found['steps']} changes"
+        + (", weakening the policy." if found["weakens"] else ".")
+    )

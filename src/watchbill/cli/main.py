@@ -226,7 +226,15 @@ def settings() -> None:
         click.echo(f"{setting.name}\n    {setting.help}\n    Default: {setting.default}")
 
 
-for _command in (handbook.check, handbook.explain, handbook.schema, handbook.simulate, handbook.plan, handbook.accept):
+for _command in (
+    handbook.check,
+    handbook.explain,
+    handbook.schema,
+    handbook.simulate,
+    handbook.plan,
+    handbook.accept,
+    handbook.apply,
+):
     cli.add_command(_command)
 
 

@@ -25,6 +25,8 @@ class Link:
 NAVIGATION = [
     Link("overview", "Overview", "home", "workspace.read", "o", phone=True),
     Link("due", "Due", "clock", "due.read", "d", phone=True),
+    Link("runbooks", "Runbooks", "book", "handbook.read", "r"),
+    Link("handbook", "Handbook", "check", "handbook.read", "h"),
     Link("services", "Services", "box", "service.read", "s"),
     Link("people", "People", "people", "person.read", "p", phone=True),
     Link("teams", "Teams", "team", "team.read", "t"),

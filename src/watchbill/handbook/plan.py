@@ -310,3 +310,29 @@ def _escape(text: str) -> str:
 
 
 __all__ = ["ACCEPTABLE", "Change", "Matched", "Plan", "Step", "as_json", "as_markdown", "as_text", "make_plan"]
+
+
+def policy_changes(before: Lock, after: Lock) -> Plan:
+    """What going from one accepted policy to another changes: the plan that an apply carries out."""
+    plan = Plan("", compiler=(before.compiler, after.compiler))
+    strength = {"ignored": 0, "shadow": 1, "live": 2}
+    for key in sorted(before.items.keys() | after.items.keys()):
+        old, new = before.items.get(key), after.items.get(key)
+        if old is None and new is not None:
+            plan.steps.append(Step("add", key, new.kind, new.name, new.state, new.path))
+        elif old is not None and new is None:
+            plan.steps.append(Step("remove", key, old.kind, old.name, old.state, old.path))
+        elif old is not None and new is not None:
+            changes = compare(old.reading, new.reading)
+            if old.name != new.name:
+                changes.insert(0, Change("name", old.name, new.name))
+            if old.state != new.state:
+                weak = "it no longer acts" if old.state == "live" and strength[new.state] < strength[old.state] else ""
+                changes.insert(0, Change("state", old.state, new.state, weak))
+            if old.state != "live":
+                changes = [Change(one.field, one.before, one.after) for one in changes]
+            if changes:
+                plan.steps.append(Step("change", key, new.kind, new.name, new.state, new.path, changes))
+            else:
+                plan.unchanged += 1
+    return plan

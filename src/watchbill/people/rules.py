@@ -31,11 +31,23 @@ PERMISSIONS: dict[str, str] = {
     "file.add": "store files",
     "finance.read": "open the finance modules",
     "due.read": "see what is due",
+    "handbook.read": "read the handbook and its runbooks",
+    "handbook.apply": "apply accepted runbooks, and go back to an earlier revision",
+    "handbook.weaken": "apply what weakens the live policy, with a reason that stays on record",
 }
 
-_VIEWER = {"workspace.read", "person.read", "team.read", "service.read", "due.read", "file.read", "token.use"}
+_VIEWER = {
+    "workspace.read",
+    "person.read",
+    "team.read",
+    "service.read",
+    "due.read",
+    "file.read",
+    "token.use",
+    "handbook.read",
+}
 _RESPONDER = _VIEWER | {"file.add", "ledger.read"}
-_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read"}
+_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read", "handbook.apply"}
 _APPROVER = _RESPONDER
 _AUDITOR = _VIEWER | {"ledger.read", "ledger.export", "event.read", "secret.read", "token.manage"}
 

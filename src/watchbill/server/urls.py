@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("watchbill.signin.urls")),
     path("", include("watchbill.people.urls")),
     path("", include("watchbill.catalogue.urls")),
+    path("", include("watchbill.handbook.urls")),
     path("", include("watchbill.console.urls")),
 ]
 handler400, handler403, handler404, handler500 = handler(400), handler(403), handler(404), handler(500)

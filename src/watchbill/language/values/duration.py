@@ -29,7 +29,8 @@ _NONE = re.compile(r"^\W*(?:n/?a|none|no (?:sla|target|guarantee|commitment|cloc
 _FOREVER = re.compile(r"\b(?:indefinite(?:ly)?|forever|permanent(?:ly)?|lifetime|unlimited|never (?:deleted|expires?|purged))\b", re.IGNORECASE)  # fmt: skip
 _BUSINESS = re.compile(r"\b(?:business|working|office|work)[ -](?:hours?|days?|time)\b|\(business\)", re.IGNORECASE)
 _OFF_HOURS = re.compile(
-    r"^\s*outside\b|\b(?:after|out[- ]of|outside|off|non)[- ]?(?:of )?(?:business|office|working)?[ -]?hours?\b", re.IGNORECASE
+    r"^\s*outside\b|\b(?:after|out[- ]of|outside|off|non)[- ]?(?:of )?(?:business|office|working)?[ -]?hours?\b",
+    re.IGNORECASE,
 )
 _ZERO = re.compile(r"^\W*(?:T\s?\+\s?)?0(?:\s*(?:s|sec(?:onds?)?|m|min(?:utes?)?|h|hours?|days?|data loss))?\b(?!\.\d|\d|[-–])", re.IGNORECASE)  # fmt: skip
 

@@ -1,0 +1,67 @@
+"""A runbook as safe HTML with its items marked in place. No HTML of the document's own, no images, no scripts.
+
+markdown-it-py escapes HTML when ``html`` is off and refuses javascript:, vbscript:, file: and data: links. Each line that was
+read carries an anchor (#L12) and the effect of what was read there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+_MARKED = {"tr_open", "list_item_open", "paragraph_open", "heading_open", "fence"}
+
+
+def _renderer() -> MarkdownIt:
+    made = MarkdownIt("commonmark", {"html": False, "maxNesting": 40}).enable("table")
+
+    def image(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
+        # Pictures would load from elsewhere; their text says what they show.
+        return f"<em>{self.renderInlineAsText(tokens[index].children or [], options, env)}</em>"
+
+    made.add_render_rule("image", image)
+    return made
+
+
+_RENDERER = _renderer()
+
+
+def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
+    """HTML of a document. ``effects`` maps a line to (effect, words for the mark)."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    skip = 0
+    if lines and lines[0].strip() == "---":
+        skip = next((n for n in range(1, min(len(lines), 400)) if lines[n].rstrip() in {"---", "..."}), 0)
+        if skip:
+            lines[: skip + 1] = [""] * (skip + 1)
+    tokens = _RENDERER.parse("\n".join(lines))
+    marked: set[int] = set()
+    for token in tokens:
+        if token.type == "heading_open":
+            # The page has its own first heading.
+            _deeper(tokens, token)
+        if token.type not in _MARKED or not token.map:
+            continue
+        line = token.map[0] + 1
+        if line in marked:
+            continue
+        marked.add(line)
+        token.attrSet("id", f"L{line}")
+        found = effects.get(line)
+        if found:
+            token.attrJoin("class", f"mark mark-{found[0]}")
+            token.attrSet("title", found[1])
+    # All text was escaped by the renderer; raw HTML is off.
+    body: SafeString = mark_safe(_RENDERER.renderer.render(tokens, _RENDERER.options, {}))  # noqa: S308
+    return body
+
+
+def _deeper(tokens: list[Token], opening: Token) -> None:
+    level = min(6, int(opening.tag[1]) + 1)
+    at = tokens.index(opening)
+    for token in tokens[at : at + 3]:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{level}"
