@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -73,6 +75,7 @@ def fill(hub: Hub) -> None:
             links="Dashboard https://grafana.example.org/d/1",
         )
     hub.post(browser, "/w/main/settings", do="secret", name="grafana-token", value="s3cret", purpose="panels")
+    apply_example(hub, browser, "operations-hub")
     with owner(hub) as session:
         tom, grace = (
             session.execute("SELECT id FROM people_person WHERE name = %s", [name]).fetchone()[0]
@@ -90,6 +93,35 @@ def fill(hub: Hub) -> None:
             "INSERT INTO ledger_entry (body) VALUES (%s)",
             [json.dumps(body, sort_keys=True, separators=(",", ":"))],
         )
+
+
+def apply_example(hub: Hub, browser: httpx.Client, name: str) -> None:
+    """An example handbook, applied with the real command and a token, as a team would."""
+    made = browser.post(
+        "/api/v1/workspaces/main/tokens", json={"name": "deploy", "scopes": ["handbook.read", "handbook.apply"]}, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]},
+    )  # fmt: skip
+    assert made.status_code == 201, made.text
+    command = [
+        sys.executable,
+        "-m",
+        "watchbill.cli.main",
+        "apply",
+        f"examples/handbooks/{name}",
+        "--hub",
+        hub.url,
+        "--workspace",
+        "main",
+    ]
+    found = subprocess.run(
+        command,
+        cwd=ARTEFACTS.parent,
+        env={**os.environ, "WATCHBILL_TOKEN": made.json()["text"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "Revision 1 of main is live" in found.stdout
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from tests.server.hub import Hub
 pytestmark = pytest.mark.browser
 Opener = Callable[..., Page]
 PAGES = {
-    "overview": "/w/main/", "due": "/w/main/due", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
+    "overview": "/w/main/", "due": "/w/main/due", "handbook": "/w/main/handbook", "handbook-duties": "/w/main/handbook?kind=duty", "runbooks": "/w/main/runbooks",
+    "runbook": "/w/main/runbooks/runbook.md", "revisions": "/w/main/handbook/revisions", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
     "team": "/w/main/teams/platform", "services": "/w/main/services", "service": "/w/main/services/checkout",
     "service-new": "/w/main/services/new", "access": "/w/main/access", "settings": "/w/main/settings", "events": "/w/main/settings/events",
     "sessions": "/w/main/settings/sessions", "search": "/w/main/search?q=pay", "search-none": "/w/main/search?q=zzz", "account": "/account",
