@@ -97,7 +97,10 @@ def runbook(request: HttpRequest, slug: str, path: str) -> HttpResponse:
         raise NotFound("No handbook was applied here yet.")
     document = access_document(reader.actor, live, path.replace("\0", ""))
     items = [item for item in access_items(reader.actor, live).defer("data") if item.path == document.path]
-    effects = {item.line: (item.effect, f"{item.kind}: {_MARKS[item.effect]}") for item in reversed(items)}
+    effects: dict[int, tuple[str, str]] = {}
+    for item in items:
+        for line in range(item.line, min(item.end_line, item.line + 400) + 1):
+            effects.setdefault(line, (item.effect, f"{item.kind}: {_MARKS[item.effect]}"))
     for finding in document.findings:
         effects.setdefault(finding[2], ("finding", f"{finding[0]}: {finding[3]}"))
     context = {

@@ -195,6 +195,15 @@ def words(value: Any) -> str:
         text = str(value["duration"])
         number = "".join(c for c in text if c.isdigit() or c == ".")
         unit = _WORDS["PT" if "T" in text else "P"].get(text[-1:], text)
+        unit = (
+            unit.rstrip("s")
+            if number == "1" and len(unit) > 1
+            else "days"
+            if unit == "d" and number != "1"
+            else "day"
+            if unit == "d"
+            else unit
+        )
         return f"{number} {'business ' if value.get('business') else ''}{unit}"
     if isinstance(value, dict):
         return str(

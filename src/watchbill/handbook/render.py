@@ -29,6 +29,14 @@ def _renderer() -> MarkdownIt:
 _RENDERER = _renderer()
 
 
+def _without_title(tokens: list[Token]) -> list[Token]:
+    """The document's first heading is the page's own."""
+    for number, token in enumerate(tokens[:12]):
+        if token.type == "heading_open" and token.tag == "h1":
+            return tokens[:number] + tokens[number + 3 :]
+    return tokens
+
+
 def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
     """HTML of a document. ``effects`` maps a line to (effect, words for the mark)."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -37,7 +45,7 @@ def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
         skip = next((n for n in range(1, min(len(lines), 400)) if lines[n].rstrip() in {"---", "..."}), 0)
         if skip:
             lines[: skip + 1] = [""] * (skip + 1)
-    tokens = _RENDERER.parse("\n".join(lines))
+    tokens = _without_title(_RENDERER.parse("\n".join(lines)))
     marked: set[int] = set()
     for token in tokens:
         if token.type == "heading_open":
