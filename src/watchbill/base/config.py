@@ -94,6 +94,11 @@ SETTINGS = [
     ),
     Setting("WATCHBILL_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("WATCHBILL_RATE", "600", "API requests a minute for each person or token; writes cost three."),
+    Setting(
+        "WATCHBILL_EXAMPLES",
+        "empty: none",
+        "A folder of accepted handbooks that a new hub begins with, a workspace each. `make serve` names examples/handbooks.",
+    ),
     Setting("WATCHBILL_METRICS_TOKEN", "empty: loopback only", "A bearer token that /metrics asks for."),
 ]
 NAMES = frozenset(setting.name for setting in SETTINGS)

@@ -69,6 +69,9 @@ def migrate(bootstrap: bool) -> None:
 
             admin = steps.first_admin()
             steps.first_workspace(admin)
+            examples = steps.apply_examples(admin, os.environ.get("WATCHBILL_EXAMPLES", ""))
+            if examples:
+                click.echo(f"Example handbooks are live in the workspaces {', '.join(examples)}")
             click.echo(f"Watchbill {watchbill.__version__} runs at {settings.PUBLIC_URL}")
             click.echo(f"Sign in (once, within 30 minutes): {steps.sign_in_link(admin)}")
     finally:

@@ -1,6 +1,7 @@
 """Bringing a database up: roles, migrations, access rules, the hub's own workspace and its first admin."""
 
 import os
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -130,6 +131,54 @@ def first_workspace(admin: UUID) -> None:
 
     if not Workspace.objects.exclude(id=HUB).exists():
         create_workspace(by=system("setup"), name="Main", first_admin=admin)
+
+
+def apply_examples(admin: UUID, folder: str) -> list[str]:
+    """A new hub begins with these accepted handbooks, a workspace each. Once: never where a handbook was ever applied."""
+    from watchbill.handbook.commands import apply_handbook
+    from watchbill.handbook.config import FILE as CONFIG
+    from watchbill.handbook.config import Config
+    from watchbill.handbook.explicit import validate
+    from watchbill.handbook.files import load
+    from watchbill.handbook.models import Revision
+    from watchbill.people.commands import create_workspace
+
+    if not folder or Revision.objects.exists():
+        return []
+    top = Path(folder)
+    if not top.is_dir():
+        raise SettingError(
+            f"WATCHBILL_EXAMPLES is “{folder}”, which is no folder.",
+            hint="Name a folder of handbooks, or leave it empty.",
+            field="WATCHBILL_EXAMPLES",
+        )
+    applied = []
+    for place in sorted(path for path in top.iterdir() if path.is_dir()):
+        found = load(place)
+        if found.lock is None:
+            continue
+        config, _ = validate(Config, found.config or "", CONFIG)
+        name = getattr(config, "name", "") or found.name
+        zone = getattr(config, "time_zone", "UTC")
+        with transaction.atomic():
+            workspace = create_workspace(
+                by=system("setup"),
+                name=name,
+                slug=getattr(config, "slug", "") or found.name,
+                time_zone=zone,
+                first_admin=admin,
+            )
+            files = [(source.path, source.text) for source in found.sources]
+            apply_handbook(
+                by=system("setup"),
+                workspace_id=workspace.id,
+                slug=workspace.slug,
+                files=files,
+                lock=found.lock,
+                config=found.config or "",
+            )
+        applied.append(workspace.slug)
+    return applied
 
 
 def sign_in_link(person_id: UUID) -> str:
