@@ -608,6 +608,10 @@ class Reader:
                 return self._area(block, lines)
             if about and sum(1 for name, _, _ in lines if handbook.is_field(name)) * 2 >= len(lines):
                 return [handbook.entry(name, value, line, self.scope) for name, value, line in lines]
+        for recognise in (incidents.paragraph, people.contact_lines):
+            units = recognise(block, self.scope)
+            if units:
+                return units
         found = self._sentences(block.text, block.raw, block.line, block.end_line, block.section, False)
         if found:
             return found

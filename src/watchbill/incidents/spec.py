@@ -69,6 +69,9 @@ def _row(
         if name:
             scope.gap(row.cells[key])
         return Unit(row.line, row.line, "severity", text, "shown", "no verifiable outcome", finding=bool(name))
+    if re.fullmatch(r"\W*\d\W*", name):
+        # “Level: 1, 2, 3”: the digit alone names nothing.
+        name = f"{table.headers[key].strip() or 'Severity'} {name}"
     item = Severity(name=name[:400], rank=rank, source=scope.source(row.line), text=text, map=["I4"])
     for what, index in clocks.items():
         cell = row.cells[index]
@@ -103,6 +106,18 @@ def _set_clock(item: Severity, scope: Scope, what: str, text: str, line: int, co
 
 
 _LEADS = re.compile(r"^\W*(?P<key>(?:sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?[0-5])\b(?P<rest>.*)$", re.I | re.S)
+
+
+def paragraph(block: Block, scope: Scope) -> list[Unit] | None:
+    """Lines “**SEV1** – respond within 5 minutes” of one paragraph."""
+    lines = [line for line in block.raw.split("\n") if line.strip()]
+    leads = [_LEADS.match(plain((bold_lead(line) or (line, ""))[0])) for line in lines]
+    if len(lines) < 2 or not all(leads) or not all(line.lstrip().startswith(("**", "__")) for line in lines):
+        return None
+    made = [Entry(block.line + number, block.line + number, line, 0) for number, line in enumerate(lines)]
+    return entries(Block("list", block.line, block.end_line, block.section, entries=made), scope)
+
+
 _SCALE = re.compile(
     r"^\W*(?P<key>(?:critical|very high|high|major|medium|moderate|low|minor|informational)[ -](?:severity|priority|impact))\b(?P<rest>.*)$",
     re.I | re.S,

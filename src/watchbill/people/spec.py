@@ -242,6 +242,11 @@ def _contact_row(
     level = re.match(r"\W*(?:L|level|tier)[ -]?(\d)\b", name, re.I)
     item.level = int(level[1]) if level else number if escalate is not None and table.column("level") == who else None
     item.severities = _severities(item.condition) or _severities(name)
+    waits = read_deadline(name)
+    if waits.clocks and len(name) < 30 and item.after is None:
+        # “15 min | Page the secondary | PagerDuty”: the first column says when.
+        item.after = duration(waits.first)
+        item.name = (item.notes or ", ".join(one.name for one in item.primary) or name)[:400]
     item.map += ["H8"] if "role" in table.meanings[who] else []
     if not (item.primary or item.secondary or item.chain or item.within or item.after or item.condition or item.notes):
         return Unit(row.line, row.line, "contact", text, "shown", "no owner", finding=bool(gaps))
@@ -384,6 +389,30 @@ def _rungs(block: Block, scope: Scope) -> list[Unit] | None:
     return units
 
 
+def contact_lines(block: Block, scope: Scope) -> list[Unit] | None:
+    """Lines “Alice Smith (SRE Lead): alice@example.org” of a paragraph under a heading about contacts."""
+    titles = [scope.lead, *headings(block)[:1]]
+    if not any(re.search(r"contacts?\b|escalation|on-?call", title, re.I) for title in titles if title):
+        return None
+    lines = [line for line in block.raw.split("\n") if line.strip()]
+    pairs = [key_value(line) or _person(line) for line in lines]
+    good = [
+        bool(pair and len(pair[0]) <= 70 and (EMAIL.search(pair[1]) or (_reaches(pair[1]) and PHONE.search(pair[1]))))
+        for pair in pairs
+    ]
+    if len(lines) < 2 or sum(good) * 2 <= len(good):
+        return None
+    return [
+        _contact_entry(Entry(block.line + number, block.line + number, line, 0), pair if fits else None, scope)
+        for number, (line, pair, fits) in enumerate(zip(lines, pairs, good, strict=True))
+    ]
+
+
+def _person(line: str) -> tuple[str, str] | None:
+    match = re.match(r"\s*([A-Z][\w .'-]{1,40}(?:\([^()]{1,40}\))?)\s*[:–—-]\s+(\S.*)$", plain(line))
+    return (match[1].strip(), match[2]) if match else None
+
+
 def _reaches(value: str) -> bool:
     text = plain(value)
     return bool(_WAY.search(text) or (PHONE.search(text) and sum(c.isdigit() for c in text) >= 7)) or is_gap(value)
@@ -410,7 +439,8 @@ _ESCALATE = re.compile(
 )
 _MUST = re.compile(r"\bescalate immediately\b|\bescalation (?:ladder|path|chain)\b.{0,80}?\b(?:after|within)\b|\bescalat(?:e|es|ed)\b.{0,120}?\b(?:to|via|through|by)\b|\bescalation polic\w+\b.{0,80}\b(?:include|page|notify)|\b(?:executive|leadership|management|stakeholder)s?\b.{0,40}\b(?:briefing|briefed|notified|informed|update)\b|\bbrief\b.{0,40}\b(?:executive|leadership|management)", re.I)  # fmt: skip
 _UNANSWERED = re.compile(
-    r"\b(?:not|no|n't|un)\W?(?:\w+\W+){0,4}(?:ack\w*|respon\w*|answer\w*)[^.]{0,60}?(?:within|in|after|for)\b", re.I
+    r"(?:\b(?:not|no|un)\b\W?|n['’]t\W|\bun)(?:\w+\W+){0,4}(?:ack\w*|respon\w*|answer\w*|resolv\w*)[^.]{0,60}?\b(?:within|in|after|for)\b",
+    re.I,
 )
 _TO = re.compile(r"\b(?i:escalat(?:e|es|ed))\b[^.;]*?\bto (?:the )?((?:tier|level) \d|[A-Z#@][\w /&'-]{1,60}?)(?=[.,;:)]|\s*\(|\s+(?:if|when|after|within|via|immediately|for|and|or|who|with|by|at|using)\b|$)")  # fmt: skip
 _VIA = re.compile(
@@ -442,7 +472,10 @@ def escalations(text: str, line: int, end_line: int, scope: Scope) -> list[Item]
             name=clause.strip(" .")[:120], source=scope.source(line, end_line), text=clause, map=["I2"], severities=_severities(clause),
             via=via, to=[one for one in to if not is_gap(one)], condition=_condition(clause),
         )  # fmt: skip
-        if lengths:
+        if lengths and lengths[0].length.sign in {">", "more than", "over", "at least"}:
+            # “If the lag is over 5 min, escalate”: a condition, not how long to wait.
+            scope.find("WB108", line)
+        elif lengths:
             late = re.search(
                 r"\b(?:after|if (?:no|not|un)\w*|unacknowledged|without)\b", clause[: lengths[0].end], re.I
             )
@@ -461,6 +494,9 @@ def _condition(clause: str) -> str:
 def role_table(table: Table, scope: Scope) -> list[Unit] | None:
     """Role and responsibility; RACI."""
     raci = table.columns("raci")
+    matrix = _raci(table, scope)
+    if matrix:
+        return matrix
     who = table.column("role")
     if who is not None and who > 0 and (table.column("responsibility", but=(who,)) is None or len(table.headers) > 3):
         who = None
@@ -509,6 +545,37 @@ def role_table(table: Table, scope: Scope) -> list[Unit] | None:
                 scope.find("WB110", row.line, row.cells[holder].column, name=name)
             else:
                 item.holders = targets(read_owners(value))
+        units.append(Unit(row.line, row.line, "role", text, "proposed", None, ("H8",), [item]))
+    return units
+
+
+_RACI = re.compile(r"^\W*(?:[RACIS](?:\s*[/,+&]\s*[RACIS])*|[-–—])?\W*$")
+
+
+def _raci(table: Table, scope: Scope) -> list[Unit] | None:
+    """A matrix of activities and roles with R, A, C, I in its cells."""
+    if (
+        len(table.headers) < 3
+        or len(table.rows) < 2
+        or not re.search(r"raci|responsib|ownership", " ".join(headings(table.block)[:1]), re.I)
+    ):
+        return None
+    cells = [table.cell(row, index) for row in table.rows for index in range(1, len(table.headers))]
+    if not all(_RACI.match(cell) for cell in cells) or sum(1 for cell in cells if cell.strip()) * 2 < len(cells):
+        return None
+    units = []
+    for row in table.rows:
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        item = Role(name=table.cell(row, 0)[:400] or "Activity", source=scope.source(row.line), text=text, map=["H8"])
+        for index in range(1, len(table.headers)):
+            told = table.cell(row, index)
+            target = [Target(name=table.headers[index])] if table.headers[index] else []
+            if "A" in told:
+                item.owners += target
+            if "R" in told:
+                item.holders += target
+            if "C" in told or "I" in told:
+                item.participants += target
         units.append(Unit(row.line, row.line, "role", text, "proposed", None, ("H8",), [item]))
     return units
 
