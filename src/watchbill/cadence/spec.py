@@ -8,7 +8,7 @@ from pydantic import Field
 from watchbill.language.columns import Table
 from watchbill.language.document import Block, Entry, Row
 from watchbill.language.inline import bold_lead, codes, plain
-from watchbill.language.items import Model, Recurs, Targets, Time, Unit, duration, recurrence
+from watchbill.language.items import Item, Model, Recurs, Targets, Time, Unit, duration, recurrence
 from watchbill.language.scope import Scope, artefacts, headings
 from watchbill.language.values.duration import read_deadline
 from watchbill.language.values.frequency import Often, find_frequency, read_frequency
@@ -52,6 +52,15 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if sum(1 for meaning in table.meanings if "statistic" in meaning) * 2 >= len(table.headers):
         return None
     titles = headings(table.block)
+    if (
+        re.search(r"audience|stakeholder|recipient|who is (?:told|informed)", table.headers[0], re.I)
+        and table.column("channel", but=(0,)) is not None
+    ):
+        # Whom to tell during an incident, and how often: no duty of every day.
+        return None
+    by_column = _cadence_columns(table, scope)
+    if by_column:
+        return by_column
     often = _frequency_column(table)
     by_heading: Often | None = None
     if often is None:
@@ -108,6 +117,38 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     for name in ("participants", "duration", "artefact", "command"):
         columns[name] = table.column(name, but=(*taken, *columns.values()))
     return [_row(table, scope, row, often, by_heading, activity, columns) for row in table.rows]
+
+
+def _cadence_columns(table: Table, scope: Scope) -> list[Unit] | None:
+    """“Daily | Weekly | Monthly” as columns, a task in each cell."""
+    found = [
+        read_frequency(header).value if _CADENCE_HEADING.match(header) and len(header) < 40 else None
+        for header in table.headers
+    ]
+    known = [index for index, value in enumerate(found) if value and value.every]
+    if len(known) < 2 or len(known) < len(table.headers) - 1:
+        return None
+    units = []
+    for row in table.rows:
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        items: list[Item] = []
+        for index in known:
+            name = table.cell(row, index)
+            if name and not is_gap(name) and not re.fullmatch(r"[\W✓✔xX]*", name):
+                items.append(
+                    Duty(
+                        name=name[:400],
+                        source=scope.source(row.line),
+                        text=name,
+                        map=["D1"],
+                        owners=scope.owners_of(table.block.section),
+                        **recurrence(found[index]),
+                    )
+                )
+        if not items:
+            return None
+        units.append(Unit(row.line, row.line, "duty", text, "proposed", None, ("D1",), items))
+    return units
 
 
 def _heading_is_cadence(titles: list[str]) -> bool:

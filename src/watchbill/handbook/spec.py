@@ -131,7 +131,11 @@ def lines_of(block: Block) -> list[tuple[str, str, int]] | None:
     for number, line in enumerate(lines):
         parts = [line] if "|" not in line else [part for part in line.split("|") if part.strip()]
         for part in parts:
-            pair = key_value(part.strip().rstrip("\\"))
+            text = part.strip().rstrip("\\")
+            if text[:1] in "_*" and text[:2] not in {"**", "__"} and text.endswith(text[:1]):
+                # “_Owner: Jane Roe_”
+                text = text[1:-1]
+            pair = key_value(text)
             if pair and len(pair[0]) <= 40:
                 found.append((pair[0], pair[1], block.line + number))
     return found if found and len({line for *_, line in found}) * 2 >= len(lines) else None

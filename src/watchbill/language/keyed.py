@@ -36,6 +36,8 @@ def key_column(table: Table) -> int | None:
         if not (numbered >= 0.6 or (named and share >= 0.7)):
             continue
         texts = [text.lower() for text in table.texts(index) if text]
+        if index > 0 and _NAMES_THINGS.search(table.headers[0]):
+            continue
         if index > 0 and not (named and len(set(texts)) == len(texts) >= 2 and _ordered(texts)):
             # Further right it may be what an alert or an incident type has, not what the table is about.
             continue
@@ -48,6 +50,11 @@ def key_column(table: Table) -> int | None:
     return None
 
 
+#: First columns that name something which *has* a severity.
+_NAMES_THINGS = re.compile(
+    r"alert|incident|issue|problem|scenario|service|event|system|component|\btype\b|error|trigger|metric|check|role|\bname\b|step|rule|category|source|failure|symptom|asset|vulnerab|risk|threat",
+    re.I,
+)
 _DIGIT = re.compile(r"^\W*[0-5]\W*$")
 _WORDS = (
     "emergency",
