@@ -1,6 +1,7 @@
 """Applying: only what was accepted, by somebody who may, as a revision that stays; weakening is loud; the last good stays."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ def test_pages_show_items_with_their_lines_and_run_nothing_of_the_document(cast:
     assert browser.get("/w/main/handbook/revisions").status_code == 200
     assert browser.get("/w/main/runbooks/nothing.md").status_code == 404
     assert "SEV-1" in browser.get("/w/main/search?q=SEV-1").content.decode()
+
+
+def test_headings_of_a_runbook_never_skip_a_level() -> None:
+    from watchbill.handbook.render import render
+
+    body = render("# Title\n\n#### Deep\n\n# Again\n\n### Deeper\n\n###### Deepest\n", {})
+    assert re.findall(r"<h(\d)", body) == ["2", "2", "3", "4"]
 
 
 def test_pages_without_a_handbook_say_what_to_do(cast: Cast) -> None:

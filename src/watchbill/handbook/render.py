@@ -46,11 +46,9 @@ def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
         if skip:
             lines[: skip + 1] = [""] * (skip + 1)
     tokens = _without_title(_RENDERER.parse("\n".join(lines)))
+    _levels(tokens)
     marked: set[int] = set()
     for token in tokens:
-        if token.type == "heading_open":
-            # The page has its own first heading.
-            _deeper(tokens, token)
         if token.type not in _MARKED or not token.map:
             continue
         line = token.map[0] + 1
@@ -67,9 +65,12 @@ def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
     return body
 
 
-def _deeper(tokens: list[Token], opening: Token) -> None:
-    level = min(6, int(opening.tag[1]) + 1)
-    at = tokens.index(opening)
-    for token in tokens[at : at + 3]:
-        if token.type in {"heading_open", "heading_close"}:
-            token.tag = f"h{level}"
+def _levels(tokens: list[Token]) -> None:
+    """Headings below the page's own, none more than one level deeper than the one before: for those who listen to a page."""
+    before = 1
+    for number, token in enumerate(tokens):
+        if token.type == "heading_open":
+            before = min(max(2, int(token.tag[1])), before + 1)
+            for one in tokens[number : number + 3]:
+                if one.type in {"heading_open", "heading_close"}:
+                    one.tag = f"h{before}"
