@@ -9,7 +9,7 @@ from watchbill.language.columns import Table
 from watchbill.language.document import Block, Entry, Row, Section
 from watchbill.language.inline import bold_lead, key_value, plain
 from watchbill.language.items import Duration, Item, Targets, Time, Unit, duration, targets
-from watchbill.language.keyed import CLOCKS, NUMBERED, clock_columns, key_column
+from watchbill.language.keyed import CLOCKS, NUMBERED, clock_columns, key_column, set_clock
 from watchbill.language.scope import Scope, headings
 from watchbill.language.values.duration import read_deadline
 from watchbill.language.values.gaps import is_gap
@@ -75,7 +75,7 @@ def _row(
     item = Severity(name=name[:400], rank=rank, source=scope.source(row.line), text=text, map=["I4"])
     for what, index in clocks.items():
         cell = row.cells[index]
-        _set_clock(item, scope, what, plain(cell.raw), row.line, cell.column)
+        set_clock(item, scope, what, plain(cell.raw), row.line, cell.column)
     item.definition, item.examples = table.cell(row, definition), table.cell(row, example)
     if escalate is not None:
         item.escalate = [step for step in read_chain(table.cell(row, escalate)) if not is_gap(step)]
@@ -86,23 +86,6 @@ def _row(
         item.all_hands = True
         item.map.append("I2")
     return Unit(row.line, row.line, "severity", text, "proposed", None, tuple(item.map), [item])
-
-
-def _set_clock(item: Severity, scope: Scope, what: str, text: str, line: int, column: int = 1) -> None:
-    found, first = scope.deadline(text, line, column)
-    if not found.clocks:
-        if first:
-            setattr(item, what, first)
-        return
-    for number, clock in enumerate(found.clocks):
-        name = clock.what if clock.what in CLOCKS and len(found.clocks) > 1 else what
-        value = duration(clock.length)
-        if value is None:
-            continue
-        if clock.when == "out of hours":
-            item.off_hours[name] = value
-        elif number == 0 or getattr(item, name) is None:
-            setattr(item, name, value)
 
 
 _LEADS = re.compile(r"^\W*(?P<key>(?:sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?[0-5])\b(?P<rest>.*)$", re.I | re.S)
@@ -193,7 +176,7 @@ def section(section: Section, scope: Scope) -> dict[int, list[Unit]] | None:
                 label, value = pair if pair else ("", entry.raw)
                 what = next((name for name, words in _CLOCK_WORDS.items() if words.search(label)), "")
                 if what and getattr(item, what) is None and read_deadline(plain(value)).named != "unread":
-                    _set_clock(item, scope, what, plain(value), entry.line)
+                    set_clock(item, scope, what, plain(value), entry.line)
                 clocked = clocked or before != [getattr(item, name) for name in CLOCKS]
                 if re.match(r"(?:definition|description|criteria|impact)", label, re.I) and not item.definition:
                     item.definition = plain(value)[:400]
@@ -206,7 +189,7 @@ def section(section: Section, scope: Scope) -> dict[int, list[Unit]] | None:
                         pair = key_value(line)
                         what = next((n for n, w in _CLOCK_WORDS.items() if pair and w.search(pair[0])), "")
                         if pair and what and getattr(item, what) is None and read_deadline(plain(pair[1])).clocks:
-                            _set_clock(item, scope, what, plain(pair[1]), block.line)
+                            set_clock(item, scope, what, plain(pair[1]), block.line)
                             clocked = True
                 elif not item.definition:
                     item.definition = block.text[:400]

@@ -1,11 +1,13 @@
 """Tables keyed by severity or priority: which column is the key, which columns hold clocks. Shared by severities and SLAs."""
 
 import re
+from typing import Protocol
 
 from watchbill.language.columns import Table
 from watchbill.language.document import Block, Cell, Row
 from watchbill.language.inline import plain
-from watchbill.language.scope import headings
+from watchbill.language.items import Duration, duration
+from watchbill.language.scope import Scope, headings
 from watchbill.language.values.duration import read_deadline
 
 CLOCKS = ("acknowledge", "respond", "resolve", "update")
@@ -153,3 +155,27 @@ def clock_columns(table: Table, key: int) -> dict[str, int]:
             clocks["respond"] = index
             taken.append(index)
     return clocks
+
+
+class Clocked(Protocol):
+    """An item with clocks, in hours and out of hours."""
+
+    off_hours: dict[str, Duration]
+
+
+def set_clock(item: Clocked, scope: Scope, what: str, text: str, line: int, column: int = 1) -> None:
+    """Writes what a cell says about time to an item's clock: the first length to ``what``, others to the clocks they name."""
+    found, first = scope.deadline(text, line, column)
+    if not found.clocks:
+        if first:
+            setattr(item, what, first)
+        return
+    for number, clock in enumerate(found.clocks):
+        name = clock.what if clock.what in CLOCKS and len(found.clocks) > 1 else what
+        value = duration(clock.length)
+        if value is None:
+            continue
+        if clock.when == "out of hours":
+            item.off_hours[name] = value
+        elif number == 0 or getattr(item, name) is None:
+            setattr(item, name, value)

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from watchbill.language.columns import Table
 from watchbill.language.inline import plain
-from watchbill.language.items import Duration, Item, Time, Unit, duration
-from watchbill.language.keyed import CLOCKS, NUMBERED, clock_columns, holds_times, key_column
+from watchbill.language.items import Duration, Item, Time, Unit
+from watchbill.language.keyed import NUMBERED, clock_columns, holds_times, key_column, set_clock
 from watchbill.language.scope import Scope, headings
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_chain
@@ -118,26 +118,11 @@ def _rows(table: Table, scope: Scope, key: int, clocks: dict[str, int]) -> list[
             hours=table.cell(row, hours),
         )
         for what, index in clocks.items():
-            _clock(item, scope, what, table.cell(row, index), row.line, row.cells[index].column)
+            set_clock(item, scope, what, table.cell(row, index), row.line, row.cells[index].column)
         if escalate is not None:
             item.escalate = list(read_chain(table.cell(row, escalate)))
         units.append(Unit(row.line, row.line, "sla", text, "proposed", None, ("T1",), [item]))
     return units
-
-
-def _clock(item: Sla, scope: Scope, what: str, text: str, line: int, column: int) -> None:
-    found, first = scope.deadline(text, line, column)
-    if not found.clocks:
-        if first:
-            setattr(item, what, first)
-        return
-    for number, clock in enumerate(found.clocks):
-        name = clock.what if clock.what in CLOCKS and len(found.clocks) > 1 else what
-        value = duration(clock.length)
-        if value and clock.when == "out of hours":
-            item.off_hours[name] = value
-        elif value and (number == 0 or getattr(item, name) is None):
-            setattr(item, name, value)
 
 
 def _plans(table: Table, scope: Scope, key: int) -> list[Unit] | None:
@@ -159,7 +144,7 @@ def _plans(table: Table, scope: Scope, key: int) -> list[Unit] | None:
                 map=["T1"],
                 plan=table.headers[index],
             )
-            _clock(item, scope, "respond", table.cell(row, index), row.line, row.cells[index].column)
+            set_clock(item, scope, "respond", table.cell(row, index), row.line, row.cells[index].column)
             items.append(item)
         units.append(Unit(row.line, row.line, "sla", text, "proposed", None, ("T1",), items))
     return units
