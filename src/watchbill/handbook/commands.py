@@ -1,29 +1,36 @@
 """Applying a handbook: the only way by which policy changes in the hub."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
-from watchbill.handbook.compile import VERSION, Handbook, compile_sources
-from watchbill.handbook.config import FILE as CONFIG
-from watchbill.handbook.config import Config
-from watchbill.handbook.explicit import validate
-from watchbill.handbook.files import Source
-from watchbill.handbook.lock import FILE as LOCK
-from watchbill.handbook.lock import Lock, parse_lock
 from watchbill.handbook.models import PolicyItem, Revision, RunbookDocument
-from watchbill.handbook.plan import Plan, make_plan, policy_changes
 from watchbill.ledger.command import command, record
 from watchbill.runtime.now import now
+
+# The compiler is imported where it is used: a web process starts faster without it.
+if TYPE_CHECKING:
+    from watchbill.handbook.compile import Handbook
+    from watchbill.handbook.lock import Lock
+    from watchbill.handbook.plan import Plan
 
 MOST_BYTES = 8_000_000
 MOST_DOCUMENTS = 2000
 
 
 def _compile(files: Iterable[tuple[str, str]], config: str, lock: str, slug: str) -> tuple[Handbook, Lock]:
+    from watchbill.handbook.compile import compile_sources
+    from watchbill.handbook.config import FILE, Config
+    from watchbill.handbook.explicit import validate
+    from watchbill.handbook.files import Source
+    from watchbill.handbook.lock import parse_lock
+
     sources = [Source(path, text) for path, text in files]
     if not sources:
         raise Invalid("There is no document in it.", field="files")
@@ -40,7 +47,7 @@ def _compile(files: Iterable[tuple[str, str]], config: str, lock: str, slug: str
         )
     if any("\0" in text for text in (config, lock, *(source.text for source in sources))):
         raise Invalid("There is a NUL byte in it.", field="files")
-    made, findings = validate(Config, config, CONFIG) if config else (Config(), [])
+    made, findings = validate(Config, config, FILE) if config else (Config(), [])
     parsed, problems = parse_lock(lock)
     errors = [one for one in [*findings, *problems] if one.level == "error"]
     if parsed is None or made is None or errors:
@@ -62,6 +69,10 @@ def _refuse(errors: list[str]) -> None:
 
 def _fits(book: Handbook, lock: Lock) -> None:
     """The lock must be of these files: what is live is what was accepted, to the letter."""
+    from watchbill.handbook.compile import VERSION
+    from watchbill.handbook.lock import FILE
+    from watchbill.handbook.plan import make_plan
+
     wrong = [step for step in make_plan(book, lock).steps if step.action in {"change", "remove", "ask"}]
     if wrong or lock.compiler != VERSION:
         what = (
@@ -70,7 +81,7 @@ def _fits(book: Handbook, lock: Lock) -> None:
             else "it was written by another compiler"
         )
         raise Conflict(
-            f"{LOCK} does not fit the files: {what}.", hint="Run watchbill plan, then watchbill accept.", field="lock"
+            f"{FILE} does not fit the files: {what}.", hint="Run watchbill plan, then watchbill accept.", field="lock"
         )
 
 
@@ -80,6 +91,10 @@ def apply_handbook(
     rolled_back_to: int | None = None,
 ) -> Revision:  # fmt: skip
     """Makes accepted runbooks the workspace's live handbook, as a new revision; needs a reason where it weakens the policy."""
+    from watchbill.handbook.compile import VERSION
+    from watchbill.handbook.lock import Lock, parse_lock
+    from watchbill.handbook.plan import policy_changes
+
     chosen = list(files)
     book, accepted = _compile(chosen, config, lock, slug)
     _fits(book, accepted)
