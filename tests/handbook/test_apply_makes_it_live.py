@@ -48,10 +48,13 @@ def test_applying_keeps_the_source_the_items_and_an_entry(cast: Cast, db: Any) -
     assert json.loads(entry[0])["subject"] == str(revision.id)
 
 
-def test_who_may_not_is_refused(cast: Cast) -> None:
-    with pytest.raises(Denied):
+def test_who_may_not_is_refused_and_the_first_apply_is_an_admins(cast: Cast) -> None:
+    with pytest.raises(Denied, match="handbook.apply"):
         apply(cast, cast.vera)
-    assert apply(cast, cast.edo).number == 1
+    with pytest.raises(Denied, match="first handbook"):
+        apply(cast, cast.edo)
+    apply(cast, cast.ada)
+    assert apply(cast, cast.edo).number == 2
 
 
 def test_errors_and_what_was_not_accepted_never_replace_the_live_one(cast: Cast, db: Any) -> None:

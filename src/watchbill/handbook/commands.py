@@ -109,10 +109,15 @@ def apply_handbook(
     before, _ = parse_lock(live.lock) if live else (Lock(VERSION), [])
     plan = policy_changes(before or Lock(VERSION), accepted)
     reason = " ".join(reason.split())[:500]
-    if plan.weakens and live is not None:
+    if live is None and not by.may("handbook.weaken", workspace_id):
+        raise Denied(
+            "Nothing is live here yet: the first handbook of a workspace is applied by an admin.",
+            hint="Ask somebody who holds handbook.weaken.",
+        )
+    if plan.weakens:
         _weakening(by, workspace_id, plan, reason)
     revision = Revision(
-        workspace_id=workspace_id, number=number + 1, compiler=VERSION, config=config, lock=lock, digest=plan.digest, weakens=plan.weakens and live is not None,
+        workspace_id=workspace_id, number=number + 1, compiler=VERSION, config=config, lock=lock, digest=plan.digest, weakens=plan.weakens,
         steps=[{"action": step.action, "key": step.key, "name": step.name, "kind": step.kind, "weakens": step.weakens, "changes": [[c.field, c.before, c.after, c.weaker] for c in step.changes]} for step in plan.steps],
         reason=reason if plan.weakens else "", rolled_back_to=rolled_back_to, applied_by=by.id, applied_at=now(),
     )  # fmt: skip

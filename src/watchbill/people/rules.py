@@ -33,7 +33,7 @@ PERMISSIONS: dict[str, str] = {
     "due.read": "see what is due",
     "handbook.read": "read the handbook and its runbooks",
     "handbook.apply": "apply accepted runbooks, and go back to an earlier revision",
-    "handbook.weaken": "apply what weakens the live policy, with a reason that stays on record",
+    "handbook.weaken": "apply a workspace's first handbook, and what weakens the live one, with a reason that stays on record",
 }
 
 _VIEWER = {
