@@ -49,7 +49,7 @@ def test_applying_keeps_the_source_the_items_and_an_entry(cast: Cast, db: Any) -
 
 
 def test_who_may_not_is_refused_and_the_first_apply_is_an_admins(cast: Cast) -> None:
-    with pytest.raises(Denied, match="handbook.apply"):
+    with pytest.raises(Denied, match="which you do not hold"):
         apply(cast, cast.vera)
     with pytest.raises(Denied, match="first handbook"):
         apply(cast, cast.edo)

@@ -43,6 +43,20 @@ def test_the_examples_are_live_after_the_first_start_and_stay_as_they_were(folde
         hub.clean_up()
 
 
+def test_a_hub_that_has_its_own_workspaces_gets_no_examples(folder: Path) -> None:
+    hub = Hub(folder / "data")
+    try:
+        hub.start()
+        wait_for(hub.ready, 30)
+        hub.stop()
+        hub.env["WATCHBILL_EXAMPLES"] = str(EXAMPLES)
+        hub.start()
+        wait_for(hub.ready, 30)
+        assert hub.signed_in().get("/w/operations-hub/handbook").status_code == 404
+    finally:
+        hub.clean_up()
+
+
 def test_a_wrong_folder_is_named(folder: Path) -> None:
     hub = Hub(folder / "data", WATCHBILL_EXAMPLES=str(folder / "missing"))
     try:

@@ -99,6 +99,7 @@ SETTINGS = [
         "empty: none",
         "A folder of accepted handbooks that a new hub begins with, a workspace each. `make serve` names examples/handbooks.",
     ),
+    Setting("WATCHBILL_TOKEN", "none", "The API token that `watchbill apply` sends; the hub itself does not read it."),
     Setting("WATCHBILL_METRICS_TOKEN", "empty: loopback only", "A bearer token that /metrics asks for."),
 ]
 NAMES = frozenset(setting.name for setting in SETTINGS)

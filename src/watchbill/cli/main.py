@@ -68,8 +68,7 @@ def migrate(bootstrap: bool) -> None:
             from django.conf import settings
 
             admin = steps.first_admin()
-            steps.first_workspace(admin)
-            examples = steps.apply_examples(admin, os.environ.get("WATCHBILL_EXAMPLES", ""))
+            examples = steps.begin(admin)
             if examples:
                 click.echo(f"Example handbooks are live in the workspaces {', '.join(examples)}")
             click.echo(f"Watchbill {watchbill.__version__} runs at {settings.PUBLIC_URL}")

@@ -125,58 +125,53 @@ def first_admin() -> UUID:
     return person.id
 
 
-def first_workspace(admin: UUID) -> None:
-    """A place to begin, when there is none: “Main”."""
+def begin(admin: UUID) -> list[str]:
+    """What a new hub begins with: the workspace “Main”, and a workspace for each handbook of WATCHBILL_EXAMPLES. Nothing where
+    there is a workspace already. All or nothing, so that a start that was cut off begins again. Answers the examples' names."""
     from watchbill.people.commands import create_workspace
 
-    if not Workspace.objects.exclude(id=HUB).exists():
-        create_workspace(by=system("setup"), name="Main", first_admin=admin)
-
-
-def apply_examples(admin: UUID, folder: str) -> list[str]:
-    """A new hub begins with these accepted handbooks, a workspace each. Once: never where a handbook was ever applied."""
-    from watchbill.handbook.commands import apply_handbook
-    from watchbill.handbook.config import FILE as CONFIG
-    from watchbill.handbook.config import Config
-    from watchbill.handbook.explicit import validate
-    from watchbill.handbook.files import load
-    from watchbill.handbook.models import Revision
-    from watchbill.people.commands import create_workspace
-
-    if not folder or Revision.objects.exists():
+    if Workspace.objects.exclude(id=HUB).exists():
         return []
-    top = Path(folder)
-    if not top.is_dir():
+    with transaction.atomic():
+        create_workspace(by=system("setup"), name="Main", first_admin=admin)
+        folder = settings.CONFIG.get("WATCHBILL_EXAMPLES")
+        return _apply_examples(admin, Path(folder)) if folder else []
+
+
+def _apply_examples(admin: UUID, folder: Path) -> list[str]:
+    from watchbill.handbook.commands import apply_handbook
+    from watchbill.handbook.compile import compile_folder
+    from watchbill.handbook.files import load
+    from watchbill.people.commands import create_workspace
+
+    if not folder.is_dir():
         raise SettingError(
             f"WATCHBILL_EXAMPLES is “{folder}”, which is no folder.",
             hint="Name a folder of handbooks, or leave it empty.",
             field="WATCHBILL_EXAMPLES",
         )
     applied = []
-    for place in sorted(path for path in top.iterdir() if path.is_dir()):
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         found = load(place)
         if found.lock is None:
+            # Nothing of it was accepted.
             continue
-        config, _ = validate(Config, found.config or "", CONFIG)
-        name = getattr(config, "name", "") or found.name
-        zone = getattr(config, "time_zone", "UTC")
-        with transaction.atomic():
-            workspace = create_workspace(
-                by=system("setup"),
-                name=name,
-                slug=getattr(config, "slug", "") or found.name,
-                time_zone=zone,
-                first_admin=admin,
-            )
-            files = [(source.path, source.text) for source in found.sources]
-            apply_handbook(
-                by=system("setup"),
-                workspace_id=workspace.id,
-                slug=workspace.slug,
-                files=files,
-                lock=found.lock,
-                config=found.config or "",
-            )
+        book = compile_folder(found)
+        workspace = create_workspace(
+            by=system("setup"),
+            name=book.config.name or book.slug,
+            slug=book.slug,
+            time_zone=book.config.time_zone,
+            first_admin=admin,
+        )
+        apply_handbook(
+            by=system("setup"),
+            workspace_id=workspace.id,
+            slug=workspace.slug,
+            files=[(source.path, source.text) for source in found.sources],
+            lock=found.lock,
+            config=found.config or "",
+        )
         applied.append(workspace.slug)
     return applied
 
