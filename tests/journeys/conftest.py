@@ -98,7 +98,7 @@ def fill(hub: Hub) -> None:
 def apply_example(hub: Hub, browser: httpx.Client, name: str) -> None:
     """An example handbook, applied with the real command and a token, as a team would."""
     made = browser.post(
-        "/api/v1/workspaces/main/tokens", json={"name": "deploy", "scopes": ["handbook.read", "handbook.apply"]}, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]},
+        "/api/v1/workspaces/main/tokens", json={"name": "deploy", "scopes": ["handbook.read", "handbook.apply", "handbook.weaken"]}, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]},
     )  # fmt: skip
     assert made.status_code == 201, made.text
     command = [
