@@ -163,6 +163,23 @@ def test_a_wrong_watchbill_yaml_is_named(tmp_path: Path, text: str, field: str) 
     assert found[0].path == "watchbill.yaml"
 
 
+def test_every_setting_of_watchbill_yaml_that_the_compiler_names_does_something(tmp_path: Path) -> None:
+    (tmp_path / "watchbill.yaml").write_text(
+        "slug: mine\nimmediate: 1 day\nescalation_wait: 9 min\nexclude: ['drafts/*']\n"
+    )
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "b.md").write_text("# B\n")
+    text = "# A\n\n## Severity\n\n| Severity | Response |\n|---|---|\n| SEV-1 | Immediate |\n| SEV-2 | 1 h |\n\nEscalate SEV-1 to the Head of Engineering.\n"
+    (tmp_path / "a.md").write_text(text)
+    found = compile_folder(load(tmp_path))
+    assert found.slug == "mine"
+    assert [reading.document.path for reading in found.readings] == ["a.md"]
+    items = {item.kind: item.model_dump(mode="json") for item in reversed(found.items)}
+    assert items["severity"]["respond"]["duration"] == "P1D"
+    assert items["contact"]["after"]["duration"] == "PT9M"
+    assert any("waits PT9M" in one.message for one in found.findings)
+
+
 def test_broken_frontmatter_is_named_and_the_rest_is_read() -> None:
     found = book(
         "---\nowner: [a\n---\n\n# A\n\n| Severity | Response |\n|---|---|\n| SEV-1 | 15 min |\n| SEV-2 | 1 h |\n"

@@ -57,6 +57,8 @@ def test_severities_in_two_tables_that_disagree_stay_two_and_are_named() -> None
         Config(precedence=["a.md", "b.md"]),
     )
     assert [one for one in ruled.findings if one.code == "WB109"] == []
+    effects = {(item.source.path, item.name): item.effect for item in ruled.items if item.kind == "severity"}
+    assert (effects["a.md", "SEV-1"], effects["b.md", "SEV-1"]) == ("proposed", "shown")
 
 
 def test_rank_is_the_order_of_rows_whatever_the_digit() -> None:

@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import lru_cache
 from typing import cast
 
@@ -18,7 +19,6 @@ from watchbill.language.document import Block, parse
 from watchbill.language.findings import Finding, finding
 from watchbill.language.items import Effect, Item, Unit
 from watchbill.language.scope import Scope, references
-from watchbill.language.values.duration import Length
 from watchbill.people.spec import Contact
 from watchbill.support.spec import Sla
 
@@ -54,7 +54,7 @@ class Cache:
     """Documents by path, for a process that compiles a folder again and again. Holds what was read, decides nothing."""
 
     kept: dict[str, Kept] = field(default_factory=dict)
-    told: tuple[str, str] = ("", "")
+    told: str = ""
     #: Give back cells and texts after reading: for folders of many megabytes, where nobody renders the documents.
     compact: bool = False
     #: Keep nothing for a next time.
@@ -78,11 +78,12 @@ def compile_folder(folder: Folder, cache: Cache | None = None) -> Handbook:
         made, found = validate(Config, folder.config, FILE)
         findings += found
         config = cast(Config, made) if made is not None else config
+    sources = [one for one in folder.sources if not any(fnmatch(one.path, pattern) for pattern in config.exclude)]
     lock = None
     if folder.lock is not None:
         lock, found = parse_lock(folder.lock)
         findings += found
-    return compile_sources(folder.sources, config.slug or folder.name, config, findings, cache, lock)
+    return compile_sources(sources, config.slug or folder.name, config, findings, cache, lock)
 
 
 def compile_sources(
@@ -95,10 +96,10 @@ def compile_sources(
 ) -> Handbook:
     """Compiles texts. A ``cache`` spares documents whose text is the same as last time."""
     book = Handbook(slug, config, findings=list(findings))
-    immediate = immediate_of(config)
     cache = cache if cache is not None else Cache()
-    if cache.told != (slug, immediate.iso):
-        cache.kept, cache.told = {}, (slug, immediate.iso)
+    told = f"{slug} {config.model_dump_json()}"
+    if cache.told != told:
+        cache.kept, cache.told = {}, told
     sources = list(sources)
     paths = {source.path for source in sources}
     outside: list[tuple[str, list[tuple[str, int]]]] = []
@@ -110,7 +111,7 @@ def compile_sources(
             continue
         kept = cache.get(source)
         if kept is None:
-            reading = read_source(source, slug, immediate)
+            reading = read_source(source, slug, config)
             items = _joined(reading)
             for item in items:
                 item.workspace = slug
@@ -138,20 +139,11 @@ def compile_sources(
     return book
 
 
-def immediate_of(config: Config) -> Length:
-    """What “immediate” means here."""
-    made = config.immediate
-    if made is None:
-        return Length(5, "minute")
-    match = re.fullmatch(r"PT(\d+(?:\.\d+)?)([SMH])", made.duration)
-    units = {"S": "second", "M": "minute", "H": "hour"}
-    return Length(float(match[1]), units[match[2]]) if match else Length(5, "minute")  # type: ignore[arg-type]
-
-
-def read_source(source: Source, slug: str, immediate: Length) -> Reading:
+def read_source(source: Source, slug: str, config: Config) -> Reading:
     """One document, with its explicit fences."""
     document = parse(source.path, source.text)
-    scope = Scope(document, workspace=slug, immediate=immediate)
+    scope = Scope(document, workspace=slug)
+    scope.immediate, scope.wait = config.immediate or scope.immediate, config.escalation_wait or scope.wait
     reading = read(document, scope)
     for one in reading.blocks:
         for block in _fences(one.block):
@@ -269,6 +261,9 @@ def _agree(book: Handbook) -> None:
                 ):
                     continue
                 if first.source.path in order and later.source.path in order and first.source.path != later.source.path:
+                    overruled = max(first, later, key=lambda item: order[item.source.path])
+                    if overruled.state == "proposed":
+                        overruled.effect, overruled.reason = "shown", "reference"
                     continue
                 book.findings.append(
                     finding(

@@ -1,6 +1,5 @@
 """Reads a handbook's folder: what is no readable document becomes a finding, never an error. The only I/O of a check."""
 
-import fnmatch
 import os
 import stat
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ class Folder:
     prefix: str = ""
 
 
-def load(place: Path, exclude: tuple[str, ...] = ()) -> Folder:
+def load(place: Path) -> Folder:
     """Reads a file or a folder. Raises OSError only where ``place`` itself is not there."""
     place = Path(place)
     os.stat(place)
@@ -55,8 +54,6 @@ def load(place: Path, exclude: tuple[str, ...] = ()) -> Folder:
     if lock.is_file():
         folder.lock = _text(folder, lock, LOCK, 50_000_000)
     for path, name in _walk(folder, place, place.resolve()):
-        if any(fnmatch.fnmatch(name, pattern) for pattern in exclude):
-            continue
         _read(folder, path, name)
         if len(folder.sources) >= MOST_FILES:
             folder.findings.append(finding("WB001", name, 1, why=f"a folder may have {MOST_FILES:,} documents"))

@@ -42,7 +42,7 @@ CODES: dict[str, Code] = {
     "WB105": Code("warning", "A deadline that is not understood", "“{text}” is no length of time that is known.", "Write “15 min”, “2 business days” or “best effort”."),
     "WB106": Code("note", "Immediate", "“{text}” is taken as {meaning}, because a deadline of nothing cannot be met.", "Write the minutes, or set `immediate` in watchbill.yaml."),
     "WB107": Code("note", "A target in words", "“{text}” has no figure; it is kept, not watched.", "Write a figure with its unit."),
-    "WB108": Code("note", "An escalation without a time", "This escalation names no time; it waits 5 min.", "Write after how long it goes on."),
+    "WB108": Code("note", "An escalation without a time", "This escalation names no time; it waits {wait}.", "Write after how long it goes on."),
     "WB109": Code("warning", "The same severity twice", "“{name}” stands here with {one} and at {place} with {other}.", "Say in watchbill.yaml which document rules (`precedence`), or make them agree."),
     "WB110": Code("warning", "Nobody in a role", "Nobody holds “{name}”.", "Name who does."),
     "WB111": Code("note", "A duty without an owner", "Nobody is named for “{name}”.", "Name an owner here, in the section or in the document."),

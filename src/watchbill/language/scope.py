@@ -8,7 +8,7 @@ from watchbill.language.document import Block, Cell, Document, Section
 from watchbill.language.findings import Finding, finding
 from watchbill.language.inline import codes, links, plain
 from watchbill.language.items import Duration, Item, Source, Target, duration, targets
-from watchbill.language.values.duration import Deadline, Length, read_deadline
+from watchbill.language.values.duration import Deadline, read_deadline
 from watchbill.language.values.frequency import Often, read_frequency
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_owners
@@ -23,7 +23,9 @@ class Scope:
 
     document: Document
     workspace: str = ""
-    immediate: Length = field(default_factory=lambda: Length(5, "minute"))
+    #: What “immediate” means, and how long an escalation without a time waits.
+    immediate: Duration = field(default_factory=lambda: Duration(duration="PT5M"))
+    wait: Duration = field(default_factory=lambda: Duration(duration="PT5M"))
     owners: tuple[Target, ...] = ()
     section_owners: dict[int, tuple[Target, ...]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -51,8 +53,8 @@ class Scope:
         """A deadline cell and its first clock; “immediate” becomes the workspace's default. Adds findings."""
         found = read_deadline(text)
         if found.named == "immediate":
-            self.find("WB106", line, column, text=text, meaning=self.immediate.iso)
-            return found, duration(self.immediate, "immediate")
+            self.find("WB106", line, column, text=text, meaning=self.immediate.duration)
+            return found, self.immediate.model_copy(update={"note": "immediate"})
         if found.named == "gap":
             self.find("WB101", line, column, text=text)
         elif found.named == "unread":
@@ -62,7 +64,7 @@ class Scope:
                 return found, duration(often.every)
             self.find("WB105", line, column, text=text)
         elif found.named == "zero":
-            return found, duration(self.immediate, "immediate")
+            return found, self.immediate.model_copy(update={"note": "immediate"})
         return found, duration(found.first)
 
     def frequency(self, text: str, line: int, column: int = 1) -> Often:
@@ -82,6 +84,11 @@ class Scope:
             one, other = found.other_readings
             self.find("WB103", line, column, text=text, one=one, other=other)
         return found
+
+    def waits(self, line: int) -> Duration:
+        """How long an escalation waits that names no time; says so."""
+        self.find("WB108", line, wait=self.wait.duration)
+        return self.wait.model_copy(update={"note": "no time was named"})
 
     def people(self, text: str, line: int, column: int = 1) -> list[Target]:
         """The owners of a cell; placeholders become findings."""

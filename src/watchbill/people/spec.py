@@ -268,8 +268,7 @@ def _chain_table(table: Table, scope: Scope) -> list[Unit]:
             condition=rest, after=duration(found[0].length) if (found := find_lengths(rest)) else None,
             severities=_severities(rest),
         )  # fmt: skip
-        if item.after is None:
-            scope.find("WB108", row.line)
+        item.after = item.after or scope.waits(row.line)
         units.append(Unit(row.line, row.line, "contact", text, "proposed", None, ("I2",), [item]))
     return units
 
@@ -474,14 +473,14 @@ def escalations(text: str, line: int, end_line: int, scope: Scope) -> list[Item]
         )  # fmt: skip
         if lengths and lengths[0].length.sign in {">", "more than", "over", "at least"}:
             # “If the lag is over 5 min, escalate”: a condition, not how long to wait.
-            scope.find("WB108", line)
+            item.after = scope.waits(line)
         elif lengths:
             late = re.search(
                 r"\b(?:after|if (?:no|not|un)\w*|unacknowledged|without)\b", clause[: lengths[0].end], re.I
             )
             setattr(item, "after" if late else "within", duration(lengths[0].length))
         elif re.search(r"\bescalate\b", clause, re.I):
-            scope.find("WB108", line)
+            item.after = scope.waits(line)
         found.append(item)
     return found
 
