@@ -14,7 +14,7 @@ help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 serve: $(VENV)/.run ## Install what is needed and run the hub (ARGS="--port 9000")
-	@WATCHBILL_EXAMPLES="$${WATCHBILL_EXAMPLES-$(CURDIR)/examples/handbooks}" "$(BIN)/watchbill" serve $(ARGS)
+	@WATCHBILL_HANDBOOKS="$${WATCHBILL_HANDBOOKS-$(CURDIR)/examples/handbooks}" "$(BIN)/watchbill" serve $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.idp browser ## Install what is needed and run the tests (T=tests/ledger for some of them)
 	@"$(BIN)/python" -m pytest $(T) $(ARGS)

@@ -53,10 +53,11 @@ class Cast:
 
     def __init__(self) -> None:
         self.main, self.other = uuid7(), uuid7()
-        self.ada, self.edo, self.vera, self.aud, self.sam, self.hob = (uuid7() for _ in range(6))
+        self.ada, self.edo, self.apo, self.vera, self.aud, self.sam, self.hob = (uuid7() for _ in range(7))
         people = [
             (self.ada, "Ada Admin", "ada@example.org", self.main, "admin"),
             (self.edo, "Edo Editor", "edo@example.org", self.main, "editor"),
+            (self.apo, "Apo Approver", "apo@example.org", self.main, "approver"),
             (self.vera, "Vera Viewer", "vera@example.org", self.main, "viewer"),
             (self.aud, "Aud Auditor", "aud@example.org", self.main, "auditor"),
             (self.sam, "Sam Stranger", "sam@example.net", self.other, "admin"),
@@ -100,6 +101,25 @@ class Cast:
         """A person's transaction, with them as actor."""
         with acting(person_id):
             yield reader(person_id, mfa=mfa).actor
+
+    def bind(self, *names: str, person_id: UUID | None = None) -> None:
+        """Binds names of runbooks in Main to a person, Edo unless told otherwise."""
+        from watchbill.handbook.commands import bind_name
+
+        with self.acts(self.ada) as by:
+            for name in names:
+                bind_name(
+                    by=by, workspace_id=self.main, name=name, target_kind="person", target_id=person_id or self.edo
+                )
+
+    def bind_example(self, folder: str) -> None:
+        """Binds all names of an example's cast.yaml."""
+        from pathlib import Path
+
+        from watchbill.handbook.cast import read_cast
+
+        place = Path(__file__).resolve().parents[1] / "examples" / "handbooks" / folder / "cast.yaml"
+        self.bind(*read_cast(place.read_text("utf-8")).bindings)
 
     def token(
         self, person_id: UUID, *, workspace_id: UUID | None = None, scopes: list[str] | None = None, days: int = 30
@@ -176,3 +196,18 @@ def ensure_alias(*aliases: str) -> None:
             template["PASSWORD"] = settings.KEYS.text(f"database-role/{alias}")
             template["OPTIONS"] = {k: v for k, v in template["OPTIONS"].items() if k != "pool"}
             connections.settings[alias] = template
+
+
+@contextmanager
+def as_worker() -> Iterator[None]:
+    """Everything inside runs under the worker's database role, as background steps do."""
+    from django.db import connections
+
+    ensure_alias("worker")
+    before = connections["default"]
+    connections["default"] = connections["worker"]  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        connections["default"] = before  # type: ignore[assignment]
+        connections["worker"].close()

@@ -192,7 +192,7 @@ def clock(db: Owner) -> Clock:
 
 @pytest.fixture
 def cast(db: Owner) -> Any:
-    """Ada (admin), Edo (editor), Vera (viewer), Aud (auditor) in “Main”; Sam, a stranger, admin of “Other”; Hob of the hub."""
+    """Ada (admin), Edo (editor), Apo (approver), Vera (viewer), Aud (auditor) in “Main”; Sam, a stranger, admin of “Other”; Hob of the hub."""
     from tests.cast import Cast
 
     return Cast()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.server.hub import Hub, wait_for
+from tests.server.test_a_runbook_from_edit_to_roll_back import BOOK, browser_of
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 WIDTHS = {"phone": (390, 844), "tablet": (834, 1112), "desk": (1440, 900)}
@@ -27,7 +29,8 @@ WIDTHS = {"phone": (390, 844), "tablet": (834, 1112), "desk": (1440, 900)}
 def hub() -> Iterator[Hub]:
     folder = Path(tempfile.mkdtemp(prefix="watchbill-journey-"))
     folder.chmod(0o711)
-    found = Hub(folder / "data")
+    shutil.copytree(ARTEFACTS.parent / "examples" / "handbooks", folder / "handbooks")
+    found = Hub(folder / "data", WATCHBILL_HANDBOOKS=str(folder / "handbooks"))
     try:
         found.start()
         wait_for(found.ready, 30)
@@ -75,7 +78,9 @@ def fill(hub: Hub) -> None:
             links="Dashboard https://grafana.example.org/d/1",
         )
     hub.post(browser, "/w/main/settings", do="secret", name="grafana-token", value="s3cret", purpose="panels")
+    bind_everything(browser, "main", "operations-hub")
     apply_example(hub, browser, "operations-hub")
+    bring_changes(hub, browser)
     with owner(hub) as session:
         tom, grace = (
             session.execute("SELECT id FROM people_person WHERE name = %s", [name]).fetchone()[0]
@@ -93,6 +98,57 @@ def fill(hub: Hub) -> None:
             "INSERT INTO ledger_entry (body) VALUES (%s)",
             [json.dumps(body, sort_keys=True, separators=(",", ":"))],
         )
+
+
+def bind_everything(browser: httpx.Client, slug: str, folder: str) -> None:
+    """All names of an example, to its first team."""
+    from watchbill.handbook.cast import read_cast
+
+    team = browser.get(f"/api/v1/workspaces/{slug}/teams").json()["items"][0]["id"]
+    for name in read_cast((ARTEFACTS.parent / "examples" / "handbooks" / folder / "cast.yaml").read_text()).bindings:
+        body = {"name": name, "target_kind": "team", "target_id": team}
+        assert put(browser, f"/api/v1/workspaces/{slug}/bindings", body).status_code == 200
+
+
+def put(browser: httpx.Client, path: str, body: object, method: str = "PUT") -> httpx.Response:
+    """A write of the API with the browser's session."""
+    return browser.request(method, path, json=body, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]})
+
+
+def bring_changes(hub: Hub, browser: httpx.Client) -> None:
+    """Something under review in Main, and a request of Ines's that waits for an approval."""
+    text = (ARTEFACTS.parent / "examples" / "handbooks" / "operations-hub" / "runbook.md").read_text()
+    changed = (
+        text.replace("weekly", "monthly", 1)
+        + "\n## Weekly tasks (every Monday)\n\n- [ ] Look at the night's alerts with the Night Captain\n"
+    )
+    assert changed != text
+    brought = put(
+        browser, "/api/v1/workspaces/main/handbook/review", {"files": [{"path": "runbook.md", "text": changed}]}, "POST"
+    )
+    assert brought.status_code == 201, brought.text
+    folder = ARTEFACTS.parent / "examples" / "handbooks" / BOOK
+    (document,) = folder.glob("*.md")
+    weaker = document.read_text().replace("| 15 minutes |\n| **SEV-2**", "| 45 minutes |\n| **SEV-2**")
+    files = [{"path": document.name, "text": weaker}]
+    ines = browser_of(hub, "ines@demo.example")
+    base = f"/api/v1/workspaces/{BOOK}/handbook/review"
+    body = {"files": files, "config": (folder / "watchbill.yaml").read_text()}
+    found = put(ines, base, body, "POST").json()
+    found = put(
+        ines, f"{base}/choose", {"version": found["version"], "keys": ["severity/sev-1"], "choice": "live"}, "POST"
+    ).json()
+    body = {
+        "version": found["version"],
+        "lock_digest": found["lock_digest"],
+        "reason": "nobody can be there in 15 minutes at night",
+    }
+    asked = put(ines, f"{base}/apply", body, "POST")
+    assert asked.status_code == 202, asked.text
+    guides = browser.get("/api/v1/workspaces/main/handbook/items?kind=troubleshooting").json()["items"]
+    found = re.findall(r"/w/main/troubleshooting/[0-9a-f-]{36}", browser.get("/w/main/troubleshooting").text)
+    assert len(found) == len(guides) > 0
+    hub.pages = {"request": f"/w/{BOOK}/requests/{asked.json()['request']}", "guide": found[0]}
 
 
 def apply_example(hub: Hub, browser: httpx.Client, name: str) -> None:
@@ -156,7 +212,7 @@ def signed_in_state(hub: Hub, chromium: Browser) -> Any:
 
     page.goto(run("link", env=hub.env).stdout.strip())
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/w/main/")
+    page.wait_for_url(re.compile(r"/w/"))
     state = context.storage_state()
     context.close()
     return state

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.browser
 Opener = Callable[..., Page]
 PAGES = {
     "overview": "/w/main/", "due": "/w/main/due", "handbook": "/w/main/handbook", "handbook-duties": "/w/main/handbook?kind=duty", "runbooks": "/w/main/runbooks",
-    "runbook": "/w/main/runbooks/runbook.md", "revisions": "/w/main/handbook/revisions", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
+    "runbook": "/w/main/runbooks/runbook.md", "revisions": "/w/main/handbook/revisions", "revision": "/w/main/handbook/revisions/1", "review": "/w/main/handbook/review",
+    "review-all": "/w/main/handbook/review?show=all", "due-all": "/w/main/due?show=all", "requests": "/w/operations-and-maintenance/requests",
+    "troubleshooting": "/w/main/troubleshooting", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
     "team": "/w/main/teams/platform", "services": "/w/main/services", "service": "/w/main/services/checkout",
     "service-new": "/w/main/services/new", "access": "/w/main/access", "settings": "/w/main/settings", "events": "/w/main/settings/events",
     "sessions": "/w/main/settings/sessions", "search": "/w/main/search?q=pay", "search-none": "/w/main/search?q=zzz", "account": "/account",
@@ -37,10 +39,10 @@ def check(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", list(WIDTHS))
-def test_every_page_is_accessible_and_fits(open_page: Opener, width: str, scheme: str) -> None:
+def test_every_page_is_accessible_and_fits(open_page: Opener, hub: Hub, width: str, scheme: str) -> None:
     page = open_page(width, scheme)
     ARTEFACTS.mkdir(exist_ok=True)
-    for name, address in PAGES.items():
+    for name, address in (PAGES | hub.pages).items():
         page.goto(address)
         check(page, f"{name} at {width}, {scheme}")
         page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=True)
@@ -125,7 +127,7 @@ def test_a_token_is_made_used_and_shown_once(open_page: Opener, hub: Hub) -> Non
     page = open_page()
     page.goto("/account")
     page.get_by_text("New token for main").click()
-    page.get_by_label("Name").first.fill("Backup job")
+    page.locator("details[open]").get_by_label("Name").fill("Backup job")
     page.locator("details[open]").get_by_role("button", name="Make the token").click()
     text = page.locator(".copyable").inner_text().strip()
     answer = httpx.get(f"{hub.url}/api/v1/me", headers={"Authorization": f"Bearer {text}"})
@@ -164,3 +166,37 @@ def test_the_readme_names_its_two_commands() -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text()
     for command in ("make serve", "make test"):
         assert command in text
+
+
+def test_a_handbook_is_reviewed_with_keys_alone_and_the_row_answers_in_place(open_page: Opener) -> None:
+    page = open_page("desk")
+    page.goto("/w/main/handbook/review?show=all")
+    rows = page.locator("[data-row]:has([data-press='s'])")
+    expect(rows.first).to_be_visible()
+    first, second = (rows.nth(number).get_attribute("id") for number in (0, 1))
+    page.keyboard.press("j")
+    expect(page.locator("[data-row]").first).to_be_focused()
+    page.locator(f"#{first}").focus()
+    page.keyboard.press("s")
+    expect(page.locator(f"#{first}")).to_have_class(re.compile("chosen"))
+    expect(page.locator(f"#{first}").locator(".pill", has_text="Shadow")).to_be_visible()
+    expect(page.locator(f"#{second}")).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("u")
+    expect(page.locator(f"#{first}")).not_to_have_class(re.compile("chosen"))
+    expect(page.locator("#review-summary")).to_be_visible()
+
+
+def test_a_handbook_is_reviewed_by_thumb(open_page: Opener) -> None:
+    page = open_page("phone")
+    page.goto("/w/main/handbook/review?show=all")
+    row = page.locator("[data-row]:has([data-press='s'])").first
+    identifier = row.get_attribute("id")
+    button = row.get_by_role("button", name="Ignore")
+    box = button.bounding_box()
+    assert box is not None
+    assert box["height"] >= 44
+    button.click()
+    expect(page.locator(f"#{identifier}")).to_contain_text("Ignored")
+    page.locator(f"#{identifier}").get_by_role("button", name="Undo").click()
+    expect(page.locator(f"#{identifier}")).not_to_have_class(re.compile("chosen"))

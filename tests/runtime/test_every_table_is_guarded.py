@@ -38,8 +38,12 @@ def filled(cast: Cast, db: Any) -> Cast:
     """Rows in every table, through the real commands where there are any."""
     from watchbill.blobs.commands import add_file
     from watchbill.catalogue.commands import create_environment, create_service
-    from watchbill.handbook.commands import apply_handbook
+    from watchbill.gates.commands import answer
+    from watchbill.gates.models import Request
+    from watchbill.handbook.cast import read_cast
+    from watchbill.handbook.commands import apply_draft, apply_handbook, bind_name, choose, files_of, keep_draft
     from watchbill.handbook.files import load
+    from watchbill.handbook.queries import access_review
     from watchbill.people import commands as people
     from watchbill.secrets.commands import open_secret, store_secret
 
@@ -63,9 +67,34 @@ def filled(cast: Cast, db: Any) -> Cast:
         people.create_token(by=by, workspace_id=here, name="t", scopes=["team.read"])
         add_file(by=by, workspace_id=here, name="a.txt", content=iter([b"hello"]))
         example = load(ROOT / "examples" / "handbooks" / "ledger-and-agents")
+        for name in read_cast(
+            (ROOT / "examples" / "handbooks" / "ledger-and-agents" / "cast.yaml").read_text()
+        ).bindings:
+            bind_name(by=by, workspace_id=here, name=name, target_kind="team", target_id=team.id)
         apply_handbook(
             by=by, workspace_id=here, slug="main", files=[(one.path, one.text) for one in example.sources], lock=example.lock or "", config=example.config or "",
         )  # fmt: skip
+        weaker = [(one.path, one.text.replace("2 hours", "8 hours")) for one in example.sources]
+        drafted = keep_draft(
+            by=by, workspace_id=here, slug="main", files=weaker, lock=example.lock or "", config=example.config or ""
+        )
+        choose(by=by, workspace_id=here, version=drafted.version, keys=["severity/sev2"], choice="live")
+        review = access_review(by, here)
+        assert review is not None
+        asked = apply_draft(
+            by=by, workspace_id=here, slug="main", version=drafted.version, lock_digest=review.lock_digest, reason="x"
+        )
+        assert isinstance(asked, Request)
+    with cast.acts(cast.apo) as by:
+        answer(by=by, workspace_id=here, request_id=asked.id, approves=True, digest=asked.digest)
+    with cast.acts(cast.ada) as by:
+        review = access_review(by, here)
+        assert review is not None
+        files = files_of(review.draft)
+        apply_handbook(
+            by=by, workspace_id=here, slug="main", files=files.documents, lock=files.lock, config=files.config
+        )
+        keep_draft(by=by, workspace_id=here, slug="main", files=files.documents, lock=files.lock, config=files.config)
         people.deactivate_person(by=by, workspace_id=here, person_id=cast.vera)
     signed_in(cast.ada)
     token = cast.token(cast.ada)

@@ -59,6 +59,8 @@ class Hub:
         self.env = environment(data, WATCHBILL_PORT=str(self.port), WATCHBILL_LOGS="file", **extra)
         self.child: subprocess.Popen[str] | None = None
         self.used: set[str] = set()
+        #: Addresses that only a filled hub has, for the browser's tests.
+        self.pages: dict[str, str] = {}
 
     def start(self, seconds: float = 60) -> float:
         """Starts it; answers after how many seconds the first page was served."""

@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
 def test_the_examples_are_live_after_the_first_start_and_stay_as_they_were(folder: Path) -> None:
     copy = folder / "handbooks"
     shutil.copytree(EXAMPLES, copy)
-    hub = Hub(folder / "data", WATCHBILL_EXAMPLES=str(copy))
+    hub = Hub(folder / "data", WATCHBILL_HANDBOOKS=str(copy))
     try:
         hub.start()
         wait_for(hub.ready, 30)
@@ -49,7 +49,7 @@ def test_a_hub_that_has_its_own_workspaces_gets_no_examples(folder: Path) -> Non
         hub.start()
         wait_for(hub.ready, 30)
         hub.stop()
-        hub.env["WATCHBILL_EXAMPLES"] = str(EXAMPLES)
+        hub.env["WATCHBILL_HANDBOOKS"] = str(EXAMPLES)
         hub.start()
         wait_for(hub.ready, 30)
         assert hub.signed_in().get("/w/operations-hub/handbook").status_code == 404
@@ -58,9 +58,9 @@ def test_a_hub_that_has_its_own_workspaces_gets_no_examples(folder: Path) -> Non
 
 
 def test_a_wrong_folder_is_named(folder: Path) -> None:
-    hub = Hub(folder / "data", WATCHBILL_EXAMPLES=str(folder / "missing"))
+    hub = Hub(folder / "data", WATCHBILL_HANDBOOKS=str(folder / "missing"))
     try:
-        with pytest.raises(AssertionError, match="WATCHBILL_EXAMPLES"):
+        with pytest.raises(AssertionError, match="WATCHBILL_HANDBOOKS"):
             hub.start()
     finally:
         hub.clean_up()

@@ -108,7 +108,7 @@ def test_people_come_in_pages_by_name(cast: Cast) -> None:
         page = program.get(f"/api/v1/workspaces/main/people?limit=1&cursor={cursor}").json()
         names += [person["name"] for person in page["items"]]
         cursor = page["next"]
-    assert names == ["Ada Admin", "Aud Auditor", "Edo Editor", "Vera Viewer"]
+    assert names == ["Ada Admin", "Apo Approver", "Aud Auditor", "Edo Editor", "Vera Viewer"]
 
 
 def test_a_repeated_write_has_one_effect(cast: Cast, db: Any) -> None:

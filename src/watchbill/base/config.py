@@ -95,7 +95,7 @@ SETTINGS = [
     Setting("WATCHBILL_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("WATCHBILL_RATE", "600", "API requests a minute for each person or token; writes cost three."),
     Setting(
-        "WATCHBILL_EXAMPLES",
+        "WATCHBILL_HANDBOOKS",
         "empty: none",
         "A folder of accepted handbooks that a new hub begins with, a workspace each. `make serve` names examples/handbooks.",
     ),

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 import unicodedata
+from collections.abc import Iterable
 from uuid import UUID
 
 #: The hub's own workspace: its log holds what belongs to no team (people, sign-ins, workspaces, settings).
@@ -26,6 +27,17 @@ def uuid7() -> UUID:
 def pronounceable(syllables: int = 3) -> str:
     """A random word such as ``kotipa``: 6.3 bits a syllable, for people to read aloud, never as a secret."""
     return "".join(secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(syllables))
+
+
+def as_uuids(texts: Iterable[str]) -> list[UUID]:
+    """Those of some texts that are ids."""
+    found = []
+    for text in texts:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found
 
 
 def slugify(text: str) -> str:

@@ -16,7 +16,7 @@ from watchbill.language.findings import CODES
 if TYPE_CHECKING:
     from watchbill.handbook.compile import Handbook
 
-EXIT_FOUND, EXIT_FAILED = 1, 2
+EXIT_FOUND, EXIT_FAILED, EXIT_WAITS = 1, 2, 3
 
 
 @click.command()
@@ -70,9 +70,12 @@ def _compile(path: Path) -> "Handbook":
     except OSError as error:
         click.echo(f"watchbill: {path} cannot be opened: {(error.strerror or 'unknown').lower()}.", err=True)
         sys.exit(EXIT_FAILED)
-    # A check ends with the process: collecting cycles among a million live objects would take longer than reading.
+    # Collecting cycles among a million live objects would take longer than reading.
     gc.disable()
-    return compile_folder(folder, Cache(compact=True, once=True))
+    try:
+        return compile_folder(folder, Cache(compact=True, once=True))
+    finally:
+        gc.enable()
 
 
 @click.command()
@@ -222,7 +225,9 @@ def accept(
         fresh.replace(target)
     except OSError as error:
         _refuse(f"{target} cannot be written: {(error.strerror or 'unknown').lower()}.")
-    click.echo(f"{written} items are {state} in {target}; {len(lock.items)} are accepted in all.")
+    click.echo(
+        f"{written} item{' is' if written == 1 else 's are'} {state} in {target}; {len(lock.items)} are accepted in all."
+    )
 
 
 @click.command()
@@ -234,12 +239,23 @@ def accept(
 )
 @click.option("--expected", type=int, help="The live revision that this was planned against; another one is refused.")
 @click.option("--reason", default="", help="Why, where it weakens the live policy.")
+@click.option(
+    "--break-glass", is_flag=True, help="Weaken without the approval, where nobody can give it; needs handbook.weaken."
+)
 def apply(
-    path: Path, hub: str, workspace: str | None, token_file: Path | None, expected: int | None, reason: str
+    path: Path,
+    hub: str,
+    workspace: str | None,
+    token_file: Path | None,
+    expected: int | None,
+    reason: str,
+    break_glass: bool,
 ) -> None:
     """Make an accepted handbook the live one of a workspace, through the hub's API.
 
-    Needs an API token with handbook.apply. Exit codes: 0 applied, 1 the hub refused (it says why), 2 could not run.
+    Needs an API token with handbook.apply. What weakens the live policy waits for another person's approval: say why with --reason,
+    and run the same again once it is approved. Exit codes: 0 applied, 1 the hub refused (it says why), 2 could not run, 3 it waits
+    for an approval.
     """
     import os
 
@@ -259,7 +275,7 @@ def apply(
     slug = workspace or _compile(path).slug
     body = {
         "files": [{"path": source.path, "text": source.text} for source in folder.sources], "lock": folder.lock, "config": folder.config or "",
-        "expected": expected, "reason": reason,
+        "expected": expected, "reason": reason, "break_glass": break_glass,
     }  # fmt: skip
     try:
         answer = httpx.post(
@@ -271,6 +287,11 @@ def apply(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         _refuse(f"{hub} does not answer: {error}.")
     found = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    if answer.status_code == 202:
+        click.echo(
+            f"It waits for approval: {found['title']}\n  {found['url']}\nRun the same again once it is approved."
+        )
+        sys.exit(EXIT_WAITS)
     if answer.status_code != 201:
         click.echo(
             f"watchbill: the hub refused ({answer.status_code}): {found.get('detail', answer.reason_phrase)}", err=True
@@ -279,6 +300,6 @@ def apply(
             click.echo(f"           {found['hint']}", err=True)
         sys.exit(EXIT_FOUND)
     click.echo(
-        f"Revision {found['number']} of {slug} is live: {found['steps']} changes"
+        f"Revision {found['number']} of {slug} is live: {found['steps']} change{'' if found['steps'] == 1 else 's'}"
         + (", weakening the policy." if found["weakens"] else ".")
     )

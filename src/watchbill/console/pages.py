@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,9 @@ from watchbill.catalogue.queries import access_services
 from watchbill.console import commands, words
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
+from watchbill.gates.pages import STATES
+from watchbill.gates.queries import access_waiting
+from watchbill.handbook.queries import access_draft, access_draft_items
 from watchbill.ledger.export import export_ledger
 from watchbill.ledger.notes import verifier_key
 from watchbill.ledger.queries import (
@@ -125,7 +129,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _first_steps(reader: Reader, place: Place, services: int) -> list[tuple[str, str, str]]:
     """What a new workspace wants first; each goes when it is done."""
-    steps = []
+    steps = [(f"{task.title}: {task.note}", task.url, "check") for task in _tasks(reader, place) if task.mine]
     if not reader.actor.mfa:
         steps.append(("Protect your account with a second factor", reverse("mfa_index"), "key"))
     if place.id != HUB and not services and reader.actor.may("service.edit", place.id):
@@ -140,7 +144,7 @@ def _answer(health: dict[str, Any], todo: list[tuple[str, str, str]], unowned: l
     if health["failed"]:
         return f"{health['failed']} event deliveries failed for good: see Settings → Events."
     if todo:
-        return f"{len(todo)} thing{'s' if len(todo) > 1 else ''} to set up; nothing else needs you."
+        return f"{len(todo)} thing{'s wait' if len(todo) > 1 else ' waits'} for you."
     if unowned:
         return f"{len(unowned)} service{'s have' if len(unowned) > 1 else ' has'} no owner; nothing else needs you."
     return "Nothing needs you now."
@@ -157,12 +161,60 @@ def _hub_health() -> dict[str, Any]:
     return {"worker": age is not None and age < timedelta(seconds=30), "age": age, "failed": failed}
 
 
+@dataclass(frozen=True)
+class Task:
+    """Something that waits for somebody. ``mine``: the reader can do it now, or asked for it; ``role``: the reader's roles can."""
+
+    title: str
+    note: str
+    url: str
+    pill: tuple[str, str]
+    who: UUID | None = None
+    until: datetime | None = None
+    mine: bool = True
+    role: bool = True
+
+
+def _tasks(reader: Reader, place: Place) -> list[Task]:
+    """What waits in this workspace: requests for approval, and the handbook. Clocks arrive with the features that start them."""
+    found = []
+    if reader.actor.may("due.read", place.id):
+        for one in access_waiting(reader.actor, place.id).defer("shown"):
+            asked, holds = one.requested_by == reader.person_id, reader.actor.may(one.needs, place.id)
+            answered = any(answer.person_id == reader.person_id for answer in one.answers.all())
+            note = {"open": "waits for approval", "approved": "approved, to be carried out", "broken": "the glass was broken; somebody else reviews it"}[one.state]  # fmt: skip
+            found.append(
+                Task(
+                    one.title, note, reverse("request", args=[place.slug, one.id]), STATES[one.state], one.requested_by,
+                    None if one.state == "broken" else one.expires_at, asked or (holds and not answered), holds and not asked,
+                )
+            )  # fmt: skip
+    draft = access_draft(reader.actor, place.id) if reader.actor.may("handbook.read", place.id) else None
+    if draft is not None:
+        applies = reader.actor.may("handbook.apply", place.id)
+        left = access_draft_items(reader.actor, draft).filter(choice="").exclude(action="same").count()
+        url = reverse("handbook_review", args=[place.slug])
+        if draft.errors:
+            found.append(Task("Mend the handbook", f"{len(draft.errors)} errors; the live one stays", url, ("wrong", "errors"), None, None, applies, applies))  # fmt: skip
+        else:
+            note = f"{left} items to decide" if left else "decided, to be applied"
+            found.append(Task("Review the handbook", note, url, ("info", "to review"), None, None, applies, applies))
+    return found
+
+
 @require_GET
 def due(request: HttpRequest, slug: str) -> HttpResponse:
-    """What somebody must do by a time. Clocks arrive with the features that start them."""
+    """What somebody must do by a time: mine, my roles', all."""
     reader, place = place_of(request, slug)
     reader.actor.require("due.read", place.id)
-    return render(request, "console/due.html", {"tab": request.GET.get("show", "mine")})
+    tab = request.GET.get("show", "")
+    tab = tab if tab in {"role", "all"} else "mine"
+    tasks = _tasks(reader, place)
+    shown = [task for task in tasks if tab == "all" or (task.mine if tab == "mine" else task.role)]
+    names = names_of(reader.actor, {task.who for task in shown if task.who})
+    counts = {"mine": sum(1 for task in tasks if task.mine), "role": sum(1 for task in tasks if task.role), "all": len(tasks)}  # fmt: skip
+    context = {"tab": tab, "tasks": [(task, names.get(task.who, "")) for task in shown], "counts": counts}  # type: ignore[arg-type]
+    return render(request, "console/due.html", context)
 
 
 @require_GET

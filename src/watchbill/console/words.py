@@ -33,6 +33,17 @@ PHRASES = {
     "token.revoke": "revoked an API token",
     "environment.create": "made the environment",
     "handbook.apply": "applied the handbook,",
+    "handbook.draft": "brought a handbook for review,",
+    "handbook.choose": "chose in the review of",
+    "handbook.discard": "discarded the review of",
+    "handbook.bind": "bound a name of",
+    "handbook.unbind": "unbound a name of",
+    "gate.ask": "asked for approval:",
+    "gate.answer": "answered the request",
+    "gate.withdraw": "withdrew the request",
+    "gate.review": "reviewed after the glass was broken:",
+    "gate.pass": "passed the gate with",
+    "gate.break_glass": "broke the glass:",
     "service.create": "added the service",
     "service.edit": "changed the service",
     "service.retire": "retired the service",
@@ -58,6 +69,7 @@ GROUPS = {
     "people": ("People", "person."),
     "sign-in": ("Sign-in", "signin."),
     "handbook": ("Handbook", "handbook."),
+    "approvals": ("Approvals", "gate."),
     "services": ("Services", "service."),
     "secrets": ("Secrets", "secret."),
     "settings": ("Settings", "workspace."),
@@ -70,6 +82,7 @@ _WARNING = (
     "person.erase",
     "session.revoke",
     "person.deactivate",
+    "gate.break_glass",
 )
 
 

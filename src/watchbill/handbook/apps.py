@@ -8,8 +8,9 @@ class HandbookConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.handbook import queries
+        from watchbill.handbook import jobs, queries  # noqa: F401 - jobs declare what they listen to
 
         register("revision", "handbook revision", resolve=queries.resolve_revisions)
+        register("draft", "handbook under review", resolve=queries.resolve_drafts)
         register("runbook", "runbook", resolve=queries.resolve_documents, search=queries.search_documents)
         register("policy", "policy", resolve=queries.resolve_items, search=queries.search_items)

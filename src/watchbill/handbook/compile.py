@@ -4,7 +4,6 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from functools import lru_cache
 from typing import cast
 
@@ -78,12 +77,11 @@ def compile_folder(folder: Folder, cache: Cache | None = None) -> Handbook:
         made, found = validate(Config, folder.config, FILE)
         findings += found
         config = cast(Config, made) if made is not None else config
-    sources = [one for one in folder.sources if not any(fnmatch(one.path, pattern) for pattern in config.exclude)]
     lock = None
     if folder.lock is not None:
         lock, found = parse_lock(folder.lock)
         findings += found
-    return compile_sources(sources, config.slug or folder.name, config, findings, cache, lock)
+    return compile_sources(folder.sources, config.slug or folder.name, config, findings, cache, lock)
 
 
 def compile_sources(
@@ -100,7 +98,7 @@ def compile_sources(
     told = f"{slug} {config.model_dump_json()}"
     if cache.told != told:
         cache.kept, cache.told = {}, told
-    sources = list(sources)
+    sources = [one for one in sources if not config.excludes(one.path)]
     paths = {source.path for source in sources}
     outside: list[tuple[str, list[tuple[str, int]]]] = []
     for source in sources:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from fnmatch import fnmatch
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -83,3 +84,15 @@ class Config(Model):
         default_factory=dict, description="a group of the identity provider → an access role"
     )
     exclude: list[str] = Field(default_factory=list, description="files to leave out, as globs")
+
+    def excludes(self, path: str) -> bool:
+        """Whether a document is left out."""
+        return any(fnmatch(path, pattern) for pattern in self.exclude)
+
+
+def read_text(text: str) -> Config:
+    """The settings of a watchbill.yaml that was found valid before; the defaults where there is none."""
+    from watchbill.handbook.explicit import validate
+
+    made, _ = validate(Config, text, FILE) if text else (None, [])
+    return made if isinstance(made, Config) else Config()

@@ -62,4 +62,5 @@ NOW = {
     "metadata": "H5",
 }
 #: Kinds that a feature of this hub acts on once they are live; features add theirs as they arrive.
-ENFORCED: set[str] = set()
+#: Guided diagnosis leads through these two.
+ENFORCED = {"troubleshooting", "alert-runbook"}

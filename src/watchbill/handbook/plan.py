@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from watchbill.handbook.compile import VERSION, Handbook
-from watchbill.handbook.lock import ACCEPTABLE, Lock, Matched, digest, match, reading_of
+from watchbill.handbook.config import FILE, Config
+from watchbill.handbook.lock import Lock, digest, match, reading_of
 from watchbill.language.items import Item
 
 #: Longer is weaker for deadlines and periods; shorter is weaker for what is kept or announced.
@@ -38,7 +39,7 @@ class Change:
 class Step:
     """What happens to one item."""
 
-    action: Literal["add", "change", "reread", "remove", "rename", "ask"]
+    action: Literal["add", "change", "reread", "remove", "ask"]
     key: str
     kind: str
     name: str
@@ -221,7 +222,6 @@ _TITLES = {
     "change": "Changed",
     "reread": "Read again, the same",
     "remove": "Removed",
-    "rename": "Renamed",
     "ask": "To be answered",
 }
 
@@ -318,12 +318,47 @@ def _escape(text: str) -> str:
     return text.replace("@", "@\u200b").replace("\n", " ")
 
 
-__all__ = ["ACCEPTABLE", "Change", "Matched", "Plan", "Step", "as_json", "as_markdown", "as_text", "make_plan"]
+#: Settings whose change is no change of policy by itself: what they do shows in the items.
+_NO_POLICY = {"name", "slug", "immediate", "escalation_wait", "precedence", "exclude"}
 
 
-def policy_changes(before: Lock, after: Lock) -> Plan:
+def settings_changes(before: Config, after: Config) -> list[Change]:
+    """What a changed watchbill.yaml does to clocks and access: fewer business hours and more days off make every business deadline later."""
+    found = []
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    for name in sorted(old.keys() - _NO_POLICY):
+        if old[name] == new[name]:
+            continue
+        weak = ""
+        if name == "business_hours" and _week(new[name]) < _week(old[name]):
+            weak = "business time stands still for longer"
+        if name == "holidays" and new[name] != {**new[name], **{k: v for k, v in old[name].items() if k != "also"}}:
+            weak = "other days are off"
+        if name == "holidays" and set(new[name]["also"]) - set(old[name]["also"]):
+            weak = "more days are off"
+        if name == "groups":
+            weak = "; ".join(
+                f"{group} gets {role}" for group, role in new[name].items() if old[name].get(group) != role
+            )
+        found.append(Change(name, words(old[name]), words(new[name]), weak))
+    return found
+
+
+def _week(hours: dict[str, Any]) -> int:
+    """Minutes of business time a week."""
+    start, end = (int(text[:2]) * 60 + int(text[3:]) for text in (hours["start"], hours["end"]))
+    return len(set(hours["days"])) * (end - start)
+
+
+def policy_changes(
+    before: Lock, after: Lock, before_settings: Config | None = None, after_settings: Config | None = None
+) -> Plan:
     """What going from one accepted policy to another changes: the plan that an apply carries out."""
     plan = Plan("", compiler=(before.compiler, after.compiler))
+    if before_settings is not None and after_settings is not None:
+        changes = settings_changes(before_settings, after_settings)
+        if changes:
+            plan.steps.append(Step("change", "settings", "settings", FILE, "live", FILE, changes))
     strength = {"ignored": 0, "shadow": 1, "live": 2}
     for key in sorted(before.items.keys() | after.items.keys()):
         old, new = before.items.get(key), after.items.get(key)

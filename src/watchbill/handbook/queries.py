@@ -1,6 +1,11 @@
 """Reads of the handbook."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
@@ -8,8 +13,15 @@ from django.urls import reverse
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import NotFound
+from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
-from watchbill.handbook.models import PolicyItem, Revision, RunbookDocument
+from watchbill.handbook.models import Binding, Draft, DraftItem, PolicyItem, Revision, RunbookDocument
+from watchbill.people.models import Membership, Team
+
+# The compiler is imported where it is used: a web process starts faster without it.
+if TYPE_CHECKING:
+    from watchbill.handbook.plan import Plan
+    from watchbill.handbook.review import Row
 
 
 def access_revisions(reader: Actor, workspace_id: UUID) -> QuerySet[Revision]:
@@ -31,12 +43,16 @@ def access_revision(reader: Actor, workspace_id: UUID, number: int) -> Revision:
     return found
 
 
-def access_items(reader: Actor, revision: Revision, *, kind: str = "", words: str = "") -> QuerySet[PolicyItem]:
+def access_items(
+    reader: Actor, revision: Revision, *, kind: str = "", words: str = "", path: str = ""
+) -> QuerySet[PolicyItem]:
     """The items of a revision, by kind and place."""
     reader.require("handbook.read", revision.workspace_id)
     found = PolicyItem.objects.filter(workspace_id=revision.workspace_id, revision=revision)
     if kind:
         found = found.filter(kind=kind)
+    if path:
+        found = found.filter(path=path)
     for word in words.split()[:6]:
         found = found.filter(name__icontains=word)
     return found.order_by("kind", "path", "line", "key")
@@ -69,21 +85,126 @@ def access_document(reader: Actor, revision: Revision, path: str) -> RunbookDocu
     return found
 
 
-def _uuids(ids: Iterable[str]) -> list[UUID]:
-    found = []
-    for text in ids:
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
-    return found
+def access_draft(reader: Actor, workspace_id: UUID) -> Draft | None:
+    """What is under review; None where nothing is."""
+    reader.require("handbook.read", workspace_id)
+    return Draft.objects.filter(workspace_id=workspace_id).first()
+
+
+def access_draft_items(reader: Actor, draft: Draft) -> QuerySet[DraftItem]:
+    """The rows of a review in the order of the documents."""
+    reader.require("handbook.read", draft.workspace_id)
+    return DraftItem.objects.filter(workspace_id=draft.workspace_id, draft=draft).order_by("position")
+
+
+def rows_from(items: Iterable[DraftItem]) -> list[Row]:
+    """A draft's rows for the rules."""
+    from watchbill.handbook.review import Row
+
+    names = [one.name for one in fields(Row)]
+    return [Row(**{name: getattr(item, name) for name in names}) for item in items]
+
+
+@dataclass(frozen=True)
+class Review:
+    """What is under review: its rows, the lock that the choices make, what applying it would change, and what stands in the way."""
+
+    draft: Draft
+    rows: list[Row]
+    lock_text: str
+    lock_digest: str
+    plan: Plan
+    undecided: list[Row]
+    unbound: list[str]
+    first: bool
+
+
+def access_review(reader: Actor, workspace_id: UUID) -> Review | None:
+    """What is under review, weighed against the live handbook; None where nothing is."""
+    from watchbill.handbook.compile import VERSION
+    from watchbill.handbook.config import read_text
+    from watchbill.handbook.lock import Lock, dump, parse_lock
+    from watchbill.handbook.names import canonical
+    from watchbill.handbook.plan import policy_changes
+    from watchbill.handbook.review import lock_of, undecided
+
+    draft = access_draft(reader, workspace_id)
+    if draft is None:
+        return None
+    rows = rows_from(access_draft_items(reader, draft))
+    live = access_live(reader, workspace_id)
+    base = parse_lock(draft.base_lock)[0] if draft.base_lock else None
+    lock = lock_of(base or Lock(VERSION), rows)
+    text = dump(lock)
+    before = parse_lock(live.lock)[0] if live else None
+    settings = read_text(live.config) if live else None
+    plan = policy_changes(before or Lock(VERSION), lock, settings, read_text(draft.config))
+    bound = bound_names(workspace_id)
+    wanted = {
+        canonical(name): name
+        for row in rows
+        if row.key in lock.items and lock.items[row.key].state == "live"
+        for name in row.needs
+    }
+    return Review(
+        draft, rows, text, sha256(text.encode()).hexdigest(), plan, undecided(rows),
+        [name for key, name in wanted.items() if key not in bound], live is None,
+    )  # fmt: skip
+
+
+def access_bindings(reader: Actor, workspace_id: UUID) -> QuerySet[Binding]:
+    """Whom the names of the runbooks mean here."""
+    reader.require("handbook.read", workspace_id)
+    return Binding.objects.filter(workspace_id=workspace_id).order_by("name")
+
+
+def bound_names(workspace_id: UUID) -> set[str]:
+    """The canonical names that mean somebody who is still here. For rules; the pages use access_bindings."""
+    rows = list(Binding.objects.filter(workspace_id=workspace_id).values_list("name", "target_kind", "target_id"))
+    persons = {target for _, kind, target in rows if kind == "person"}
+    here = set(
+        Membership.objects.filter(
+            workspace_id=workspace_id, person_id__in=persons, person__active=True, ended_at=None
+        ).values_list("person_id", flat=True)
+    )
+    teams = set(Team.objects.filter(workspace_id=workspace_id).values_list("id", flat=True))
+    return {name for name, kind, target in rows if target in (here if kind == "person" else teams)}
+
+
+def access_texts(reader: Actor, workspace_id: UUID, number: int) -> list[tuple[str, str]]:
+    """Path and text of all documents of a revision."""
+    reader.require("handbook.read", workspace_id)
+    rows = RunbookDocument.objects.filter(workspace_id=workspace_id, revision__number=number)
+    return list(rows.order_by("path").values_list("path", "text"))
+
+
+def access_live_names(reader: Actor, workspace_id: UUID) -> list[str]:
+    """Names that live items need and that mean nobody any more: somebody left, a binding was taken away."""
+    from watchbill.handbook.kinds import KINDS
+    from watchbill.handbook.names import unbound
+
+    live = access_live(reader, workspace_id)
+    if live is None:
+        return []
+    kinds = ("contact", "duty", "rota", "severity")
+    rows = access_items(reader, live).filter(state="live", kind__in=kinds)
+    items = [KINDS[row.kind].model_validate(row.data) for row in rows]
+    return [name.text for name in unbound(items, bound_names(workspace_id)).values()]
+
+
+def resolve_drafts(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
+    """What is, or was, under review."""
+    if not reader.may("handbook.read", workspace_id):
+        return {}
+    url = reverse("handbook_review", args=[slug])
+    return {one: Shown("draft", one, "the handbook under review", url) for one in ids}
 
 
 def resolve_revisions(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
     """Revisions as subjects."""
     if not reader.may("handbook.read", workspace_id):
         return {}
-    rows = Revision.objects.filter(workspace_id=workspace_id, id__in=_uuids(ids))
+    rows = Revision.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids))
     return {
         str(r.id): Shown("revision", str(r.id), f"Revision {r.number}", reverse("handbook_revisions", args=[slug]))
         for r in rows
@@ -98,7 +219,7 @@ def resolve_documents(reader: Actor, workspace_id: UUID, slug: str, ids: Iterabl
     """Runbooks as subjects."""
     if not reader.may("handbook.read", workspace_id):
         return {}
-    rows = RunbookDocument.objects.filter(workspace_id=workspace_id, id__in=_uuids(ids)).defer("text")
+    rows = RunbookDocument.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids)).defer("text")
     return {str(d.id): Shown("runbook", str(d.id), d.title or d.path, _runbook(slug, d.path)) for d in rows}
 
 
@@ -119,7 +240,7 @@ def resolve_items(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[st
     """Items as subjects."""
     if not reader.may("handbook.read", workspace_id):
         return {}
-    rows = PolicyItem.objects.filter(workspace_id=workspace_id, id__in=_uuids(ids)).defer("data")
+    rows = PolicyItem.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids)).defer("data")
     return {str(i.id): Shown("policy", str(i.id), i.name, _runbook(slug, i.path, i.line)) for i in rows}
 
 

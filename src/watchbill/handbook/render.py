@@ -4,9 +4,10 @@ markdown-it-py escapes HTML when ``html`` is off and refuses javascript:, vbscri
 read carries an anchor (#L12) and the effect of what was read there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -22,7 +23,17 @@ def _renderer() -> MarkdownIt:
         # Pictures would load from elsewhere; their text says what they show.
         return f"<em>{self.renderInlineAsText(tokens[index].children or [], options, env)}</em>"
 
+    def note(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
+        level, line, message, hint = tokens[index].meta["note"]
+        return str(
+            format_html(
+                '<aside class="found found-{}" aria-label="Finding in line {}"><p><strong>line {}</strong> {}</p><p>{}</p></aside>',
+                level, line, line, message, hint,
+            )
+        )  # fmt: skip
+
     made.add_render_rule("image", image)
+    made.add_render_rule("found", note)
     return made
 
 
@@ -37,8 +48,35 @@ def _without_title(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
-    """HTML of a document. ``effects`` maps a line to (effect, words for the mark)."""
+def _with_notes(tokens: list[Token], notes: Mapping[int, Sequence[tuple[str, str, str]]]) -> list[Token]:
+    """Findings right below the block that they are about; those of no block (frontmatter) come first."""
+    left = dict(sorted(notes.items()))
+    found: list[Token] = []
+    end = 0
+    for token in tokens:
+        if token.level == 0 and token.map and token.nesting >= 0:
+            found += _notes(left, token.map[0])
+            end = token.map[1]
+        found.append(token)
+        if token.level == 0 and token.nesting <= 0:
+            found += _notes(left, end)
+    return found + _notes(left, 10**9)
+
+
+def _notes(left: dict[int, Sequence[tuple[str, str, str]]], end: int) -> list[Token]:
+    made = []
+    for line in [line for line in left if line <= end]:
+        for level, message, hint in left.pop(line):
+            made.append(Token("found", "", 0, meta={"note": (level, line, message, hint)}))
+    return made
+
+
+def render(
+    text: str,
+    effects: Mapping[int, tuple[str, str]],
+    notes: Mapping[int, Sequence[tuple[str, str, str]]] | None = None,
+) -> SafeString:
+    """HTML of a document. ``effects`` maps a line to (effect, words for the mark), ``notes`` to its findings as (level, message, hint)."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     skip = 0
     if lines and lines[0].strip() == "---":
@@ -60,6 +98,7 @@ def render(text: str, effects: Mapping[int, tuple[str, str]]) -> SafeString:
         if found:
             token.attrJoin("class", f"mark mark-{found[0]}")
             token.attrSet("title", found[1])
+    tokens = _with_notes(tokens, notes or {})
     # All text was escaped by the renderer; raw HTML is off.
     body: SafeString = mark_safe(_RENDERER.renderer.render(tokens, _RENDERER.options, {}))  # noqa: S308
     return body

@@ -10,6 +10,7 @@ from django.db.models import Prefetch, QuerySet
 
 from watchbill.base.actor import SYSTEM_NAMES, Actor
 from watchbill.base.errors import NotFound
+from watchbill.base.ids import as_uuids
 from watchbill.base.mask import mask_email, mask_name, mask_phone
 from watchbill.facts.subjects import Shown
 from watchbill.people.models import (
@@ -263,6 +264,20 @@ def access_matrix(reader: Actor, workspace_id: UUID) -> list[AccessRow]:
     return rows
 
 
+def holders_of(workspace_id: UUID, permission: str) -> set[UUID]:
+    """Who holds a permission here at this moment: active persons, by their grants. For rules, never to be shown."""
+    roles = [role for role, held in ROLES.items() if permission in held]
+    rows = RoleGrant.objects.filter(
+        workspace_id=workspace_id,
+        role__in=roles,
+        ended_at=None,
+        person__active=True,
+        person__memberships__workspace_id=workspace_id,
+        person__memberships__ended_at=None,
+    )
+    return set(rows.values_list("person_id", flat=True))
+
+
 def role_labels(workspace_id: UUID) -> dict[str, str]:
     """What this workspace calls its roles: role → label."""
     labels = dict(RoleLabel.objects.filter(workspace_id=workspace_id).values_list("role", "label"))
@@ -294,7 +309,7 @@ def resolve_people(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[s
     """Persons as subjects."""
     if not reader.may("person.read", workspace_id):
         return {}
-    people = Person.objects.filter(id__in=[value for value in ids if _is_uuid(value)])
+    people = Person.objects.filter(id__in=as_uuids(ids))
     return {str(p.id): Shown("person", str(p.id), shown_name(p, reader), f"/w/{slug}/people/{p.id}") for p in people}
 
 
@@ -312,7 +327,7 @@ def resolve_teams(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[st
     """Teams as subjects."""
     if not reader.may("team.read", workspace_id):
         return {}
-    teams = Team.objects.filter(workspace_id=workspace_id, id__in=[value for value in ids if _is_uuid(value)])
+    teams = Team.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids))
     return {str(t.id): Shown("team", str(t.id), t.name, f"/w/{slug}/teams/{t.slug}") for t in teams}
 
 
@@ -330,13 +345,5 @@ def search_teams(reader: Actor, workspace_id: UUID, slug: str, words: str, limit
 
 def resolve_workspaces(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
     """Workspaces as subjects."""
-    found = Workspace.objects.filter(id__in=[value for value in ids if _is_uuid(value)])
+    found = Workspace.objects.filter(id__in=as_uuids(ids))
     return {str(w.id): Shown("workspace", str(w.id), w.name, f"/w/{w.slug}/") for w in found}
-
-
-def _is_uuid(value: str) -> bool:
-    try:
-        UUID(value)
-    except ValueError:
-        return False
-    return True

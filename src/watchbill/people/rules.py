@@ -33,7 +33,9 @@ PERMISSIONS: dict[str, str] = {
     "due.read": "see what is due",
     "handbook.read": "read the handbook and its runbooks",
     "handbook.apply": "apply accepted runbooks, and go back to an earlier revision",
-    "handbook.weaken": "apply a workspace's first handbook, and what weakens the live one, with a reason that stays on record",
+    "handbook.bind": "say which person or team a name in the runbooks means",
+    "handbook.approve": "approve what somebody else wants to weaken in the live handbook",
+    "handbook.weaken": "apply a workspace's first handbook; break the glass where nobody can approve, with a reason that stays on record",
 }
 
 _VIEWER = {
@@ -47,8 +49,8 @@ _VIEWER = {
     "handbook.read",
 }
 _RESPONDER = _VIEWER | {"file.add", "ledger.read"}
-_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read", "handbook.apply"}
-_APPROVER = _RESPONDER
+_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read", "handbook.apply", "handbook.bind"}
+_APPROVER = _RESPONDER | {"handbook.approve"}
 _AUDITOR = _VIEWER | {"ledger.read", "ledger.export", "event.read", "secret.read", "token.manage"}
 
 #: Built-in access roles, weakest first. A handbook may rename them, not change them.

@@ -10,6 +10,7 @@ import watchbill
 from watchbill.base.errors import Invalid, NotFound, SignInNeeded, WatchbillError
 from watchbill.catalogue.api import router as catalogue
 from watchbill.console.api import router as console
+from watchbill.gates.api import router as gates
 from watchbill.handbook.api import router as handbook
 from watchbill.people.api import router as people
 from watchbill.runtime.http import as_watchbill_error, problem
@@ -47,6 +48,7 @@ for tag, router in (
     ("people", people),
     ("services", catalogue),
     ("handbook", handbook),
+    ("requests", gates),
     ("secrets", secrets),
     ("sign-in", signin),
     ("hub", console),

@@ -126,19 +126,20 @@ def first_admin() -> UUID:
 
 
 def begin(admin: UUID) -> list[str]:
-    """What a new hub begins with: the workspace “Main”, and a workspace for each handbook of WATCHBILL_EXAMPLES. Nothing where
-    there is a workspace already. All or nothing, so that a start that was cut off begins again. Answers the examples' names."""
+    """What a new hub begins with: the workspace “Main”, and a workspace for each handbook of WATCHBILL_HANDBOOKS. Nothing where
+    there is a workspace already. All or nothing, so that a start that was cut off begins again. Answers their names."""
     from watchbill.people.commands import create_workspace
 
     if Workspace.objects.exclude(id=HUB).exists():
         return []
     with transaction.atomic():
         create_workspace(by=system("setup"), name="Main", first_admin=admin)
-        folder = settings.CONFIG.get("WATCHBILL_EXAMPLES")
-        return _apply_examples(admin, Path(folder)) if folder else []
+        folder = settings.CONFIG.get("WATCHBILL_HANDBOOKS")
+        return _apply_handbooks(admin, Path(folder)) if folder else []
 
 
-def _apply_examples(admin: UUID, folder: Path) -> list[str]:
+def _apply_handbooks(admin: UUID, folder: Path) -> list[str]:
+    from watchbill.handbook.cast import FILE, play, read_cast
     from watchbill.handbook.commands import apply_handbook
     from watchbill.handbook.compile import compile_folder
     from watchbill.handbook.files import load
@@ -146,9 +147,9 @@ def _apply_examples(admin: UUID, folder: Path) -> list[str]:
 
     if not folder.is_dir():
         raise SettingError(
-            f"WATCHBILL_EXAMPLES is “{folder}”, which is no folder.",
+            f"WATCHBILL_HANDBOOKS is “{folder}”, which is no folder.",
             hint="Name a folder of handbooks, or leave it empty.",
-            field="WATCHBILL_EXAMPLES",
+            field="WATCHBILL_HANDBOOKS",
         )
     applied = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -164,6 +165,9 @@ def _apply_examples(admin: UUID, folder: Path) -> list[str]:
             time_zone=book.config.time_zone,
             first_admin=admin,
         )
+        cast = place / FILE
+        if cast.is_file():
+            play(by=system("setup"), workspace_id=workspace.id, cast=read_cast(cast.read_text("utf-8")))
         apply_handbook(
             by=system("setup"),
             workspace_id=workspace.id,

@@ -94,6 +94,7 @@ INSTALLED_APPS = [
     "watchbill.secrets",
     "watchbill.catalogue",
     "watchbill.blobs",
+    "watchbill.gates",
     "watchbill.handbook",
     "watchbill.signin",
     "watchbill.console",

@@ -18,6 +18,8 @@ from procrastinate.exceptions import ConnectorException
 
 import watchbill
 from watchbill.facts.publish import deliver_one
+from watchbill.handbook.jobs import Watcher
+from watchbill.handbook.jobs import folder as handbook_folder
 from watchbill.ledger.sealer import Sealer
 from watchbill.runtime.jobs import JOBS, job
 
@@ -25,6 +27,8 @@ log = structlog.get_logger("watchbill.worker")
 MAX_ATTEMPTS = 8
 PAUSE = 0.2
 GRACE = 4.5
+#: How often the handbooks' folder is looked at; a change is brought after two looks.
+WATCH = 2.0
 
 
 class Loop(threading.Thread):
@@ -198,6 +202,8 @@ def run() -> int:
         Loop("facts", deliver_one, stop),
         Loop("sealer", sealing(sealer), stop),
     ]
+    if top := handbook_folder():
+        loops.append(Loop("handbook", Watcher(top).step, stop, WATCH))
 
     async def main() -> None:
         done, loop = asyncio.Event(), asyncio.get_running_loop()

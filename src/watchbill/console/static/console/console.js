@@ -37,11 +37,24 @@
   let waiting = 0;
   document.querySelectorAll(".keys-open").forEach((button) => button.addEventListener("click", () => keys.showModal()));
   const move = (by) => {
-    const rows = [...document.querySelectorAll("main a.row, main .entry-time, .hits a.row")].filter((row) => row.offsetParent);
+    const rows = [...document.querySelectorAll("main a.row, main .entry-time, main [data-row], .hits a.row")].filter((row) => row.offsetParent);
     if (!rows.length) return;
-    const at = rows.indexOf(document.activeElement);
+    const at = rows.indexOf(document.activeElement.closest("[data-row]") || document.activeElement);
     rows[Math.max(0, Math.min(rows.length - 1, at + by))].focus();
   };
+  // In a row with buttons a key presses its button; the row that comes back gives the focus on to the next one.
+  const press = (key) => {
+    const row = document.activeElement.closest("[data-row]");
+    const button = row && row.querySelector('[data-press="' + CSS.escape(key) + '"]');
+    if (button) button.click();
+    return Boolean(button);
+  };
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const row = document.getElementById(event.detail.target.id);
+    if (!row || !row.matches("[data-row]")) return;
+    const rows = [...document.querySelectorAll("[data-row]")];
+    (rows[rows.indexOf(row) + 1] || row).focus({ preventScroll: false });
+  });
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
     if ((event.ctrlKey || event.metaKey) && event.key === "k" && find) { event.preventDefault(); find.focus(); find.select(); return; }
@@ -52,6 +65,7 @@
     else if (event.key === "?" && keys) keys.showModal();
     else if (event.key === "j") move(1);
     else if (event.key === "k") move(-1);
+    else if (Date.now() - waiting >= 1200 && press(event.key)) event.preventDefault();
     else if (event.key === "g") { waiting = Date.now(); return; }
     else if (Date.now() - waiting < 1200) { const link = document.querySelector('a[data-key="' + CSS.escape(event.key) + '"]'); if (link) link.click(); }
     waiting = 0;
