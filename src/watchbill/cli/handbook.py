@@ -3,6 +3,8 @@
 import gc
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +17,8 @@ from watchbill.language.findings import CODES
 
 if TYPE_CHECKING:
     from watchbill.handbook.compile import Handbook
+    from watchbill.handbook.files import Folder
+    from watchbill.handbook.report import Checked
 
 EXIT_FOUND, EXIT_FAILED, EXIT_WAITS = 1, 2, 3
 
@@ -26,7 +30,8 @@ EXIT_FOUND, EXIT_FAILED, EXIT_WAITS = 1, 2, 3
 )
 @click.option("--strict", is_flag=True, help="Warnings are errors, too.")
 @click.option("--color/--no-color", default=None, help="Colours; by default where the output is a terminal.")
-def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) -> None:
+@click.option("--cache/--no-cache", default=True, help="Of large folders keep what was read in ~/.cache/watchbill.")
+def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None, cache: bool) -> None:
     """Read runbooks and say what they mean, and what is wrong with them.
 
     Each PATH is a handbook: a folder of Markdown (with *.watchbill.yaml and a watchbill.yaml), or one file. Exit codes: 0
@@ -34,7 +39,7 @@ def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) 
     """
     from watchbill.handbook import report
 
-    books = [_compile(path) for path in paths]
+    books = [_checked(path, cache) for path in paths]
     names: set[str] = set()
     for book in books:
         if book.slug in names:
@@ -60,22 +65,41 @@ def check(paths: tuple[Path, ...], form: str, strict: bool, color: bool | None) 
     sys.exit(EXIT_FOUND if any(one.level in levels for book in books for one in book.findings) else 0)
 
 
-def _compile(path: Path) -> "Handbook":
-    # Imported here: the other commands need not wait for the models.
-    from watchbill.handbook.compile import Cache, compile_folder
+def _checked(path: Path, cache: bool) -> "Handbook | Checked":
+    from watchbill.handbook.shelf import cache_place, check_folder
+
+    folder = _folder(path)
+    with _without_collecting():
+        return check_folder(folder, cache_place(path) if cache else None)
+
+
+def _folder(path: Path) -> "Folder":
     from watchbill.handbook.files import load
 
     try:
-        folder = load(path)
+        return load(path)
     except OSError as error:
         click.echo(f"watchbill: {path} cannot be opened: {(error.strerror or 'unknown').lower()}.", err=True)
         sys.exit(EXIT_FAILED)
-    # Collecting cycles among a million live objects would take longer than reading.
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Collecting cycles among a million live objects would take longer than reading."""
     gc.disable()
     try:
-        return compile_folder(folder, Cache(compact=True, once=True))
+        yield
     finally:
         gc.enable()
+
+
+def _compile(path: Path) -> "Handbook":
+    # Imported here: the other commands need not wait for the models.
+    from watchbill.handbook.compile import Cache, compile_folder
+
+    folder = _folder(path)
+    with _without_collecting():
+        return compile_folder(folder, Cache(compact=True, once=True))
 
 
 @click.command()

@@ -1,24 +1,22 @@
 """compile(files, compiler version) → handbook and findings. Pure: no clock, no network, no database, no files."""
 
-import posixpath
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import cast
 
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
+from watchbill.handbook.heads import Head, agree, chains, head_of, mint, severity_name
+from watchbill.handbook.heads import outside as missing
 from watchbill.handbook.kinds import ENFORCED
 from watchbill.handbook.lock import Lock, Matched, match, parse_lock
 from watchbill.handbook.read import Reading, read
 from watchbill.incidents.spec import Severity
 from watchbill.language.document import Block, parse
-from watchbill.language.findings import Finding, finding
+from watchbill.language.findings import Finding
 from watchbill.language.items import Effect, Item, Unit
 from watchbill.language.scope import Scope, references
-from watchbill.people.spec import Contact
 from watchbill.support.spec import Sla
 
 #: Part of every lock: a changed compiler yields a plan, never a silently changed policy.
@@ -46,6 +44,7 @@ class Kept:
     reading: Reading
     items: list[tuple[Item, str, Effect, str | None]]
     outside: list[tuple[str, int]]
+    heads: list[Head]
 
 
 @dataclass(slots=True)
@@ -101,23 +100,26 @@ def compile_sources(
     sources = [one for one in sources if not config.excludes(one.path)]
     paths = {source.path for source in sources}
     outside: list[tuple[str, list[tuple[str, int]]]] = []
+    heads: list[Head] = []
     for source in sources:
         if source.path.endswith((".yaml", ".yml")):
             items, found = read_explicit(source.text, source.path, 1, slug)
             book.items += items
             book.findings += found
+            heads += [head_of(item) for item in items]
             continue
         kept = cache.get(source)
         if kept is None:
             reading = read_source(source, slug, config)
-            items = _joined(reading)
+            items = joined(reading)
             for item in items:
                 item.workspace = slug
             kept = Kept(
                 source.text,
                 reading,
                 [(item, item.key, item.effect, item.reason) for item in items],
-                _references(reading),
+                references_of(reading),
+                [head_of(item) for item in items],
             )
             if cache.compact:
                 reading.compact()
@@ -126,14 +128,18 @@ def compile_sources(
         book.readings.append(kept.reading)
         book.findings += kept.reading.scope.findings
         book.items += [item for item, *_ in kept.items]
+        heads += kept.heads
         outside.append((source.path, kept.outside))
-    _keys(book)
+    keys, found = mint(heads)
+    for item, key in zip(book.items, keys, strict=True):
+        item.__dict__["key"] = key
     if lock is not None:
         _accepted(book, lock)
-    _agree(book)
-    _outside(book, outside, paths)
-    _chains(book)
-    book.findings = _sorted(book.findings)
+    disagreements, overruled = agree(heads, config.precedence)
+    for number in overruled:
+        if book.items[number].state == "proposed":
+            book.items[number].effect, book.items[number].reason = "shown", "reference"
+    book.findings = in_order([*book.findings, *found, *disagreements, *missing(outside, paths), *chains(heads)])
     return book
 
 
@@ -176,47 +182,9 @@ def _fences(block: Block) -> list[Block]:
     )
 
 
-def _sorted(findings: list[Finding]) -> list[Finding]:
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding once, by place."""
     return sorted(set(findings), key=lambda one: (one.path, one.line, one.column, one.code, one.message))
-
-
-@lru_cache(maxsize=65536)
-def slug_of(text: str) -> str:
-    """A short, stable name for a key."""
-    kept = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return kept[:60].strip("-") or "item"
-
-
-def _keys(book: Handbook) -> None:
-    """Explicit ids as given, once; others minted from kind and name, numbered where they repeat."""
-    given: dict[str, Item] = {}
-    for item in book.items:
-        if item.key:
-            first = given.setdefault(item.key, item)
-            if first is not item:
-                book.findings.append(
-                    finding(
-                        "WB024",
-                        item.source.path,
-                        item.source.line,
-                        key=item.key,
-                        place=f"{first.source.path}:{first.source.line}",
-                    )
-                )
-                item.key = ""
-    taken = set(given)
-    numbers: dict[str, int] = {}
-    for item in book.items:
-        if not item.key:
-            base = f"{item.kind}/{slug_of(item.name)}"
-            number = numbers.get(base, 1)
-            key = base if number == 1 else f"{base}-{number}"
-            while key in taken:
-                number += 1
-                key = f"{base}-{number}"
-            numbers[base] = number + 1
-            taken.add(key)
-            item.__dict__["key"] = key
 
 
 def _accepted(book: Handbook, lock: Lock) -> None:
@@ -234,45 +202,7 @@ def _accepted(book: Handbook, lock: Lock) -> None:
             item.effect = "later"
 
 
-def severity_name(name: str) -> str:
-    """A severity's name without decoration: “**SEV-1** (critical)”, “Sev1” and “sev 1” are the same."""
-    match = re.search(r"\b(sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?(\d)\b", name, re.I)
-    if match:
-        return f"{match[1][0].lower()}{match[2]}"
-    return re.sub(r"[^a-z]+", " ", name.lower()).strip()
-
-
-def _agree(book: Handbook) -> None:
-    """Severities of the same name: tables of one document are joined, documents that disagree are named."""
-    groups: dict[str, list[Severity]] = {}
-    for item in book.items:
-        if isinstance(item, Severity):
-            groups.setdefault(severity_name(item.name), []).append(item)
-    order = {path: number for number, path in enumerate(book.config.precedence)}
-    for group in groups.values():
-        for clock in ("acknowledge", "respond", "resolve", "update"):
-            told = [item for item in group if getattr(item, clock) is not None]
-            for later in told[1:]:
-                first = told[0]
-                if getattr(first, clock).model_dump(exclude={"note"}) == getattr(later, clock).model_dump(
-                    exclude={"note"}
-                ):
-                    continue
-                if first.source.path in order and later.source.path in order and first.source.path != later.source.path:
-                    overruled = max(first, later, key=lambda item: order[item.source.path])
-                    if overruled.state == "proposed":
-                        overruled.effect, overruled.reason = "shown", "reference"
-                    continue
-                book.findings.append(
-                    finding(
-                        "WB109", later.source.path, later.source.line, name=later.name, one=f"{clock} {getattr(later, clock).duration}",
-                        place=f"{first.source.path}:{first.source.line}", other=getattr(first, clock).duration,
-                    )
-                )  # fmt: skip
-                break
-
-
-def _joined(reading: Reading) -> list[Item]:
+def joined(reading: Reading) -> list[Item]:
     """The items of a document, severities and SLAs of the same name as one: definitions in one table and clocks in
     another, or several rows for one severity. Where both say something else about a clock they stay two, and a finding names them."""
     found: dict[int, Item] = {}
@@ -313,7 +243,7 @@ def _join(first: Severity | Sla, item: Severity | Sla, same_block: bool) -> bool
     return True
 
 
-def _references(reading: Reading) -> list[tuple[str, int]]:
+def references_of(reading: Reading) -> list[tuple[str, int]]:
     """Other documents that a document names, with the line of the first time."""
     found: dict[str, int] = {}
     for one in reading.blocks:
@@ -326,55 +256,3 @@ def _references(reading: Reading) -> list[tuple[str, int]]:
                 if "<" not in path and "*" not in path:
                     found.setdefault(path, line)
     return list(found.items())
-
-
-def _outside(book: Handbook, told: list[tuple[str, list[tuple[str, int]]]], inside: set[str]) -> None:
-    """Names documents that are referred to and are not there."""
-    for path, targets in told:
-        here = posixpath.dirname(path)
-        for target, line in targets:
-            known = {posixpath.normpath(posixpath.join(here, target)), posixpath.normpath(target.lstrip("/"))}
-            if not known & inside:
-                book.findings.append(finding("WB112", path, line, target=target))
-
-
-def _chains(book: Handbook) -> None:
-    """Escalations that come back to where they began; severities that no table has."""
-    known = {severity_name(item.name): item.name for item in book.items if isinstance(item, Severity)}
-    steps: dict[str, list[tuple[str, Contact]]] = {}
-    for item in book.items:
-        if not isinstance(item, Contact):
-            continue
-        if len(item.chain) == 2 and " → " in item.name:
-            steps.setdefault(item.chain[0].lower(), []).append((item.chain[1].lower(), item))
-        low = [one.lower() for one in item.chain]
-        if len(set(low)) < len(low):
-            book.findings.append(finding("WB116", item.source.path, item.source.line, chain=" → ".join(item.chain)))
-        for name in item.severities:
-            if known and severity_name(name) not in known and severity_name(name)[0] in {key[0] for key in known}:
-                book.findings.append(
-                    finding(
-                        "WB115", item.source.path, item.source.line, name=name, known=", ".join(known.values())[:200]
-                    )
-                )
-    for start, onward in steps.items():
-        for _, item in onward:
-            circle = _circle(start, item.chain[1].lower(), steps)
-            if circle and start == min(circle):
-                book.findings.append(
-                    finding("WB116", item.source.path, item.source.line, chain=" → ".join([*circle, circle[0]]))
-                )
-                break
-
-
-def _circle(start: str, at: str, steps: dict[str, list[tuple[str, Contact]]]) -> list[str]:
-    path, seen, stack = [start], {start}, [(at, [start])]
-    while stack:
-        name, path = stack.pop()
-        if name == start:
-            return path
-        if name in seen:
-            continue
-        seen.add(name)
-        stack += [(onward, [*path, name]) for onward, _ in steps.get(name, [])]
-    return []

@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, get_args
 
-from pydantic import TypeAdapter
+import msgspec
 
 from watchbill.handbook.compile import VERSION, Handbook
 from watchbill.handbook.kinds import KINDS, OTHERS
@@ -17,32 +19,85 @@ from watchbill.language.items import REASONS, Effect
 EFFECTS: tuple[str, ...] = get_args(Effect)
 
 
-def as_json(books: Sequence[Handbook]) -> dict[str, Any]:
+class Summary(msgspec.Struct, array_like=True):
+    """What a check says of one document: its part of the JSON answer, and the counts for the text."""
+
+    path: str
+    title: str
+    placeholder: bool
+    text: str
+    blocks: dict[str, int]
+    effects: dict[str, int]
+    items: dict[str, int]
+
+
+@dataclass(slots=True)
+class Checked:
+    """A check's answer without the handbook behind it: summaries, findings, and items as (kind, JSON). ``texts`` are the documents."""
+
+    slug: str
+    findings: list[Finding]
+    summaries: list[Summary]
+    items: Callable[[], Iterator[tuple[str, str]]]
+    texts: Mapping[str, str]
+
+
+Books = Sequence[Handbook | Checked]
+
+
+def _summaries(book: Handbook | Checked) -> Iterator[Summary]:
+    if isinstance(book, Checked):
+        yield from book.summaries
+    else:
+        yield from (document_of(book.slug, reading) for reading in book.readings)
+
+
+def _items(book: Handbook | Checked) -> Iterator[tuple[str, str]]:
+    if isinstance(book, Checked):
+        yield from book.items()
+    else:
+        yield from ((item.kind, item.model_dump_json()) for item in book.items)
+
+
+def _lines(book: Handbook | Checked) -> Callable[[str], list[str]]:
+    """The lines of a document by its path."""
+    if isinstance(book, Checked):
+        texts = book.texts
+
+        @lru_cache(maxsize=4)
+        def split(path: str) -> list[str]:
+            return texts.get(path, "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+        return split
+    known = {reading.document.path: reading.document.lines for reading in book.readings}
+    return lambda path: known.get(path, [])
+
+
+def as_json(books: Books) -> dict[str, Any]:
     """The whole answer as the contract of `watchbill schema check` has it."""
     found: dict[str, Any] = json.loads("".join(json_parts(books)))
     return found
 
 
-def json_parts(books: Sequence[Handbook]) -> Iterator[str]:
+def json_parts(books: Books) -> Iterator[str]:
     """The same as text, piece by piece: a large folder's answer is never whole in memory. One document or item a line."""
     yield f'{{"version": 1,\n"compiler": {VERSION},\n"documents": ['
     totals: Counter[str] = Counter()
     first = True
     for book in books:
-        for reading in book.readings:
-            document = _document(book, reading)
-            for part in ("blocks_counts", "effects_counts"):
-                totals.update({f"{part}/{key}": value for key, value in document[part].items()})
+        for document in _summaries(book):
+            totals.update({f"blocks/{key}": value for key, value in document.blocks.items()})
+            totals.update({f"effects/{key}": value for key, value in document.effects.items()})
             totals["documents"] += 1
-            yield ("\n" if first else ",\n") + json.dumps(document, ensure_ascii=False)
+            yield ("\n" if first else ",\n") + document.text
             first = False
     yield '],\n"items": ['
     kinds: Counter[str] = Counter()
     first = True
     for book in books:
-        for item in book.items:
-            kinds[item.kind] += 1
-            yield ("\n" if first else ",\n") + item.model_dump_json()
+        for kind, text in _items(book):
+            kinds[kind] += 1
+            yield ("\n" if first else ",\n") + text
             first = False
     findings = [one for book in books for one in book.findings]
     yield '],\n"findings": ['
@@ -51,8 +106,8 @@ def json_parts(books: Sequence[Handbook]) -> Iterator[str]:
         "documents": totals["documents"],
         "items": dict(sorted(kinds.items())),
         "findings": {level: sum(1 for one in findings if one.level == level) for level in ("error", "warning", "note")},
-        "blocks": {state: totals[f"blocks_counts/{state}"] for state in ("compiled", "kept", "finding")},
-        "effects": {effect: totals[f"effects_counts/{effect}"] for effect in EFFECTS},
+        "blocks": {state: totals[f"blocks/{state}"] for state in ("compiled", "kept", "finding")},
+        "effects": {effect: totals[f"effects/{effect}"] for effect in EFFECTS},
     }
     yield f'],\n"summary": {json.dumps(summary)}}}\n'
 
@@ -69,18 +124,31 @@ def _counts(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _document(book: Handbook, reading: Reading) -> dict[str, Any]:
+def document_of(slug: str, reading: Reading) -> Summary:
+    """What a check says of a document."""
     blocks = [_block(one) for one in reading.blocks]
-    return {
+    items = dict(sorted(Counter(item.kind for one in reading.blocks for item in one.items).items()))
+    counts = _counts(blocks)
+    found = {
         "path": reading.document.path,
-        "workspace": book.slug,
+        "workspace": slug,
         "title": reading.document.title,
         "owner": reading.owner,
         "placeholder": reading.placeholder,
         "blocks": blocks,
-        "items": dict(sorted(Counter(item.kind for one in reading.blocks for item in one.items).items())),
-        **{f"{name}_counts": value for name, value in _counts(blocks).items()},
+        "items": items,
+        **{f"{name}_counts": value for name, value in counts.items()},
     }
+    text = json.dumps(found, ensure_ascii=False)
+    return Summary(
+        reading.document.path,
+        reading.document.title,
+        reading.placeholder,
+        text,
+        counts["blocks"],
+        counts["effects"],
+        items,
+    )
 
 
 def _block(one: BlockReading) -> dict[str, Any]:
@@ -127,7 +195,6 @@ def schema() -> dict[str, Any]:
             "additionalProperties": False,
         }
 
-    item = TypeAdapter(dict[str, Any]).json_schema()
     definitions: dict[str, Any] = {}
     choices = []
     for name, model in sorted(KINDS.items()):
@@ -202,18 +269,15 @@ def items_schema() -> dict[str, Any]:
     }
 
 
-Lines = Callable[[str, str], Sequence[str]]
-
-
-def as_text(books: Sequence[Handbook], colour: bool = False) -> Iterator[str]:
+def as_text(books: Books, colour: bool = False) -> Iterator[str]:
     """A compiler's output: each finding with its line and a caret, then what became of each document."""
     paint = _painter(colour)
     for book in books:
-        lines = {reading.document.path: reading.document.lines for reading in book.readings}
+        lines = _lines(book)
         for one in book.findings:
             yield f"{paint(one.level, one.level)} {one.code}: {one.message}"
             yield f"  --> {one.path}:{one.line}:{one.column}"
-            source = lines.get(one.path, [])
+            source = lines(one.path)
             if 0 < one.line <= len(source) and source[one.line - 1].strip():
                 text = source[one.line - 1][:200].replace("\t", " ")
                 text = "".join(c if c.isprintable() else "�" for c in text)
@@ -223,13 +287,13 @@ def as_text(books: Sequence[Handbook], colour: bool = False) -> Iterator[str]:
             yield f"  = {one.hint}"
             yield ""
     documents = 0
-    for document in (_document(book, reading) for book in books for reading in book.readings):
+    for document in (document for book in books for document in _summaries(book)):
         documents += 1
-        blocks, effects = document["blocks_counts"], document["effects_counts"]
-        name = f"{document['path']}" + (f" ({document['title']})" if document["title"] else "")
-        yield paint("title", name) + (" is a placeholder" if document["placeholder"] else "")
+        blocks, effects = document.blocks, document.effects
+        name = document.path + (f" ({document.title})" if document.title else "")
+        yield paint("title", name) + (" is a placeholder" if document.placeholder else "")
         yield f"  blocks   {blocks['compiled']} compiled, {blocks['kept']} kept, {blocks['finding']} not understood"
-        yield "  items    " + (", ".join(f"{count} {kind}" for kind, count in document["items"].items()) or "none")
+        yield "  items    " + (", ".join(f"{count} {kind}" for kind, count in document.items.items()) or "none")
         yield "  effects  " + ", ".join(f"{effects[effect]} {effect}" for effect in EFFECTS)
         yield ""
     found = Counter(one.level for book in books for one in book.findings)
@@ -246,7 +310,7 @@ def _painter(colour: bool) -> Callable[[str, str], str]:
     return lambda kind, text: f"\033[{codes[kind]}m{text}\033[0m" if colour else text
 
 
-def as_github(books: Sequence[Handbook]) -> Iterator[str]:
+def as_github(books: Books) -> Iterator[str]:
     """Workflow commands, one annotation a finding."""
     levels = {"error": "error", "warning": "warning", "note": "notice"}
     for book in books:
@@ -263,7 +327,7 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def as_sarif(books: Sequence[Handbook], version: str) -> str:
+def as_sarif(books: Books, version: str) -> str:
     """SARIF 2.1.0."""
     used = sorted({one.code for book in books for one in book.findings})
     rules = [
