@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
-from tests.corpus.score import CORPUS, KINDS, PAGING, pooled, score, wilson
+from tests.corpus.score import CORPUS, KINDS, PAGING, pooled, score, values, wilson
 
 from bench.house import line
 from watchbill.handbook.compile import Cache, compile_folder, compile_sources
@@ -155,6 +155,11 @@ def _corpus() -> Iterator[dict[str, Any]]:
             "more",
             "share",
         )
+    for sort, name, least in (("d", "durations", 0.95), ("f", "frequencies", 0.95), ("o", "owners", 0.9)):
+        exact, total, _ = values()[sort]
+        low, high = wilson(exact, total)
+        what = f"{name}: exact of {total} cells (interval {low:.3f}–{high:.3f})"
+        yield line("corpus", what, exact / total, least, "more", "share")
 
 
 if __name__ == "__main__":

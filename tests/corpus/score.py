@@ -7,6 +7,11 @@ from pathlib import Path
 from watchbill.handbook.compile import compile_sources
 from watchbill.handbook.config import Config
 from watchbill.handbook.files import Source, decode
+from watchbill.language.document import parse
+from watchbill.language.inline import plain
+from watchbill.language.values.duration import read_deadline
+from watchbill.language.values.frequency import read_frequency
+from watchbill.language.values.owner import read_owners
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "corpus" / "documents"
@@ -82,6 +87,47 @@ def score() -> tuple[dict[str, Counter[str]], list[str]]:
     return counts, mistakes
 
 
+def values() -> dict[str, tuple[int, int, list[str]]]:
+    """Per sort of value (d, f, o): exact, labelled, and each mistake by its place."""
+    path, cells = "", {}
+    counts = {sort: [0, 0] for sort in "dfo"}
+    mistakes: dict[str, list[str]] = {sort: [] for sort in "dfo"}
+    for line in (Path(__file__).parent / "values.txt").read_text().splitlines():
+        if line.startswith("== "):
+            path = line[3:]
+            text = decode((CORPUS / path).read_bytes(), path, [])
+            tables = [block for block in parse(path, text or "").blocks if block.kind == "table"]
+            cells = {row.line: row.cells for table in tables for row in table.rows}
+        elif line and not line.startswith("#"):
+            where, sort, wanted = line.split()
+            number, _, column = where.partition(":")
+            text = plain(cells[int(number)][int(column) - 1].raw)
+            got = {"d": _deadline, "f": _frequency, "o": _owners}[sort](text)
+            counts[sort][0] += got == wanted
+            counts[sort][1] += 1
+            if got != wanted:
+                mistakes[sort].append(f"{path[:30]}:{where} is {wanted}, read as {got}")
+    return {sort: (exact, all_, mistakes[sort]) for sort, (exact, all_) in counts.items()}
+
+
+def _deadline(text: str) -> str:
+    read = read_deadline(text)
+    if read.named == "immediate":
+        return "immediate"
+    return f"{read.first.iso}{'b' if read.first.business else ''}" if read.first else "-"
+
+
+def _frequency(text: str) -> str:
+    read = read_frequency(text).value
+    if read is None:
+        return "-"
+    return read.every.iso if read.every else "continuous" if read.continuous else "trigger" if read.trigger else "-"
+
+
+def _owners(text: str) -> str:
+    return "+".join(one.type for one in read_owners(text)) or "-"
+
+
 def wilson(hits: int, total: int) -> tuple[float, float]:
     """The 95 % interval of a share."""
     if not total:
@@ -106,3 +152,6 @@ if __name__ == "__main__":
             f"{name:16} precision {precision:.3f} {wilson(hit, hit + wrong)}  recall {recall:.3f} {wilson(hit, hit + missed)}  ({hit} hit, {wrong} wrong, {missed} missed)"
         )
     print("\n".join(mistakes))
+    for sort, (exact, total, wrong) in values().items():
+        print(f"values {sort}: {exact}/{total} {wilson(exact, total)}")
+        print("\n".join(wrong))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.corpus.score import CORPUS, KINDS, PAGING, labels, pooled, score
+from tests.corpus.score import CORPUS, KINDS, PAGING, labels, pooled, score, values
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"{CORPUS} is not here")
 
@@ -22,3 +22,10 @@ def test_precision_and_recall_hold() -> None:
         if counts[kind]["hit"] + counts[kind]["missed"] >= 10:
             precision, recall, *_ = pooled(counts, (kind,))
             assert (precision >= 0.85, recall >= 0.4) == (True, True), (kind, mistakes)
+
+
+@pytest.mark.parametrize(("sort", "least"), [("d", 0.95), ("f", 0.95), ("o", 0.9)])
+def test_values_are_read_exactly(sort: str, least: float) -> None:
+    exact, total, mistakes = values()[sort]
+    assert total >= 40
+    assert exact / total >= least, mistakes
