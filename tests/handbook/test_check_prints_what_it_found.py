@@ -12,8 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from watchbill.handbook import report
-from watchbill.handbook.compile import compile_folder
-from watchbill.handbook.files import load
+from watchbill.handbook.compile import compile_folder, compile_sources
+from watchbill.handbook.config import Config
+from watchbill.handbook.files import Source, load
 from watchbill.language.findings import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,3 +194,30 @@ def test_comments_override_recognition() -> None:
     assert kinds(f"# A\n\n## Severity\n\n<!-- watchbill: ignore -->\n\n{table}") == []
     assert kinds("# A\n\n## Thoughts\n\n<!-- watchbill: procedure -->\n\n- stop it\n- start it\n") == ["procedure"]
     assert kinds("# A\n\n## Thoughts\n\n- blue\n- green\n") == []
+
+
+TOLD = {
+    "severity": "| Name | When |\n|---|---|\n| Red | The site is down |\n| Amber | Slow |\n",
+    "contact": "| Hat | Reach |\n|---|---|\n| Captain | captain@ship.example |\n| Mate | mate@ship.example |\n",
+    "role": "| Hat | Does |\n|---|---|\n| Captain | Decides |\n| Mate | Writes |\n",
+    "duty": "| Chore | Rhythm | By |\n|---|---|---|\n| Wind the clock | every Monday | Mate |\n| Oil the gears | monthly | Mate |\n",
+    "procedure": "- Stop the press\n- Clean it\n- Start it again\n",
+    "rota": "| Watch | Person |\n|---|---|\n| Monday | Ann |\n| Tuesday | Bob |\n",
+    "troubleshooting": "| We see | We do |\n|---|---|\n| It is cold | Light the fire |\n| It is dark | Light the lamp |\n",
+    "sla": "| Plan | Answer |\n|---|---|\n| Gold | 1 hour |\n| Silver | 8 hours |\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(TOLD))
+def test_a_comment_names_the_kind_where_no_heading_does(kind: str) -> None:
+    text = f"# Ship\n\n## Various\n\n<!-- watchbill: {kind} -->\n\n{TOLD[kind]}"
+    book = compile_sources([Source("a.md", text)], "x", Config())
+    assert [one for one in book.findings if one.code in {"WB031", "WB032"}] == [], book.items
+    assert kind in {item.kind for item in book.items}
+
+
+def test_a_comment_that_cannot_be_followed_is_named() -> None:
+    text = "# Ship\n\n## Various\n\n<!-- watchbill: rota -->\n\nThe sea is blue.\n"
+    book = compile_sources([Source("a.md", text)], "x", Config())
+    assert [(one.code, one.line) for one in book.findings if one.code in {"WB031", "WB032"}] == [("WB032", 7)]
+    assert book.items == []

@@ -5,22 +5,25 @@ fences and paragraphs, each by its recognisers in order; what none takes is read
 """
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from watchbill.backups import spec as backups
 from watchbill.cadence import spec as cadence
 from watchbill.changes import spec as changes
 from watchbill.gates import spec as gates
 from watchbill.handbook import spec as handbook
+from watchbill.handbook import told
 from watchbill.handbook.topics import topics
 from watchbill.improvement import spec as improvement
 from watchbill.incidents import spec as incidents
 from watchbill.language.columns import Table
 from watchbill.language.document import Block, Document, Entry, Section
 from watchbill.language.inline import bold_lead, key_value, plain
-from watchbill.language.items import Effect, Item, Target, Unit, targets
+from watchbill.language.items import Effect, Item, Unit, targets
 from watchbill.language.keyed import transposed
-from watchbill.language.scope import Scope, headings, references
+from watchbill.language.scope import Scope, headings
 from watchbill.language.values.gaps import is_gap
 from watchbill.language.values.owner import read_owners
 from watchbill.objectives import spec as objectives
@@ -126,6 +129,7 @@ class Reader:
         self.document, self.scope = document, scope
         self.claims: dict[int, list[Unit]] = {}
         self.comment = ""
+        self.read_headings: dict[int, BlockReading] = {}
 
     def run(self) -> Reading:
         """All blocks, in order."""
@@ -142,10 +146,12 @@ class Reader:
             units = self._block(block)
             scope.lead = _lead(block)
             if units and block.kind not in {"heading", "frontmatter"}:
-                self._mark_heading(readings, block, units)
+                self._mark_heading(block, units)
             self._enrich(block, units)
             self._refer(units)
             readings.append(BlockReading(block, units))
+            if block.kind == "heading":
+                self.read_headings[block.line] = readings[-1]
             self._unclosed(block)
         owner = ", ".join(target.name for target in scope.owners)
         if not owner and document.blocks:
@@ -164,12 +170,9 @@ class Reader:
             if text.count("**") % 2 and "`" not in text and text.lstrip().startswith("**") and text.count("**") == 1:
                 self.scope.find("WB113", line, text.find("**") + 1)
 
-    def _mark_heading(self, readings: list[BlockReading], block: Block, units: list[Unit]) -> None:
+    def _mark_heading(self, block: Block, units: list[Unit]) -> None:
         """“Daily checklist (09:00)” is part of the duty that was read from the list below it."""
-        heading = next(
-            (one for one in reversed(readings) if one.block.line == block.section.line and one.block.kind == "heading"),
-            None,
-        )
+        heading = self.read_headings.get(block.section.line)
         if heading is None or heading.units:
             return
         item = next((item for unit in units for item in unit.items if item.source.line == heading.block.line), None)
@@ -207,29 +210,28 @@ class Reader:
         for block in self.document.blocks:
             if block.kind not in {"paragraph", "list", "table"}:
                 continue
-            for name, raw, section in self._owner_lines(block):
+            for raw, section in self._owner_lines(block):
                 found = tuple(targets(read_owners(plain(raw)))) if not is_gap(raw) else ()
                 if found and section.level >= 2 and not self._about_document(block):
                     scope.section_owners.setdefault(section.line, found)
                 elif found and not scope.owners and len(plain(raw)) < 120:
                     scope.owners = found
-                del name
 
-    def _owner_lines(self, block: Block) -> list[tuple[str, str, Section]]:
+    def _owner_lines(self, block: Block) -> list[tuple[str, Section]]:
         if block.kind == "paragraph":
             lines = handbook.lines_of(block) or []
-            return [(name, raw, block.section) for name, raw, _ in lines if handbook.OWNER.match(name)]
+            return [(raw, block.section) for name, raw, _ in lines if handbook.OWNER.match(name)]
         if block.kind == "list":
             pairs = [pair for entry in block.entries if (pair := bold_lead(entry.raw))]
             return [
-                (name, raw, self.document.root) for name, raw in pairs
+                (raw, self.document.root) for name, raw in pairs
                 if re.match(r"\W*(?:primary |document |runbook )?owner\W*$", name, re.I) and (block.section.level <= 2)
             ]  # fmt: skip
         found = []
         if block.header and len(block.header.cells) == 2 and block.line <= 40:
             for row in [block.header, *block.rows]:
                 if handbook.OWNER.match(row.cells[0].text):
-                    found.append((row.cells[0].text, row.cells[1].raw, self.document.root))
+                    found.append((row.cells[1].raw, self.document.root))
         return found
 
     def _about_document(self, block: Block) -> bool:
@@ -248,8 +250,8 @@ class Reader:
             return
         page = runbooks.alert_page(section, self.scope)
         if page:
-            item, lines = page
-            for block in (b for b in self.document.blocks if b.line in lines):
+            item, blocks = page
+            for block in blocks:
                 if block.kind in {"table", "html"}:
                     continue
                 self.claims[block.line] = self._spread(
@@ -325,20 +327,38 @@ class Reader:
         return self._paragraph(block)
 
     def _told(self, block: Block, kind: str) -> list[Unit]:
-        """A comment says what the block is; where that recogniser reads nothing, the block is kept and the comment named."""
-        found: list[Unit] | None = None
+        """A comment says what the block is. Its recognisers read it where it stands, then as if a heading said so, too; where
+        they still read nothing of that kind, the block is kept and the comment named."""
+        own, before = block.section, len(self.scope.findings)
+        titled = Section(_HEADINGS.get(kind, kind), own.level + 1, block.line, parent=own)
+        for section in (own, titled):
+            block.section = section
+            for attempt in self._attempts(block, kind):
+                found = attempt()
+                if found and any(unit.kind == kind or any(item.kind == kind for item in unit.items) for unit in found):
+                    block.section = own
+                    return found
+                del self.scope.findings[before:]
+        block.section = own
+        plainly = told.rows(Table(block), kind, self.scope) if block.kind == "table" else None
+        if plainly and any(unit.items for unit in plainly):
+            return plainly
+        self.scope.find("WB032" if kind in _HEADINGS or kind == "alert-runbook" else "WB031", block.line, what=kind)
+        return self._kept(block, "reference", "reference")
+
+    def _attempts(self, block: Block, kind: str) -> Iterator[Callable[[], list[Unit] | None]]:
+        """The ways to read a block as a kind: the kind's own recognisers in their order, then everything that reads such blocks."""
+        scope = self.scope
         if block.kind == "table":
-            recognise = dict(_TABLES).get(kind)
-            found = recognise(Table(block), self.scope) if recognise else None
+            group = "budget-policy" if kind in {"objective", "threshold"} else kind
+            yield from (partial(recognise, Table(block), scope) for name, recognise in _TABLES if name == group)
         elif block.kind in {"list", "tasklist"}:
-            wanted = dict(_LISTS).get(kind)
-            found = wanted(block, self.scope) if wanted else None
-            if found is None and kind == "procedure" and block.entries:
-                found = runbooks._procedure(block, self.scope, (headings(block) or ["Procedure"])[0])
-        if found is None:
-            self.scope.find("WB031", block.line, what=kind)
-            return self._kept(block, "reference", "reference")
-        return found
+            yield from (partial(recognise, block, scope) for name, recognise in _LISTS if name == kind)
+            if kind == "procedure" and block.entries:
+                yield partial(runbooks.procedure_of, block, scope, (headings(block) or ["Procedure"])[0])
+            yield partial(self._list, block)
+        elif block.kind == "paragraph":
+            yield partial(self._paragraph, block)
 
     def _heading(self, block: Block) -> list[Unit]:
         if self.scope.placeholder and block.line <= 3 and is_gap(block.raw):
@@ -734,6 +754,13 @@ def _is_history(table: Table) -> bool:
     )
 
 
+#: A heading that each kind's recognisers trust.
+_HEADINGS = {
+    "severity": "Severity levels", "contact": "Contacts and escalation", "rota": "On-call rota", "duty": "Recurring maintenance tasks", "sla": "Support SLA",
+    "role": "Roles and responsibilities", "procedure": "Procedure", "troubleshooting": "Troubleshooting", "metadata": "Document control", "backup": "Backup and retention",
+    "objective": "Service level objectives", "threshold": "Alert thresholds", "budget-policy": "Error budget policy", "change-policy": "Change approvals", "gate": "Quality gate sign-off",
+    "backlog": "Improvement backlog",
+}  # fmt: skip
 _TABLES = (
     ("metadata", handbook.table),
     ("sla", support.table),
@@ -764,6 +791,3 @@ _LISTS = (
 def read(document: Document, scope: Scope) -> Reading:
     """Reads a parsed document."""
     return Reader(document, scope).run()
-
-
-__all__ = ["BlockReading", "Reading", "Target", "read", "references"]

@@ -35,6 +35,7 @@ CODES: dict[str, Code] = {
     "WB025": Code("error", "The lock cannot be read", "What was accepted cannot be read: {why}.", "Take the file back from version control; it is written by `watchbill accept`."),
     "WB030": Code("note", "A row has more cells than its header", "This row has {detail}; the further ones are kept as text.", "Escape a pipe inside of a cell as \\|."),
     "WB031": Code("note", "An unknown comment", "“{what}” is no kind and not “ignore”.", "Write <!-- watchbill: severity --> or <!-- watchbill: ignore -->."),
+    "WB032": Code("note", "A comment that cannot be followed", "Nothing below this comment could be read as “{what}”; it is kept as text.", "Write it as a table with headers, or as explicit items in a `yaml watchbill` fence."),
     "WB101": Code("warning", "A placeholder", "“{text}” is a placeholder; nothing is read from it.", "Fill it in, or remove it."),
     "WB102": Code("warning", "A document that is still to be written", "This document says of itself that it is a placeholder; it cannot satisfy a gate.", "Write it, then remove the marker."),
     "WB103": Code("warning", "A frequency with two readings", "“{text}” can mean {one} or {other}; {one} is taken.", "Write what you mean: “{one}” or “{other}”."),

@@ -171,7 +171,7 @@ def numbered(block: Block, scope: Scope) -> list[Unit] | None:
             return None
     elif not (((steps and len(near) <= 60) or above) and share >= 0.66) or _labelled(block):
         return None
-    return _procedure(block, scope, near or scope.document.title or "Procedure")
+    return procedure_of(block, scope, near or scope.document.title or "Procedure")
 
 
 def _acts(entry: Entry) -> bool:
@@ -188,7 +188,7 @@ def _labelled(block: Block) -> bool:
     )
 
 
-def _procedure(block: Block, scope: Scope, name: str) -> list[Unit]:
+def procedure_of(block: Block, scope: Scope, name: str) -> list[Unit]:
     item = Procedure(
         name=_name(name), source=scope.source(block.line, block.end_line), text=name, map=["A3"], owners=scope.owners_of(block.section),
         budget=_budget(name),
@@ -508,8 +508,8 @@ _ALERT_NAME = re.compile(
 )
 
 
-def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] | None:
-    """A section with Meaning, Impact, Diagnosis, Mitigation (two of them at least) below a heading that names the alert."""
+def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, list[Block]] | None:
+    """A section with Meaning, Impact, Diagnosis, Mitigation (two of them at least) below a heading that names the alert; and its blocks."""
     parts = {name: child for child in section.sections for name, words in _PAGE.items() if words.match(child.title)}
     name = _ALERT_NAME.match(section.title)
     others = [child for child in section.sections if child not in parts.values() and not _PAGE_TOO.match(child.title)]
@@ -553,7 +553,7 @@ def alert_page(section: Section, scope: Scope) -> tuple[AlertRunbook, set[int]] 
         meaning=_body(parts.get("meaning")) or labelled.get("meaning", ""), impact=_body(parts.get("impact")) or labelled.get("impact", ""),
         diagnosis=_lines(parts.get("diagnosis")), mitigation=_lines(parts.get("mitigation")),
     )  # fmt: skip
-    return item, {block.line for part in _below(section) for block in part.blocks}
+    return item, [block for part in _below(section) for block in part.blocks]
 
 
 def _among_alerts(section: Section) -> bool:
