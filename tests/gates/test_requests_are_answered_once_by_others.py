@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Cast, api, signed_in
+from tests.cast import Cast, api, as_worker, signed_in
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.clocks.commands import sweep
+from watchbill.clocks.models import Clock
+from watchbill.facts.publish import deliver_one
 from watchbill.gates.commands import answer, ask, pass_gate, review, withdraw
 from watchbill.gates.models import DecisionRow, Request
 from watchbill.gates.rules import Decision
@@ -174,3 +177,32 @@ def test_the_api_answers_and_a_stranger_sees_nothing(cast: Cast) -> None:
         assert not Request.objects.exists()
         with pytest.raises(NotFound):
             answer(by=by, workspace_id=cast.main, request_id=request.id, approves=True, digest="d1")
+
+
+def test_nobody_answers_and_its_clock_ends_it(cast: Cast, clock: Any) -> None:
+    request = asks(cast, cast.edo)
+    clock.forward(days=2, hours=12)
+    with as_worker():
+        sweep()
+    assert "80 % of its time is over" in signed_in(cast.apo).get("/w/main/due").content.decode()
+    clock.forward(hours=13)
+    with as_worker():
+        sweep()
+        while deliver_one():
+            pass
+    with cast.acts(cast.ada):
+        assert Request.objects.get(id=request.id).state == "expired"
+    assert "Nothing waits for you" in signed_in(cast.apo).get("/w/main/due").content.decode()
+    assert asks(cast, cast.edo).id != request.id
+
+
+def test_an_answer_meets_the_clock_and_withdrawing_cancels_it(cast: Cast) -> None:
+    for finish, wanted in (("approve", "met"), ("refuse", "met"), ("withdraw", "cancelled")):
+        request = asks(cast, cast.edo, finish)
+        if finish == "withdraw":
+            with cast.acts(cast.edo) as by:
+                withdraw(by=by, workspace_id=cast.main, request_id=request.id)
+        else:
+            answers(cast, cast.apo, request, approves=finish == "approve", digest=finish, note="so")
+        with cast.acts(cast.ada):
+            assert Clock.objects.get(subject_id=str(request.id)).state == wanted

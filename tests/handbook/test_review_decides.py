@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cast import Cast, api, signed_in
+from tests.cast import Cast, api, as_worker, signed_in
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.facts.publish import deliver_one
 from watchbill.handbook.commands import (
     Unbound,
     apply_draft,
@@ -27,7 +28,7 @@ from watchbill.handbook.models import Draft, DraftItem, PolicyItem, Revision
 from watchbill.handbook.names import canonical, names_of
 from watchbill.handbook.queries import access_review
 from watchbill.handbook.review import lock_of, rows_of, undecided
-from watchbill.people.commands import deactivate_person
+from watchbill.people.commands import deactivate_person, erase_person
 
 TEXT = """# Operations
 
@@ -313,3 +314,13 @@ def test_names_are_the_same_whatever_their_case_and_article() -> None:
     found = names_of(book.items)
     assert {key for key, name in found.items() if name.needed_by} == {"night captain", "stokers"}
     assert found["#bridge"].sort == "channel"
+
+
+def test_an_erased_person_is_bound_to_nothing(cast: Cast, db: Any) -> None:
+    cast.bind("Night Captain", person_id=cast.vera)
+    with cast.acts(cast.ada) as by:
+        erase_person(by=by, workspace_id=cast.main, person_id=cast.vera)
+    with as_worker():
+        while deliver_one():
+            pass
+    assert db.run("SELECT count(*) FROM handbook_binding") == [(0,)]

@@ -8,7 +8,7 @@ from pydantic import Field
 from watchbill.language.columns import Table
 from watchbill.language.document import Block, Entry, Row
 from watchbill.language.inline import bold_lead, codes, plain
-from watchbill.language.items import Item, Model, Recurs, Targets, Time, Unit, duration, recurrence
+from watchbill.language.items import Item, Model, Recurs, Targets, Time, Unit, recurrence
 from watchbill.language.scope import Scope, artefacts, headings
 from watchbill.language.values.duration import read_deadline
 from watchbill.language.values.frequency import Often, find_frequency, read_frequency
@@ -394,6 +394,3 @@ _NOUN_REVIEW = re.compile(r"^\W*(?:hourly|daily|nightly|weekly|bi-?weekly|fortni
 def entry_duties(entry: Entry, scope: Scope, block: Block) -> Duty | None:
     """A list entry as a duty."""
     return sentence(entry.text, entry.raw, entry.line, entry.end_line, scope, section=block.section)
-
-
-__all__ = ["Duty", "duration"]

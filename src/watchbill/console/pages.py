@@ -21,9 +21,12 @@ from watchbill.blobs.queries import access_file
 from watchbill.blobs.store import key as blob_key
 from watchbill.blobs.store import store
 from watchbill.catalogue.queries import access_services
+from watchbill.clocks.models import Clock
+from watchbill.clocks.queries import access_open_clocks
 from watchbill.console import commands, words
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
+from watchbill.gates.models import Request
 from watchbill.gates.pages import STATES
 from watchbill.gates.queries import access_waiting
 from watchbill.handbook.queries import access_draft, access_draft_items
@@ -175,17 +178,23 @@ class Task:
     role: bool = True
 
 
+def _pill(one: Request, clock: Clock | None) -> tuple[str, str]:
+    """The request's state; once its clock has warned, how much of its time is over."""
+    return ("notice", f"{clock.warned} % of its time is over") if clock and clock.warned else STATES[one.state]
+
+
 def _tasks(reader: Reader, place: Place) -> list[Task]:
     """What waits in this workspace: requests for approval, and the handbook. Clocks arrive with the features that start them."""
     found = []
     if reader.actor.may("due.read", place.id):
+        clocks = {(one.subject_kind, one.subject_id): one for one in access_open_clocks(reader.actor, place.id)[:500]}
         for one in access_waiting(reader.actor, place.id).defer("shown"):
             asked, holds = one.requested_by == reader.person_id, reader.actor.may(one.needs, place.id)
             answered = any(answer.person_id == reader.person_id for answer in one.answers.all())
             note = {"open": "waits for approval", "approved": "approved, to be carried out", "broken": "the glass was broken; somebody else reviews it"}[one.state]  # fmt: skip
             found.append(
                 Task(
-                    one.title, note, reverse("request", args=[place.slug, one.id]), STATES[one.state], one.requested_by,
+                    one.title, note, reverse("request", args=[place.slug, one.id]), _pill(one, clocks.get(("request", str(one.id)))), one.requested_by,
                     None if one.state == "broken" else one.expires_at, asked or (holds and not answered), holds and not asked,
                 )
             )  # fmt: skip

@@ -38,6 +38,13 @@ PHRASES = {
     "handbook.discard": "discarded the review of",
     "handbook.bind": "bound a name of",
     "handbook.unbind": "unbound a name of",
+    "clock.start": "started a clock for",
+    "clock.meet": "met the clock of",
+    "clock.cancel": "cancelled the clock of",
+    "clock.pause": "paused the clock of",
+    "clock.resume": "resumed the clock of",
+    "clock.change": "changed the clock of",
+    "clock.breach": "breached the clock of",
     "gate.ask": "asked for approval:",
     "gate.answer": "answered the request",
     "gate.withdraw": "withdrew the request",
@@ -83,6 +90,7 @@ _WARNING = (
     "session.revoke",
     "person.deactivate",
     "gate.break_glass",
+    "clock.breach",
 )
 
 

@@ -8,6 +8,6 @@ class GatesConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.gates import queries
+        from watchbill.gates import queries, subscribers  # noqa: F401 - subscribers declare themselves
 
         register("request", "request for approval", resolve=queries.resolve_requests)

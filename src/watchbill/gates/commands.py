@@ -1,7 +1,6 @@
 """Asking, answering, and passing a gate."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +8,8 @@ from django.db import IntegrityError, transaction
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.clocks import commands as clocks
+from watchbill.clocks.rules import Policy, due_at
 from watchbill.facts.publish import declare, publish
 from watchbill.gates.models import Approval, DecisionRow, Request
 from watchbill.gates.rules import Context, Decision, Given, decide
@@ -20,7 +21,9 @@ GATE_ASKED = declare("gate.asked", "somebody asks for an approval", "gate")
 GATE_ANSWERED = declare("gate.answered", "somebody approved or refused", "gate", "approves")
 GATE_DECIDED = declare("gate.decided", "something passed a gate", "gate", "broken")
 #: How long a request may wait, and how long an approval may be used.
-LASTS = timedelta(days=3)
+LASTS = Policy("P3D")
+#: The clock that a request starts.
+APPROVE = "approve"
 LONGEST = 500
 
 
@@ -40,11 +43,10 @@ def ask(
         record(("request", found.id), detail={"gate": gate, "digest": digest, "again": True})
         return found
     if found is not None:
-        found.state, found.closed_at = Request.State.EXPIRED, at
-        found.save(update_fields=["state", "closed_at"])
+        expire(found)
     request = Request(
         workspace_id=workspace_id, gate=gate, title=title[:300], digest=digest, shown=list(shown), policy=list(policy), needs=needs, url=url,
-        reason=_clean(reason), requested_by=by.id, opened_at=at, expires_at=at + LASTS,
+        reason=_clean(reason), requested_by=by.id, opened_at=at, expires_at=due_at(LASTS, at),
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -52,8 +54,17 @@ def ask(
     except IntegrityError:
         raise Conflict("Somebody asked for the same in this moment.", hint="Look under Due.") from None
     record(("request", request.id), detail={"gate": gate, "digest": digest, "reason": request.reason})
+    clocks.start(
+        by=by, workspace_id=workspace_id, subject=("request", request.id), kind=APPROVE, policy=LASTS, started_at=at
+    )
     publish(GATE_ASKED, workspace_id=workspace_id, subject=("request", request.id), data={"gate": gate})
     return request
+
+
+def expire(request: Request) -> None:
+    """Notes that nobody answered in time, or that an approval was not used: what the request's clock says."""
+    request.state, request.closed_at = Request.State.EXPIRED, now()
+    request.save(update_fields=["state", "closed_at"])
 
 
 def _open(workspace_id: UUID, gate: str, digest: str) -> Request | None:
@@ -88,7 +99,7 @@ def answer(*, by: Actor, workspace_id: UUID, request_id: UUID, approves: bool, d
         raise Conflict("This request has expired.", hint="Whoever wants it asks again.")
     if digest != request.digest:
         raise Conflict("This is not what you were shown.", hint="Load the page again and read what would be done.")
-    note = _clean(note)
+    note, waited = _clean(note), request.state == "open"
     if not approves and not note:
         raise Invalid("Say why you refuse it.", field="note")
     try:
@@ -103,6 +114,8 @@ def answer(*, by: Actor, workspace_id: UUID, request_id: UUID, approves: bool, d
     elif decide(request.gate, request.policy, context_of(request), now()).allowed:
         request.state = Request.State.APPROVED
     request.save(update_fields=["state", "closed_at"])
+    if waited and request.state != "open":
+        clocks.meet(by=by, workspace_id=workspace_id, subject=("request", request.id), kind=APPROVE)
     record(
         ("request", request.id),
         detail={"gate": request.gate, "approves": approves, "digest": digest, "note": note},
@@ -123,6 +136,7 @@ def withdraw(*, by: Actor, workspace_id: UUID, request_id: UUID) -> Request:
         raise Conflict(f"This request is {request.state} already.")
     request.state, request.closed_at = Request.State.WITHDRAWN, now()
     request.save(update_fields=["state", "closed_at"])
+    clocks.cancel(by=by, workspace_id=workspace_id, subject=("request", request.id), kind=APPROVE)
     record(("request", request.id), detail={"gate": request.gate})
     return request
 
@@ -183,6 +197,8 @@ def pass_gate(
     if request is not None:
         request.closed_at = at
         request.save()
+        if decision.broken:
+            clocks.cancel(by=by, workspace_id=workspace_id, subject=("request", request.id), kind=APPROVE)
     DecisionRow(
         workspace_id=workspace_id, gate=gate, request=request, digest=digest, allowed=True, broken=decision.broken, by=by.id, at=at,
         reasons=[[one.condition, one.met, one.text] for one in decision.reasons],

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from watchbill.language.document import Block
-from watchbill.language.inline import bold_lead, key_value, plain
+from watchbill.language.inline import key_value, plain
 from watchbill.language.items import Item, Model, Targets, Unit, targets
 from watchbill.language.scope import Scope, headings
 from watchbill.language.values.gaps import is_gap
@@ -75,6 +75,3 @@ def frontmatter(name: str, values: list[tuple[str, int]], line: int, scope: Scop
         item.conditions.append(Condition(text=text[:1000], line=at))
         units.append(Unit(at, at, "gate", text, "later", None, ("E6",), [item] if number == 0 else []))
     return units
-
-
-__all__ = ["Condition", "Gate", "bold_lead"]

@@ -7,7 +7,7 @@ from typing import Any
 from watchbill.language.document import Block, Cell, Document, Section
 from watchbill.language.findings import Finding, finding
 from watchbill.language.inline import codes, links, plain
-from watchbill.language.items import Duration, Item, Source, Target, duration, targets
+from watchbill.language.items import Duration, Source, Target, duration, targets
 from watchbill.language.values.duration import Deadline, read_deadline
 from watchbill.language.values.frequency import Often, read_frequency
 from watchbill.language.values.gaps import is_gap
@@ -146,6 +146,3 @@ def references(raw: str) -> list[str]:
 def headings(block: Block) -> list[str]:
     """The titles above a block, nearest first."""
     return list(reversed(block.section.path))
-
-
-__all__ = ["Item", "Scope", "artefacts", "headings", "references"]

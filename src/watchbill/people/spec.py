@@ -619,6 +619,3 @@ def role_entries(block: Block, scope: Scope) -> list[Unit] | None:
                 item.responsibilities.append(one.text[:400])
                 units.append(Unit(one.line, one.end_line, "role", one.text, "proposed", None, ("H8",)))
     return units
-
-
-__all__ = ["Contact", "Role", "Target"]

@@ -94,6 +94,7 @@ INSTALLED_APPS = [
     "watchbill.secrets",
     "watchbill.catalogue",
     "watchbill.blobs",
+    "watchbill.clocks",
     "watchbill.gates",
     "watchbill.handbook",
     "watchbill.signin",

@@ -17,6 +17,7 @@ from django.db import connections, transaction
 from procrastinate.exceptions import ConnectorException
 
 import watchbill
+from watchbill.clocks.commands import sweep as sweep_clocks
 from watchbill.facts.publish import deliver_one
 from watchbill.handbook.jobs import Watcher
 from watchbill.handbook.jobs import folder as handbook_folder
@@ -27,6 +28,8 @@ log = structlog.get_logger("watchbill.worker")
 MAX_ATTEMPTS = 8
 PAUSE = 0.2
 GRACE = 4.5
+#: How often clocks are looked at: a warning or breach is late by no more.
+SWEEP = 0.5
 #: How often the handbooks' folder is looked at; a change is brought after two looks.
 WATCH = 2.0
 
@@ -200,6 +203,7 @@ def run() -> int:
     loops = [
         Loop("heartbeat", heartbeat, stop, 5.0),
         Loop("facts", deliver_one, stop),
+        Loop("clocks", sweep_clocks, stop, SWEEP),
         Loop("sealer", sealing(sealer), stop),
     ]
     if top := handbook_folder():

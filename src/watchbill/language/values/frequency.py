@@ -61,7 +61,6 @@ _TRIGGER = re.compile(
     re.I,
 )
 _SHIFT = re.compile(r"\b(?:every|each|per)\s+shift\b|\bshift (?:change|hand[- ]?over)\b", re.I)
-Trust = Literal["cell", "phrase"]
 
 
 @dataclass(frozen=True, slots=True)
