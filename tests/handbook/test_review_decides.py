@@ -324,3 +324,20 @@ def test_an_erased_person_is_bound_to_nothing(cast: Cast, db: Any) -> None:
         while deliver_one():
             pass
     assert db.run("SELECT count(*) FROM handbook_binding") == [(0,)]
+
+
+def test_what_is_live_can_be_looked_through_again(cast: Cast) -> None:
+    browser = signed_in(cast.ada)
+    assert browser.post("/w/main/handbook/review", {"do": "live"}).status_code == 404
+    chose(cast, cast.ada, bring(cast, cast.ada), "shadow")
+    apply(cast, cast.ada)
+    assert "Review the live handbook" in browser.get("/w/main/handbook/review").content.decode()
+    assert browser.post("/w/main/handbook/review", {"do": "live"}).status_code == 302
+    assert browser.post("/w/main/handbook/review", {"do": "live"}).status_code == 409
+    with cast.acts(cast.ada):
+        draft = Draft.objects.get()
+        assert set(DraftItem.objects.values_list("action", "state")) == {("same", "shadow")}
+    chose(cast, cast.ada, draft, "live", "severity/sev-1")
+    made = apply(cast, cast.ada)
+    assert isinstance(made, Revision)
+    assert [change[:3] for step in made.steps for change in step["changes"]] == [["state", "shadow", "live"]]

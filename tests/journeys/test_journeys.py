@@ -162,6 +162,65 @@ def test_scripts_in_every_field_do_not_run(open_page: Opener) -> None:
     assert dialogs == []
 
 
+def test_a_hostile_handbook_runs_nothing_in_the_browser(open_page: Opener, hub: Hub) -> None:
+    """Script and HTML in every place that a runbook has, live and under review, under the content security policy."""
+    nasty = "<img src=x onerror=alert(1)><script>alert(2)</script><svg onload=alert(3)>"
+    links = "[a](javascript:alert(4)) [b](data:text/html,<script>alert(5)</script>) ![c](https://evil.example/x.png)"
+    text = (
+        f"---\nowner: {nasty!r}\nversion: {nasty!r}\n---\n\n# Title {nasty}\n\n**Owner:** {nasty}\n\n## Severity {nasty}\n\n| Severity | Response | Definition |\n|---|---|---|\n"
+        f"| SEV-1 {nasty} | 15 min {nasty} | {nasty} {links} |\n| SEV-2 | 1 h | {nasty} |\n\n## Troubleshooting\n\n| Symptom | Check | Fix |\n|---|---|---|\n"
+        f"| Slow {nasty} | Look {nasty} | Restart {links} |\n\n{nasty}\n\n```sh {nasty}\n{nasty}\n```\n\n- [ ] {nasty} {links}\n\nSee [{nasty}](missing-{nasty}.md).\n"
+    )
+    page = open_page()
+    dialogs: list[Any] = []
+    loaded: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog), dialog.dismiss()))
+    page.on("request", lambda request: loaded.append(request.url))
+    page.goto("/workspaces/new")
+    page.get_by_label("Name", exact=True).fill("Hostile")
+    page.get_by_role("button", name=re.compile("Make|Found|Create")).click()
+    page.wait_for_url(re.compile("/w/hostile"))
+    send = """async ([path, body]) => { const token = document.cookie.match(/watchbill_csrf=([^;]+)/); const answer = await fetch(path, {method: "POST", headers: {"Content-Type": "application/json", "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value}, body: JSON.stringify(body)}); return [answer.status, await answer.json()]; }"""
+    base = "/api/v1/workspaces/hostile/handbook/review"
+    status, found = page.evaluate(send, [base, {"files": [{"path": "a.md", "text": text}]}])
+    assert status == 201, found
+    for address in (
+        "/w/hostile/handbook/review",
+        "/w/hostile/handbook/review?show=all",
+        "/w/hostile/due",
+        "/w/hostile/",
+    ):
+        page.goto(address)
+    keys = [item["key"] for item in found["items"]]
+    assert len(keys) >= 3
+    status, found = page.evaluate(
+        send, [f"{base}/choose", {"version": found["version"], "keys": keys, "choice": "shadow"}]
+    )
+    assert status == 200, found
+    status, made = page.evaluate(
+        send, [f"{base}/apply", {"version": found["version"], "lock_digest": found["lock_digest"]}]
+    )
+    assert status == 201, made
+    addresses = [
+        "handbook",
+        "handbook?q=sev",
+        "runbooks",
+        "runbooks/a.md",
+        "troubleshooting",
+        "handbook/revisions",
+        "handbook/revisions/1",
+        "audit",
+        "search?q=sev",
+        "handbook/review",
+    ]
+    for address in addresses:
+        page.goto(f"/w/hostile/{address}")
+        if address == "troubleshooting":
+            page.locator("a.tile").first.click()
+    assert dialogs == []
+    assert [url for url in loaded if not url.startswith((hub.url, "data:"))] == []
+
+
 def test_the_readme_names_its_two_commands() -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text()
     for command in ("make serve", "make test"):

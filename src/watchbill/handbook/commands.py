@@ -444,6 +444,17 @@ def keep_draft(
     return draft
 
 
+def review_live(*, by: Actor, workspace_id: UUID, slug: str) -> Draft:
+    """Brings the live handbook for review: to accept what is only proposed, or to make live what runs as a shadow."""
+    live = Revision.objects.filter(workspace_id=workspace_id).order_by("-number").first()
+    if live is None:
+        raise NotFound("No handbook was applied here yet.")
+    if Draft.objects.filter(workspace_id=workspace_id).exists():
+        raise Conflict("Something else is under review.", hint="Decide it first, or discard it.")
+    files = list(RunbookDocument.objects.filter(revision=live).order_by("path").values_list("path", "text"))
+    return keep_draft(by=by, workspace_id=workspace_id, slug=slug, files=files, lock=live.lock, config=live.config)
+
+
 def _draft(workspace_id: UUID) -> Draft:
     draft = Draft.objects.select_for_update().filter(workspace_id=workspace_id).first()
     if draft is None:

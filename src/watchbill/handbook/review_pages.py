@@ -235,6 +235,9 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> HttpResponse | N
             commands.bind_name(**common, name=post.get("name", ""), target_kind=kind, target_id=as_uuid(target))
         case "unbind":
             commands.unbind_name(**common, name=post.get("name", ""))
+        case "live":
+            commands.review_live(**common, slug=place.slug)
+            return redirect(reverse("handbook_review", args=[place.slug]) + "?show=all")
         case "discard":
             commands.discard_draft(**common)
         case "again":
