@@ -14,6 +14,13 @@ wanted = [
     "services-desk-light",
     "access-desk-light",
     "people-phone-dark",
+    "review-desk-light",
+    "review-phone-light",
+    "request-desk-light",
+    "request-phone-dark",
+    "handbook-desk-dark",
+    "runbook-phone-light",
+    "guide-phone-light",
 ]
 if "--keep" not in sys.argv:
     subprocess.run(

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,15 +20,10 @@ from watchbill.blobs.queries import access_file
 from watchbill.blobs.store import key as blob_key
 from watchbill.blobs.store import store
 from watchbill.catalogue.queries import access_services
-from watchbill.clocks.models import Clock
-from watchbill.clocks.queries import access_open_clocks
 from watchbill.console import commands, words
+from watchbill.console.tasks import Task, tasks_of
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
-from watchbill.gates.models import Request
-from watchbill.gates.pages import STATES
-from watchbill.gates.queries import access_waiting
-from watchbill.handbook.queries import access_draft, access_draft_items
 from watchbill.ledger.export import export_ledger
 from watchbill.ledger.notes import verifier_key
 from watchbill.ledger.queries import (
@@ -103,10 +97,14 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     since = now() - timedelta(hours=24)
     entries = access_entries(reader.actor, place.id, Filter(since=since), limit=8) if may_audit else []
     services = list(access_services(reader.actor, place.id)[:200]) if reader.actor.may("service.read", place.id) else []
-    todo = _first_steps(reader, place, len(services))
+    tasks = tasks_of(reader, place)
+    todo = _first_steps(reader, place, len(services), tasks)
+    dated = sorted(tasks, key=lambda task: (task.until is None, task.until or now()))
     health = _hub_health()
     context = {
         "todo": todo,
+        "due_first": dated[0] if dated else None,
+        "due_count": len(dated),
         "answer": _answer(health, todo, [service for service in services if service.owner_id is None]),
         "rows": _rows(reader, place, entries),
         "services": services[:6],
@@ -130,9 +128,9 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     return response
 
 
-def _first_steps(reader: Reader, place: Place, services: int) -> list[tuple[str, str, str]]:
+def _first_steps(reader: Reader, place: Place, services: int, tasks: list[Task]) -> list[tuple[str, str, str]]:
     """What a new workspace wants first; each goes when it is done."""
-    steps = [(f"{task.title}: {task.note}", task.url, "check") for task in _tasks(reader, place) if task.mine]
+    steps = [(f"{task.title}: {task.note}", task.url, "check") for task in tasks if task.mine]
     if not reader.actor.mfa:
         steps.append(("Protect your account with a second factor", reverse("mfa_index"), "key"))
     if place.id != HUB and not services and reader.actor.may("service.edit", place.id):
@@ -164,53 +162,6 @@ def _hub_health() -> dict[str, Any]:
     return {"worker": age is not None and age < timedelta(seconds=30), "age": age, "failed": failed}
 
 
-@dataclass(frozen=True)
-class Task:
-    """Something that waits for somebody. ``mine``: the reader can do it now, or asked for it; ``role``: the reader's roles can."""
-
-    title: str
-    note: str
-    url: str
-    pill: tuple[str, str]
-    who: UUID | None = None
-    until: datetime | None = None
-    mine: bool = True
-    role: bool = True
-
-
-def _pill(one: Request, clock: Clock | None) -> tuple[str, str]:
-    """The request's state; once its clock has warned, how much of its time is over."""
-    return ("notice", f"{clock.warned} % of its time is over") if clock and clock.warned else STATES[one.state]
-
-
-def _tasks(reader: Reader, place: Place) -> list[Task]:
-    """What waits in this workspace: requests for approval, and the handbook. Clocks arrive with the features that start them."""
-    found = []
-    if reader.actor.may("due.read", place.id):
-        clocks = {(one.subject_kind, one.subject_id): one for one in access_open_clocks(reader.actor, place.id)[:500]}
-        for one in access_waiting(reader.actor, place.id).defer("shown"):
-            asked, holds = one.requested_by == reader.person_id, reader.actor.may(one.needs, place.id)
-            answered = any(answer.person_id == reader.person_id for answer in one.answers.all())
-            note = {"open": "waits for approval", "approved": "approved, to be carried out", "broken": "the glass was broken; somebody else reviews it"}[one.state]  # fmt: skip
-            found.append(
-                Task(
-                    one.title, note, reverse("request", args=[place.slug, one.id]), _pill(one, clocks.get(("request", str(one.id)))), one.requested_by,
-                    None if one.state == "broken" else one.expires_at, asked or (holds and not answered), holds and not asked,
-                )
-            )  # fmt: skip
-    draft = access_draft(reader.actor, place.id) if reader.actor.may("handbook.read", place.id) else None
-    if draft is not None:
-        applies = reader.actor.may("handbook.apply", place.id)
-        left = access_draft_items(reader.actor, draft).filter(choice="").exclude(action="same").count()
-        url = reverse("handbook_review", args=[place.slug])
-        if draft.errors:
-            found.append(Task("Mend the handbook", f"{len(draft.errors)} errors; the live one stays", url, ("wrong", "errors"), None, None, applies, applies))  # fmt: skip
-        else:
-            note = f"{left} items to decide" if left else "decided, to be applied"
-            found.append(Task("Review the handbook", note, url, ("info", "to review"), None, None, applies, applies))
-    return found
-
-
 @require_GET
 def due(request: HttpRequest, slug: str) -> HttpResponse:
     """What somebody must do by a time: mine, my roles', all."""
@@ -218,7 +169,7 @@ def due(request: HttpRequest, slug: str) -> HttpResponse:
     reader.actor.require("due.read", place.id)
     tab = request.GET.get("show", "")
     tab = tab if tab in {"role", "all"} else "mine"
-    tasks = _tasks(reader, place)
+    tasks = tasks_of(reader, place)
     shown = [task for task in tasks if tab == "all" or (task.mine if tab == "mine" else task.role)]
     names = names_of(reader.actor, {task.who for task in shown if task.who})
     counts = {"mine": sum(1 for task in tasks if task.mine), "role": sum(1 for task in tasks if task.role), "all": len(tasks)}  # fmt: skip

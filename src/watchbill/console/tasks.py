@@ -1,0 +1,62 @@
+"""What waits for somebody in a workspace: the rows of Due, and what Overview says first."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.urls import reverse
+
+from watchbill.clocks.models import Clock
+from watchbill.clocks.queries import access_open_clocks
+from watchbill.gates.models import Request
+from watchbill.gates.pages import STATES
+from watchbill.gates.queries import access_waiting
+from watchbill.handbook.queries import access_draft, access_draft_items
+from watchbill.people.queries import Place, Reader
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that waits for somebody. ``mine``: the reader can do it now, or asked for it; ``role``: the reader's roles can."""
+
+    title: str
+    note: str
+    url: str
+    pill: tuple[str, str]
+    who: UUID | None = None
+    until: datetime | None = None
+    mine: bool = True
+    role: bool = True
+
+
+def _pill(one: Request, clock: Clock | None) -> tuple[str, str]:
+    """The request's state; once its clock has warned, how much of its time is over."""
+    return ("notice", f"{clock.warned} % of its time is over") if clock and clock.warned else STATES[one.state]
+
+
+def tasks_of(reader: Reader, place: Place) -> list[Task]:
+    """What waits in this workspace: requests for approval, and the handbook. Clocks arrive with the features that start them."""
+    found = []
+    if reader.actor.may("due.read", place.id):
+        clocks = {(one.subject_kind, one.subject_id): one for one in access_open_clocks(reader.actor, place.id)[:500]}
+        for one in access_waiting(reader.actor, place.id).defer("shown"):
+            asked, holds = one.requested_by == reader.person_id, reader.actor.may(one.needs, place.id)
+            answered = any(answer.person_id == reader.person_id for answer in one.answers.all())
+            note = {"open": "waits for approval", "approved": "approved, to be carried out", "broken": "the glass was broken; somebody else reviews it"}[one.state]  # fmt: skip
+            found.append(
+                Task(
+                    one.title, note, reverse("request", args=[place.slug, one.id]), _pill(one, clocks.get(("request", str(one.id)))), one.requested_by,
+                    None if one.state == "broken" else one.expires_at, asked or (holds and not answered), holds and not asked,
+                )
+            )  # fmt: skip
+    draft = access_draft(reader.actor, place.id) if reader.actor.may("handbook.read", place.id) else None
+    if draft is not None:
+        applies = reader.actor.may("handbook.apply", place.id)
+        left = access_draft_items(reader.actor, draft).filter(choice="").exclude(action="same").count()
+        url = reverse("handbook_review", args=[place.slug])
+        if draft.errors:
+            found.append(Task("Mend the handbook", f"{len(draft.errors)} errors; the live one stays", url, ("wrong", "errors"), None, None, applies, applies))  # fmt: skip
+        else:
+            note = f"{left} items to decide" if left else "decided, to be applied"
+            found.append(Task("Review the handbook", note, url, ("info", "to review"), None, None, applies, applies))
+    return found
