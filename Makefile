@@ -8,7 +8,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types layers format bench soak lock browser shots clean
+.PHONY: help serve test check lint types layers format bench soak lock browser peers shots clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -16,7 +16,7 @@ help: ## Say what can be made
 serve: $(VENV)/.run ## Install what is needed and run the hub (ARGS="--port 9000")
 	@WATCHBILL_HANDBOOKS="$${WATCHBILL_HANDBOOKS-$(CURDIR)/examples/handbooks}" "$(BIN)/watchbill" serve $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.idp browser ## Install what is needed and run the tests (T=tests/ledger for some of them)
+test: $(VENV)/.dev $(VENV)/.idp browser peers ## Install what is needed and run the tests (T=tests/ledger for some of them)
 	@"$(BIN)/python" -m pytest $(T) $(ARGS)
 
 check: lint types layers ## Lint, types and layers
@@ -41,6 +41,9 @@ soak: $(VENV)/.dev ## The long rounds; prints its seed
 
 browser: ## Find or fetch Chromium (Debian's)
 	@./tools/chromium
+
+peers: ## Find or fetch the real servers that the tests talk to (Debian's Alertmanager)
+	@./tools/alertmanager
 
 shots: $(VENV)/.dev browser ## Take the screenshots of docs/
 	@"$(BIN)/python" tools/screenshots.py

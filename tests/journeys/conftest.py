@@ -148,7 +148,22 @@ def bring_changes(hub: Hub, browser: httpx.Client) -> None:
     guides = browser.get("/api/v1/workspaces/main/handbook/items?kind=troubleshooting").json()["items"]
     found = re.findall(r"/w/main/troubleshooting/[0-9a-f-]{36}", browser.get("/w/main/troubleshooting").text)
     assert len(found) == len(guides) > 0
-    hub.pages = {"request": f"/w/{BOOK}/requests/{asked.json()['request']}", "guide": found[0]}
+    hub.pages = {
+        "request": f"/w/{BOOK}/requests/{asked.json()['request']}",
+        "guide": found[0],
+        "alert-group": send_alerts(hub, browser),
+    }
+
+
+def send_alerts(hub: Hub, browser: httpx.Client) -> str:
+    """Two alerts of one group through an integration; answers the group's address."""
+    made = put(browser, "/api/v1/workspaces/main/integrations", {"name": "Prometheus"}, "POST").json()
+    fixture = ARTEFACTS.parent / "tests" / "intake" / "fixtures" / "alertmanager-0.25-firing.json"
+    address = f"{hub.url}/intake/{made['url'].partition('/intake/')[2]}"
+    assert httpx.post(address, content=fixture.read_bytes()).status_code == 200
+    assert httpx.post(address, content=b"nonsense").status_code == 200
+    found = wait_for(lambda: browser.get("/api/v1/workspaces/main/alerts").json()["items"], 20)
+    return f"/w/main/alerts/{found[0]['id']}"
 
 
 def apply_example(hub: Hub, browser: httpx.Client, name: str) -> None:

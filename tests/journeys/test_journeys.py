@@ -18,7 +18,7 @@ PAGES = {
     "overview": "/w/main/", "due": "/w/main/due", "handbook": "/w/main/handbook", "handbook-duties": "/w/main/handbook?kind=duty", "runbooks": "/w/main/runbooks",
     "runbook": "/w/main/runbooks/runbook.md", "revisions": "/w/main/handbook/revisions", "revision": "/w/main/handbook/revisions/1", "review": "/w/main/handbook/review",
     "review-all": "/w/main/handbook/review?show=all", "due-all": "/w/main/due?show=all", "requests": "/w/operations-and-maintenance/requests",
-    "troubleshooting": "/w/main/troubleshooting", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
+    "troubleshooting": "/w/main/troubleshooting", "alerts": "/w/main/alerts", "integrations": "/w/main/integrations", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
     "team": "/w/main/teams/platform", "services": "/w/main/services", "service": "/w/main/services/checkout",
     "service-new": "/w/main/services/new", "access": "/w/main/access", "settings": "/w/main/settings", "events": "/w/main/settings/events",
     "sessions": "/w/main/settings/sessions", "search": "/w/main/search?q=pay", "search-none": "/w/main/search?q=zzz", "account": "/account",
@@ -91,11 +91,11 @@ def test_everything_is_reachable_by_keyboard(open_page: Opener) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
-    page.keyboard.type("checkout")
-    expect(page.locator("#hits").get_by_role("link", name="Checkout")).to_be_visible()
+    page.keyboard.type("ledger api")
+    expect(page.locator("#hits").get_by_role("link", name="Ledger API")).to_be_visible()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/services/checkout")
+    page.wait_for_url("**/services/ledger-api")
 
 
 def test_it_works_without_javascript(open_page: Opener) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from tests.cast import Cast, acting, seal_all, signed_in
+from tests.cast import Cast, acting, as_worker, seal_all, signed_in
 from watchbill.base.actor import system
 from watchbill.base.ids import uuid7
 from watchbill.runtime.principals import PRINCIPALS, declared_tables
@@ -44,8 +44,10 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.handbook.commands import apply_draft, apply_handbook, bind_name, choose, files_of, keep_draft
     from watchbill.handbook.files import load
     from watchbill.handbook.queries import access_review
+    from watchbill.intake.adapters import ADAPTERS
     from watchbill.people import commands as people
     from watchbill.secrets.commands import open_secret, store_secret
+    from watchbill.signals.commands import create_source, take_in
 
     with cast.acts(cast.ada) as by:
         here = cast.main
@@ -95,7 +97,18 @@ def filled(cast: Cast, db: Any) -> Cast:
             by=by, workspace_id=here, slug="main", files=files.documents, lock=files.lock, config=files.config
         )
         keep_draft(by=by, workspace_id=here, slug="main", files=files.documents, lock=files.lock, config=files.config)
+        sender, _ = create_source(by=by, workspace_id=here, protocol="alertmanager", name="Prometheus")
         people.deactivate_person(by=by, workspace_id=here, person_id=cast.vera)
+    alert = {"status": "firing", "labels": {"alertname": "Slow"}, "startsAt": "2026-11-21T16:00:00Z"}
+    for body in (json.dumps({"alerts": [alert]}).encode(), b"nonsense"):
+        db.run(
+            "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) VALUES (%s, %s, now(), %s)",
+            sender.id,
+            here,
+            body,
+        )
+    with as_worker():
+        take_in(ADAPTERS)
     signed_in(cast.ada)
     token = cast.token(cast.ada)
     from tests.cast import api

@@ -25,6 +25,7 @@ class Link:
 NAVIGATION = [
     Link("overview", "Overview", "home", "workspace.read", "o", phone=True),
     Link("due", "Due", "clock", "due.read", "d", phone=True),
+    Link("alerts", "Alerts", "flag", "alert.read", "l"),
     Link("runbooks", "Runbooks", "book", "handbook.read", "r"),
     Link("handbook", "Handbook", "check", "handbook.read", "h"),
     Link("services", "Services", "box", "service.read", "s"),

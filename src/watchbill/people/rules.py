@@ -22,6 +22,9 @@ PERMISSIONS: dict[str, str] = {
     "ledger.export": "export the ledger",
     "event.read": "see events and their deliveries",
     "event.replay": "deliver an event again",
+    "alert.read": "see alerts and their groups",
+    "source.read": "see integrations, what came through them, and what could not be understood",
+    "source.edit": "make integrations, replace and revoke their keys",
     "secret.read": "see that a secret exists, its age and its use; never its value",
     "secret.edit": "store, replace and delete secrets",
     "token.use": "make API tokens for oneself",
@@ -44,14 +47,15 @@ _VIEWER = {
     "team.read",
     "service.read",
     "due.read",
+    "alert.read",
     "file.read",
     "token.use",
     "handbook.read",
 }
 _RESPONDER = _VIEWER | {"file.add", "ledger.read"}
-_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read", "handbook.apply", "handbook.bind"}
+_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read", "handbook.apply", "handbook.bind", "source.read"}
 _APPROVER = _RESPONDER | {"handbook.approve"}
-_AUDITOR = _VIEWER | {"ledger.read", "ledger.export", "event.read", "secret.read", "token.manage"}
+_AUDITOR = _VIEWER | {"ledger.read", "ledger.export", "event.read", "secret.read", "source.read", "token.manage"}
 
 #: Built-in access roles, weakest first. A handbook may rename them, not change them.
 ROLES: dict[str, frozenset[str]] = {

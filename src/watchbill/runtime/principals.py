@@ -24,7 +24,7 @@ PRINCIPALS = {
     "worker": "background steps and the command line: feature tables of all workspaces, no authentication tables",
     "sealer": "reads ledger entries, writes the sealed log",
     "sweeper": "deletes what has expired: sessions, links, idempotency keys, heartbeats",
-    "intake": "the intake path; it has no grant until the first intake adapter arrives",
+    "intake": "the intake path: finds a source by its key and writes into its inbox; reads nothing of what came",
 }
 
 Scope = Literal["workspace", "custom", "none"]

@@ -17,6 +17,7 @@ from watchbill.runtime.http import as_watchbill_error, problem
 from watchbill.runtime.rest import HubAuth
 from watchbill.secrets.api import router as secrets
 from watchbill.server.api_docs import PlainDocs
+from watchbill.signals.api import router as signals
 from watchbill.signin.api import router as signin
 
 
@@ -49,6 +50,7 @@ for tag, router in (
     ("services", catalogue),
     ("handbook", handbook),
     ("requests", gates),
+    ("alerts", signals),
     ("secrets", secrets),
     ("sign-in", signin),
     ("hub", console),

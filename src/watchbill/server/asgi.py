@@ -15,6 +15,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from watchbill.intake.edge import Door
 from watchbill.server.health import readiness, refresh_gauges
 from watchbill.server.live import Live
 
@@ -34,6 +35,7 @@ class Hub:
     def __init__(self, *, live: Live | None = None) -> None:
         self.django = WSGIMiddleware(WSGIHandler(), workers=THREADS, send_queue_size=32)
         self.live = live or Live()
+        self.door = Door()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -55,6 +57,8 @@ class Hub:
             await self._metrics(scope, send)
         elif path == "/live":
             await self.live.serve(scope, receive, send)
+        elif path.startswith("/intake/"):
+            await self.door.serve(scope, receive, send)
         else:
             await self._django(scope, receive, send)
 
@@ -105,10 +109,12 @@ class Hub:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.live.start()
+                self.door.start()
                 await asyncio.to_thread(_warm_up)
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self.live.stop()
+                await self.door.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "watchbill.catalogue",
     "watchbill.blobs",
     "watchbill.clocks",
+    "watchbill.signals",
     "watchbill.gates",
     "watchbill.handbook",
     "watchbill.signin",

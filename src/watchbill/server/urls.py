@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("watchbill.signin.urls")),
     path("", include("watchbill.people.urls")),
     path("", include("watchbill.catalogue.urls")),
+    path("", include("watchbill.signals.urls")),
     path("", include("watchbill.gates.urls")),
     path("", include("watchbill.handbook.urls")),
     path("", include("watchbill.console.urls")),

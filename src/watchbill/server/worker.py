@@ -21,8 +21,10 @@ from watchbill.clocks.commands import sweep as sweep_clocks
 from watchbill.facts.publish import deliver_one
 from watchbill.handbook.jobs import Watcher
 from watchbill.handbook.jobs import folder as handbook_folder
+from watchbill.intake.adapters import ADAPTERS
 from watchbill.ledger.sealer import Sealer
 from watchbill.runtime.jobs import JOBS, job
+from watchbill.signals.commands import take_in
 
 log = structlog.get_logger("watchbill.worker")
 MAX_ATTEMPTS = 8
@@ -203,6 +205,7 @@ def run() -> int:
     loops = [
         Loop("heartbeat", heartbeat, stop, 5.0),
         Loop("facts", deliver_one, stop),
+        Loop("intake", lambda: take_in(ADAPTERS), stop),
         Loop("clocks", sweep_clocks, stop, SWEEP),
         Loop("sealer", sealing(sealer), stop),
     ]

@@ -1,0 +1,1 @@
+"""Intake: one adapter per protocol. A sender is answered after its data is durable."""

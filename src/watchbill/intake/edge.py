@@ -1,0 +1,192 @@
+"""The front door for machines: native ASGI, one INSERT for all that came in the same moment, answered when it is durable.
+
+A request is refused before it costs anything (unknown key, too large, too fast); what is taken is written to the inbox as it
+came, and read by the worker. A crash at any moment loses nothing that was answered.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from django.conf import settings
+from psycopg.conninfo import make_conninfo
+
+from watchbill.base.errors import TooMany
+from watchbill.runtime.ratelimit import Buckets
+from watchbill.signals.commands import key_digest
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+log = structlog.get_logger("watchbill.intake")
+MAX_BODY = 2_000_000
+#: Requests in one transaction, and requests that may wait for theirs; beyond, a sender is told to come again.
+BATCH, MOST_WAITING = 256, 2048
+#: How long a key that was found is believed without asking again: a revoked one is refused after that.
+BELIEVED = 5.0
+#: Requests a minute from one source, before it is told to slow down.
+RATE = 60_000
+_FIND = "SELECT id, workspace_id, protocol FROM signals_source WHERE key_digest = %s AND revoked_at IS NULL"
+_PUT = "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], %s::bytea[])"
+
+
+@dataclass(slots=True)
+class _Waiting:
+    source: UUID
+    workspace: UUID
+    body: bytes
+    done: "asyncio.Future[None]" = field(repr=False)
+
+
+class Door:
+    """Intake of one web process: one connection that finds keys, one that writes."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[_Waiting] = asyncio.Queue(MOST_WAITING)
+        self.known: dict[bytes, tuple[float, tuple[UUID, UUID, str] | None]] = {}
+        self.buckets = Buckets(RATE, RATE / 10)
+        self.writer: asyncio.Task[None] | None = None
+        self.finder: psycopg.AsyncConnection[Any] | None = None
+        self.finding = asyncio.Lock()
+
+    def start(self) -> None:
+        """Begins to write."""
+        self.writer = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        """Ends; what was not written was not answered."""
+        if self.writer:
+            self.writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.writer
+        if self.finder:
+            await self.finder.close()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request to /intake/KEY/PROTOCOL."""
+        parts = scope["path"].split("/")
+        if scope["method"] != "POST" or len(parts) != 4:
+            await _answer(send, 405 if len(parts) == 4 else 404, "Send it as POST to /intake/KEY/PROTOCOL.")
+            return
+        try:
+            found = await self._find(parts[2])
+        except (psycopg.Error, OSError):
+            await _answer(send, 503, "The hub's database does not answer; send it again.", {"retry-after": "5"})
+            return
+        if found is None or found[2] != parts[3]:
+            await _answer(send, 404, "There is no integration with this key and protocol, or it was revoked.")
+            return
+        try:
+            self.buckets.take(str(found[0]))
+        except TooMany as error:
+            await _answer(send, 429, "This integration sends faster than the hub takes.", {"retry-after": str(error.retry_after)})  # fmt: skip
+            return
+        body = await _body(scope, receive)
+        if body is None:
+            await _answer(send, 413, f"The hub takes up to {MAX_BODY:,} bytes at once.")
+            return
+        waiting = _Waiting(found[0], found[1], body, asyncio.get_running_loop().create_future())
+        try:
+            self.queue.put_nowait(waiting)
+        except asyncio.QueueFull:
+            await _answer(send, 503, "The hub is busy; send it again.", {"retry-after": "2"})
+            return
+        try:
+            await waiting.done
+        except (psycopg.Error, OSError):
+            await _answer(send, 503, "It could not be stored; send it again.", {"retry-after": "5"})
+            return
+        await _answer(send, 200, "")
+
+    async def _find(self, key: str) -> tuple[UUID, UUID, str] | None:
+        digest, at = key_digest(key), asyncio.get_running_loop().time()
+        believed = self.known.get(digest)
+        if believed and at - believed[0] < BELIEVED:
+            return believed[1]
+        async with self.finding:
+            if self.finder is None or self.finder.closed:
+                self.finder = await _connect("watchbill-intake-keys")
+            cursor = await self.finder.execute(_FIND, [digest])
+            row = await cursor.fetchone()
+        if len(self.known) > 10_000:
+            self.known.clear()
+        found = (row[0], row[1], row[2]) if row else None
+        self.known[digest] = (at, found)
+        return found
+
+    async def _write(self) -> None:
+        """Group commit: everything that waits goes into one transaction; while it is written, the next ones gather."""
+        connection: psycopg.AsyncConnection[Any] | None = None
+        while True:
+            batch = [await self.queue.get()]
+            while len(batch) < BATCH and not self.queue.empty():
+                batch.append(self.queue.get_nowait())
+            try:
+                if connection is None or connection.closed:
+                    connection = await _connect("watchbill-intake")
+                await self._put(connection, batch)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.error("intake.not_stored", error=type(error).__name__, requests=len(batch))
+                if connection is not None:
+                    await connection.close()
+                failure = error if isinstance(error, psycopg.Error | OSError) else OSError("not stored")
+                for one in batch:
+                    if not one.done.done():
+                        one.done.set_exception(failure)
+            else:
+                for one in batch:
+                    if not one.done.done():
+                        one.done.set_result(None)
+
+    async def _put(self, connection: psycopg.AsyncConnection[Any], batch: list[_Waiting]) -> None:
+        cursor = await connection.execute("SELECT wb_now()")
+        row = await cursor.fetchone()
+        at = row[0] if row else None
+        await connection.execute(
+            _PUT, [[one.source for one in batch], [one.workspace for one in batch], [at] * len(batch), [one.body for one in batch]]
+        )  # fmt: skip
+
+
+async def _connect(name: str) -> psycopg.AsyncConnection[Any]:
+    database = settings.DATABASES["default"]
+    where = make_conninfo(
+        host=str(database["HOST"]), port=int(str(database["PORT"])), dbname=str(database["NAME"]), user=f"{settings.ROLE_PREFIX}_intake",
+        password=settings.KEYS.text("database-role/intake"), application_name=name, connect_timeout=10, **settings.DATABASE_OPTIONS,
+    )  # fmt: skip
+    return await psycopg.AsyncConnection.connect(where, autocommit=True)
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes | None:
+    """The whole body; None where it is larger than the hub takes, or where the sender went away."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if length.isdigit() and int(length) > MAX_BODY:
+        return None
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > MAX_BODY:
+            return None
+        pieces.append(piece)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def _answer(send: Send, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+    body = b'{"status":"ok"}' if status == 200 else json.dumps({"title": detail, "status": status}).encode()
+    kind = b"application/json" if status == 200 else b"application/problem+json"
+    told = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    told += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    await send({"type": "http.response.start", "status": status, "headers": told})
+    await send({"type": "http.response.body", "body": body})

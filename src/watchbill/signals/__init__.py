@@ -1,0 +1,1 @@
+"""Signals: alerts, deduplicated and grouped; nothing is answered before it is durable."""

@@ -1,0 +1,22 @@
+from watchbill.runtime.principals import Table
+
+_WRITE = "select, insert, update"
+TABLES = [
+    # Intake finds a source by its key, notes that something came, and puts it into the inbox; it reads nothing of what came.
+    Table(
+        "signals_source",
+        app=_WRITE,
+        others={"worker": _WRITE, "intake": "select (id, workspace_id, protocol, key_digest, revoked_at)"},
+    ),
+    Table(
+        "signals_arrival",
+        app="select",
+        others={
+            "worker": "select, insert, update, delete",
+            "intake": "insert (source_id, workspace_id, received_at, body)",
+        },
+    ),
+    Table("signals_alert", app="select", others={"worker": _WRITE}),
+    Table("signals_group", app="select", others={"worker": _WRITE}),
+    Table("signals_group_event", app="select", others={"worker": "select, insert"}),
+]

@@ -1,0 +1,173 @@
+"""Alerts and integrations as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja import Query, Router, Schema, Status
+from pydantic import Field, StringConstraints
+
+from watchbill.people.edge import place_of
+from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
+from watchbill.signals import commands
+from watchbill.signals.models import Group, Source
+from watchbill.signals.queries import access_group, access_groups, access_sources
+
+router = Router()
+
+
+class SourceIn(Schema):
+    """An integration to make."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=80)]
+    protocol: Literal["alertmanager"] = "alertmanager"
+
+
+class SourceOut(Schema):
+    """An integration; ``last_problem`` is why something that came could not be understood."""
+
+    id: UUID
+    name: str
+    protocol: str
+    prefix: str
+    last_received_at: datetime | None
+    last_problem: str
+
+
+class SourceMade(SourceOut):
+    """A new integration, or one with a new key: the address to send to holds the key and is shown this once."""
+
+    url: str
+
+
+class SourcesPage(Page):
+    """Integrations by name."""
+
+    items: list[SourceOut]
+
+
+class AlertOut(Schema):
+    """One alert."""
+
+    fingerprint: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    firing: bool
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+class GroupOut(Schema):
+    """A group of alerts."""
+
+    id: UUID
+    title: str
+    labels: dict[str, str]
+    severity: str
+    state: str
+    firing: int
+    opened_at: datetime
+    resolved_at: datetime | None
+
+
+class GroupWhole(GroupOut):
+    """A group with its alerts and its history."""
+
+    alerts: list[AlertOut]
+    history: list[dict[str, Any]]
+
+
+class GroupsPage(Page):
+    """Groups, the newest first."""
+
+    items: list[GroupOut]
+
+
+def _source(one: Source) -> dict[str, Any]:
+    return {
+        "id": one.id, "name": one.name, "protocol": one.protocol, "prefix": one.key_prefix, "last_received_at": one.last_received_at,
+        "last_problem": one.last_problem,
+    }  # fmt: skip
+
+
+def _group(one: Group) -> dict[str, Any]:
+    return {
+        "id": one.id, "title": one.title, "labels": one.labels, "severity": one.severity, "state": one.state, "firing": one.firing,
+        "opened_at": one.opened_at, "resolved_at": one.resolved_at,
+    }  # fmt: skip
+
+
+def _made(source: Source, text: str) -> dict[str, Any]:
+    return _source(source) | {"url": f"{settings.PUBLIC_URL}/intake/{text}/{source.protocol}"}
+
+
+@router.get("/workspaces/{slug}/integrations", response={200: SourcesPage, **ERRORS})
+def list_integrations(
+    request: HttpRequest, slug: str, limit: Annotated[int, Field(ge=1, le=MOST)] = 100, cursor: Annotated[str, Query(max_length=400)] = ""
+) -> dict[str, Any]:  # fmt: skip
+    """Where alerts come from."""
+    reader, place = place_of(request, slug)
+    found = access_sources(reader.actor, place.id)
+    after = decode_cursor(cursor, str)
+    if after is not None:
+        found = found.filter(name__gt=after.replace("\0", ""))
+    items, following = cut(list(found[: limit + 1]), limit, lambda one: one.name)
+    return {"items": [_source(one) for one in items], "next": following}
+
+
+@router.post("/workspaces/{slug}/integrations", response={201: SourceMade, **ERRORS})
+def create_integration(request: HttpRequest, slug: str, payload: SourceIn) -> Status[Any]:
+    """Make an integration."""
+    reader, place = place_of(request, slug)
+    source, text = commands.create_source(
+        by=reader.actor, workspace_id=place.id, protocol=payload.protocol, name=payload.name
+    )
+    return Status(201, _made(source, text))
+
+
+@router.post("/workspaces/{slug}/integrations/{source_id}/rotate", response={200: SourceMade, **ERRORS})
+def rotate_integration(request: HttpRequest, slug: str, source_id: UUID) -> dict[str, Any]:
+    """Give an integration another key."""
+    reader, place = place_of(request, slug)
+    return _made(*commands.rotate_key(by=reader.actor, workspace_id=place.id, source_id=source_id))
+
+
+@router.delete("/workspaces/{slug}/integrations/{source_id}", response={204: None, **ERRORS})
+def revoke_integration(request: HttpRequest, slug: str, source_id: UUID) -> Status[Any]:
+    """End an integration; what came through it stays."""
+    reader, place = place_of(request, slug)
+    commands.revoke_source(by=reader.actor, workspace_id=place.id, source_id=source_id)
+    return Status(204, None)
+
+
+@router.get("/workspaces/{slug}/alerts", response={200: GroupsPage, **ERRORS})
+def list_alerts(
+    request: HttpRequest, slug: str, state: Literal["", "open", "resolved"] = "", limit: Annotated[int, Field(ge=1, le=MOST)] = 50,
+    cursor: Annotated[str, Query(max_length=100)] = "",
+) -> dict[str, Any]:  # fmt: skip
+    """Groups of alerts, the newest first."""
+    reader, place = place_of(request, slug)
+    found = access_groups(reader.actor, place.id, state=state).order_by("-id")
+    before = decode_cursor(cursor, UUID)
+    if before is not None:
+        found = found.filter(id__lt=before)
+    items, following = cut(list(found[: limit + 1]), limit, lambda one: one.id)
+    return {"items": [_group(one) for one in items], "next": following}
+
+
+@router.get("/workspaces/{slug}/alerts/{group_id}", response={200: GroupWhole, **ERRORS})
+def get_alerts(request: HttpRequest, slug: str, group_id: UUID) -> dict[str, Any]:
+    """One group with its alerts and its history."""
+    reader, place = place_of(request, slug)
+    found = access_group(reader.actor, place.id, group_id)
+    alerts = [
+        {
+            "fingerprint": one.fingerprint, "labels": one.labels, "annotations": one.annotations, "firing": one.firing, "starts_at": one.starts_at,
+            "ends_at": one.ends_at,
+        }
+        for one in found.alerts.all()
+    ]  # fmt: skip
+    history = [{"at": one.at, "what": one.what, "why": one.why} for one in found.events.order_by("id")]
+    return _group(found) | {"alerts": alerts, "history": history}

@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class SignalsConfig(AppConfig):
+    name = "watchbill.signals"
+    label = "signals"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from watchbill.facts.subjects import register
+        from watchbill.signals import queries
+
+        register("source", "integration", resolve=queries.resolve_sources)
+        register("group", "alert group", resolve=queries.resolve_groups, search=queries.search_groups)

@@ -1,0 +1,75 @@
+"""Reads of alerts and integrations."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+
+from watchbill.base.actor import Actor
+from watchbill.base.errors import NotFound
+from watchbill.base.ids import as_uuids
+from watchbill.facts.subjects import Shown
+from watchbill.signals.models import Arrival, Group, Source
+
+
+def access_groups(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Group]:
+    """Groups of alerts, the newest change first."""
+    reader.require("alert.read", workspace_id)
+    found = Group.objects.filter(workspace_id=workspace_id)
+    if state:
+        found = found.filter(state=state)
+    for word in words.split()[:6]:
+        found = found.filter(Q(title__icontains=word) | Q(severity__iexact=word))
+    return found.order_by("-changed_at", "-id")
+
+
+def access_group(reader: Actor, workspace_id: UUID, group_id: UUID) -> Group:
+    """One group with its alerts and history. Raises NotFound."""
+    found = access_groups(reader, workspace_id).filter(id=group_id).prefetch_related("alerts").first()
+    if found is None:
+        raise NotFound("There is no such group of alerts here.")
+    return found
+
+
+def access_sources(reader: Actor, workspace_id: UUID) -> QuerySet[Source]:
+    """The integrations in use, by name."""
+    reader.require("source.read", workspace_id)
+    return Source.objects.filter(workspace_id=workspace_id, revoked_at=None).order_by("name")
+
+
+def access_problems(reader: Actor, source: Source) -> QuerySet[Arrival]:
+    """What came through an integration and could not be understood, newest first."""
+    reader.require("source.read", source.workspace_id)
+    return Arrival.objects.filter(workspace_id=source.workspace_id, source=source, problem__isnull=False).order_by(
+        "-id"
+    )
+
+
+def resolve_sources(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
+    """Integrations as subjects."""
+    if not reader.may("source.read", workspace_id):
+        return {}
+    rows = Source.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids))
+    return {str(one.id): Shown("source", str(one.id), one.name, reverse("integrations", args=[slug])) for one in rows}
+
+
+def resolve_groups(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
+    """Groups as subjects."""
+    if not reader.may("alert.read", workspace_id):
+        return {}
+    rows = Group.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids))
+    return {
+        str(one.id): Shown("group", str(one.id), one.title, reverse("alert_group", args=[slug, one.id]), one.state)
+        for one in rows
+    }
+
+
+def search_groups(reader: Actor, workspace_id: UUID, slug: str, words: str, limit: int) -> list[Shown]:
+    """Open groups by their words."""
+    if not reader.may("alert.read", workspace_id):
+        return []
+    rows = access_groups(reader, workspace_id, state="open", words=words)[:limit]
+    return [
+        Shown("group", str(one.id), one.title, reverse("alert_group", args=[slug, one.id]), "alert") for one in rows
+    ]

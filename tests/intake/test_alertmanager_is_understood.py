@@ -1,0 +1,115 @@
+"""Alertmanager's webhook: real payloads, odd ones, and any bytes at all."""
+
+import contextlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchbill.base.errors import Invalid
+from watchbill.intake.alertmanager.adapter import read
+
+HERE = Path(__file__).parent / "fixtures"
+NOW = datetime(2026, 11, 21, 17, tzinfo=UTC)
+FIRING = json.loads((HERE / "alertmanager-0.25-firing.json").read_text())
+
+
+def changed(**fields: Any) -> bytes:
+    """The real payload with other fields of its first alert."""
+    found = json.loads(json.dumps(FIRING))
+    found["alerts"] = [found["alerts"][0] | fields]
+    return json.dumps(found).encode()
+
+
+def test_what_fires_is_read_with_its_labels_and_group() -> None:
+    first, second = read((HERE / "alertmanager-0.25-firing.json").read_bytes(), NOW)
+    assert first.firing
+    assert first.ends_at is None, "year 1 means that it goes on"
+    assert first.labels["instance"] == "a"
+    assert first.annotations["runbook_url"] == "https://example.org/r"
+    assert (first.fingerprint, second.fingerprint) == ("c3f3ffc5147e4647", "c44d780093d1a3e2")
+    assert first.group_key == second.group_key != ""
+    assert first.group_labels == {"alertname": "HighLatency", "service": "checkout"}
+
+
+def test_what_is_resolved_has_its_end() -> None:
+    found = read((HERE / "alertmanager-0.25-resolved.json").read_bytes(), NOW)
+    assert [one.firing for one in found] == [False, False]
+    assert all(one.ends_at and one.ends_at > one.starts_at for one in found)
+
+
+def test_a_superset_is_read_and_what_is_missing_has_a_default() -> None:
+    body = json.loads(changed(valueString="[ var='A' ]", silenceURL="http://grafana"))
+    (found,) = read(json.dumps(body | {"orgId": 1, "title": "x", "state": "alerting"}).encode(), NOW)
+    assert found.firing
+    (bare,) = read(
+        json.dumps({"alerts": [{"status": "firing", "labels": {}, "startsAt": "0001-01-01T00:00:00Z"}]}).encode(), NOW
+    )
+    assert (bare.starts_at, bare.group_key, bare.fingerprint) == (NOW, "", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[]", "no webhook of Alertmanager"),
+        (b'{"alerts": 3}', "alerts"),
+        (b'{"alerts": [{"status": "firing"}]}', "labels"),
+        (b'{"alerts": [{"status": "firing", "labels": {"a": 1}, "startsAt": "2026-11-21T16:26:13Z"}]}', "labels"),
+        (changed(startsAt="yesterday"), "startsAt"),
+        (changed(status="pending"), "“firing” or “resolved”"),
+        (changed(labels={f"l{n}": "x" for n in range(10_000)}), "10,000 labels"),
+        (json.dumps(FIRING | {"version": "9"}).encode(), "Version '9'"),
+        (b'{"alerts":' * 5000, "no"),
+    ],
+    ids=[
+        "nothing",
+        "half",
+        "bytes",
+        "list",
+        "number",
+        "without labels",
+        "label a number",
+        "date",
+        "status",
+        "many labels",
+        "version",
+        "deep",
+    ],
+)
+def test_what_is_wrong_is_named(body: bytes, words: str) -> None:
+    with pytest.raises(Invalid) as error:
+        read(body, NOW)
+    assert words in error.value.detail
+
+
+def test_what_the_database_cannot_hold_is_replaced() -> None:
+    (found,) = read(changed(labels={"alertname": "a\0b", "x\0": "y"}, annotations={"s": "z" * 9000}), NOW)
+    assert found.labels == {"alertname": "a\ufffdb", "x\ufffd": "y"}
+    assert len(found.annotations["s"]) == 4000
+
+
+@given(
+    st.binary(max_size=300)
+    | st.text(max_size=200).map(str.encode)
+    | st.builds(
+        lambda value: json.dumps(value).encode(),
+        st.recursive(
+            st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(st.sampled_from(["alerts", "status", "labels", "startsAt", "version"]), inner)
+            ),
+            max_leaves=12,
+        ),
+    )
+)
+def test_any_bytes_are_read_or_refused_with_a_reason(body: bytes) -> None:
+    with contextlib.suppress(Invalid):
+        assert isinstance(read(body, NOW), list)

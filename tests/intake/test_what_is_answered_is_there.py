@@ -1,0 +1,204 @@
+"""The door of a real hub: a real Alertmanager sends to it; kills at random lose nothing that was answered; what is wrong is refused."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.ports import free_port
+from tests.server.hub import Hub, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    folder = Path(tempfile.mkdtemp(prefix="watchbill-intake-"))
+    folder.chmod(0o711)
+    made = Hub(folder / "data")
+    try:
+        made.start()
+        wait_for(made.ready, 30)
+        yield made
+    finally:
+        made.clean_up()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write(browser: httpx.Client, path: str, body: Any = None, method: str = "POST") -> httpx.Response:
+    return browser.request(method, path, json=body, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]})
+
+
+def integration(hub: Hub, name: str) -> tuple[httpx.Client, str]:
+    browser = hub.signed_in()
+    made = write(browser, "/api/v1/workspaces/main/integrations", {"name": name})
+    assert made.status_code == 201, made.text
+    return browser, str(made.json()["url"]).replace(made.json()["url"].split("/intake/")[0], hub.url)
+
+
+def body(name: str, instance: str = "a") -> bytes:
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": name, "instance": instance},
+        "startsAt": datetime.now(UTC).isoformat(),
+    }
+    return json.dumps({"version": "4", "groupKey": name, "alerts": [alert]}).encode()
+
+
+def open_groups(browser: httpx.Client) -> list[dict[str, Any]]:
+    found, cursor = [], ""
+    while cursor is not None:
+        page = browser.get(f"/api/v1/workspaces/main/alerts?limit=200&cursor={cursor}").json()
+        found += page["items"]
+        cursor = page["next"]
+    return found
+
+
+@pytest.mark.skipif(
+    not Path("/usr/share/prometheus/alertmanager/default.tmpl").exists() and os.geteuid() != 0,
+    reason="Debian's Alertmanager finds its template only where root has put it (tools/alertmanager)",
+)
+def test_a_real_alertmanager_opens_and_resolves_a_group(hub: Hub, tmp_path: Path) -> None:
+    browser, url = integration(hub, "Alertmanager")
+    binary = subprocess.run(
+        ["tools/alertmanager", "--path"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.strip()
+    port = free_port()
+    (tmp_path / "am.yml").write_text(
+        f"route: {{receiver: hub, group_by: [alertname, service], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}\n"
+        f"receivers:\n- name: hub\n  webhook_configs:\n  - url: {url}\n    send_resolved: true\n"
+    )
+    command = [
+        binary,
+        f"--config.file={tmp_path}/am.yml",
+        f"--storage.path={tmp_path}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    peer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        wait_for(lambda: httpx.get(f"{base}/-/ready").status_code == 200, 30)
+        labels = {"alertname": "HighLatency", "service": "checkout", "severity": "critical"}
+        alerts = [
+            {"labels": labels | {"instance": one}, "annotations": {"summary": "p95 is 2.1 s"}} for one in ("a", "b")
+        ]
+        httpx.post(f"{base}/api/v2/alerts", json=alerts).raise_for_status()
+        group = wait_for(
+            lambda: next((one for one in open_groups(browser) if one["title"] == "HighLatency: checkout"), None), 20
+        )
+        assert (group["state"], group["firing"], group["severity"]) == ("open", 2, "critical")
+        ended = [alert | {"endsAt": datetime.now(UTC).isoformat()} for alert in alerts]
+        httpx.post(f"{base}/api/v2/alerts", json=ended).raise_for_status()
+        wait_for(
+            lambda: next(one for one in open_groups(browser) if one["id"] == group["id"])["state"] == "resolved", 20
+        )
+    finally:
+        peer.terminate()
+        peer.wait(10)
+
+
+def test_what_is_wrong_is_refused_before_it_costs_anything(hub: Hub) -> None:
+    browser, url = integration(hub, "Refusals")
+    assert httpx.post(url, content=body("Fine")).status_code == 200
+    assert httpx.post(url.replace("wbi_", "wbi_x"), content=body("x")).status_code == 404
+    assert httpx.post(f"{hub.url}/intake/wbi_nothing/alertmanager", content=b"{}").status_code == 404
+    assert httpx.post(url.replace("/alertmanager", "/smoke"), content=b"{}").status_code == 404
+    assert httpx.get(url).status_code == 405
+    assert httpx.post(f"{hub.url}/intake/", content=b"{}").status_code == 404
+    assert httpx.post(url, content=b"x" * 2_000_001).status_code == 413
+    for odd in ("/intake/%00/alertmanager", "/intake/%ff%fe/alertmanager", "/intake/" + "k" * 5000 + "/alertmanager"):
+        assert httpx.post(f"{hub.url}{odd}", content=b"{}").status_code == 404
+    # Nonsense is taken, because a sender that is refused sends it for ever; it stands on the integration's page.
+    assert httpx.post(url, content=b"\xff\x00{").status_code == 200
+    wait_for(lambda: "no JSON" in browser.get("/w/main/integrations").text, 20)
+    source = next(
+        one for one in browser.get("/api/v1/workspaces/main/integrations").json()["items"] if one["name"] == "Refusals"
+    )
+    assert write(browser, f"/api/v1/workspaces/main/integrations/{source['id']}", method="DELETE").status_code == 204
+    wait_for(
+        lambda: httpx.post(url, content=body("Late")).status_code == 404, 15, "a revoked key is refused within seconds"
+    )
+
+
+def owner(hub: Hub) -> psycopg.Connection[Any]:
+    """The owner's own connection, to count with."""
+    from watchbill.base.config import read_config
+    from watchbill.server.postgres import Postgres, superuser_password
+
+    config = read_config(hub.env)
+    postgres = Postgres(config, auth_password=superuser_password(config))
+    return psycopg.connect(
+        host=str(postgres.socket), user="postgres", password=postgres.password, dbname="watchbill", autocommit=True
+    )
+
+
+def flood(url: str, stop: threading.Event, answered: list[str], name: str) -> None:
+    """One sender that does not give up: what is not answered with 200 is sent again, as Alertmanager does."""
+    number = 0
+    with httpx.Client(timeout=10) as sender:
+        while not stop.is_set():
+            number += 1
+            title = f"{name}-{number}"
+            while not stop.is_set():
+                try:
+                    if sender.post(url, content=body(title)).status_code == 200:
+                        answered.append(title)
+                        break
+                except httpx.HTTPError:
+                    pass
+                time.sleep(0.05)
+
+
+@pytest.mark.parametrize("rounds", [int(os.environ.get("WB_INTAKE_ROUNDS", "10"))])
+def test_kills_at_random_lose_nothing_that_was_answered(hub: Hub, rounds: int) -> None:
+    seed = int(os.environ.get("WB_SOAK_SEED", random.randrange(10**9)))
+    print(f"\nWB_SOAK_SEED={seed} rounds={rounds}")
+    chance = random.Random(seed)
+    _, url = integration(hub, f"Flood {seed}")
+    stop, answered = threading.Event(), []  # type: ignore[var-annotated]
+    senders = [threading.Thread(target=flood, args=(url, stop, answered, f"F{seed}-{n}")) for n in range(4)]
+    for each in senders:
+        each.start()
+    try:
+        for _ in range(rounds):
+            time.sleep(chance.uniform(0.2, 1.0))
+            victim = chance.choice(["web", "worker", "postgres"])
+            pid = hub.children().get(victim)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            wait_for(hub.ready, 60, f"not ready after {victim} was killed (seed {seed})")
+    finally:
+        stop.set()
+        for each in senders:
+            each.join()
+    assert len(answered) > rounds * 20, "the hub was hardly reachable"
+    with owner(hub) as session:
+
+        def titles() -> list[str]:
+            return [
+                row[0] for row in session.execute("SELECT title FROM signals_group WHERE title LIKE %s", [f"F{seed}%"])
+            ]
+
+        wait_for(
+            lambda: len(titles()) >= len(answered),
+            120,
+            f"of {len(answered)} answered {len(titles())} are there (seed {seed})",
+        )
+        found = [title.partition(":")[0] for title in titles()]
+    assert set(answered) <= set(found), f"lost: {sorted(set(answered) - set(found))[:3]} (seed {seed})"
+    assert len(found) == len(set(found)), "each is present once"

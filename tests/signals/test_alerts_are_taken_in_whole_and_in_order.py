@@ -1,0 +1,257 @@
+"""From the inbox to groups: deduplicated, never overtaken by an older state, and nothing is lost that cannot be understood."""
+
+import itertools
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.cast import Cast, api, as_worker, signed_in
+from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.intake.adapters import ADAPTERS
+from watchbill.signals.commands import create_source, key_digest, revoke_source, rotate_key, take_in
+from watchbill.signals.models import Alert, Arrival, Group, Source
+from watchbill.signals.rules import Incoming, Known, fingerprint, weigh
+
+T0 = datetime(2026, 11, 21, 16, tzinfo=UTC)
+
+
+def source(cast: Cast, name: str = "Prometheus") -> Source:
+    with cast.acts(cast.ada) as by:
+        return create_source(by=by, workspace_id=cast.main, protocol="alertmanager", name=name)[0]
+
+
+def alert(
+    name: str = "Slow",
+    instance: str = "a",
+    *,
+    status: str = "firing",
+    starts: datetime = T0,
+    severity: str = "critical",
+) -> dict[str, Any]:
+    ends = "0001-01-01T00:00:00Z" if status == "firing" else (starts + timedelta(minutes=5)).isoformat()
+    labels = {"alertname": name, "instance": instance, "service": "checkout", "severity": severity}
+    return {
+        "status": status,
+        "labels": labels,
+        "annotations": {"summary": "s"},
+        "startsAt": starts.isoformat(),
+        "endsAt": ends,
+    }
+
+
+def put(db: Any, of: Source, *alerts: dict[str, Any], raw: bytes | None = None) -> None:
+    """As the door does."""
+    body = (
+        raw
+        if raw is not None
+        else json.dumps(
+            {"version": "4", "groupKey": f"k-{alerts[0]['labels']['alertname']}", "alerts": alerts}
+        ).encode()
+    )
+    db.run(
+        "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) VALUES (%s, %s, wb_now(), %s)",
+        of.id,
+        of.workspace_id,
+        body,
+    )
+
+
+def take() -> int:
+    total = 0
+    with as_worker():
+        while count := take_in(ADAPTERS):
+            total += count
+            if Arrival.objects.filter(problem=None).count() == 0:
+                break
+    return total
+
+
+def groups(db: Any) -> list[Any]:
+    return db.run("SELECT title, state, firing FROM signals_group ORDER BY opened_at, id")
+
+
+def facts(db: Any) -> list[str]:
+    return [row[0] for row in db.run("SELECT kind FROM facts_fact WHERE kind LIKE 'group.%%' ORDER BY id")]
+
+
+def test_alerts_of_one_group_open_it_once_and_the_last_one_resolves_it(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    put(db, of, alert(instance="a"))
+    put(db, of, alert(instance="a"), alert(instance="b"))
+    assert take() == 2
+    assert groups(db) == [("Slow: checkout", "open", 2)]
+    put(db, of, alert(instance="a", status="resolved"))
+    take()
+    assert groups(db) == [("Slow: checkout", "open", 1)]
+    put(db, of, alert(instance="b", status="resolved"))
+    take()
+    assert groups(db) == [("Slow: checkout", "resolved", 0)]
+    assert facts(db) == ["group.opened", "group.grew", "group.resolved"]
+    assert db.run("SELECT count(*) FROM signals_arrival") == [(0,)]
+
+
+def test_another_episode_is_another_group(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    for minutes in (0, 60):
+        starts = T0 + timedelta(minutes=minutes)
+        put(db, of, alert(starts=starts))
+        put(db, of, alert(starts=starts, status="resolved"))
+    take()
+    assert groups(db) == [("Slow: checkout", "resolved", 0)] * 2
+    assert db.run("SELECT count(*) FROM signals_alert") == [(1,)]
+
+
+def test_a_delayed_repetition_does_not_open_what_is_over(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    put(db, of, alert())
+    put(db, of, alert(status="resolved"))
+    put(db, of, alert())
+    take()
+    assert groups(db) == [("Slow: checkout", "resolved", 0)]
+
+
+def test_resolved_before_it_was_heard_of_is_kept_and_opens_nothing(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    put(db, of, alert(status="resolved"))
+    put(db, of, alert())
+    take()
+    assert groups(db) == [("Slow: checkout", "resolved", 0)]
+    assert facts(db) == []
+
+
+def test_what_cannot_be_understood_stays_masked_and_stops_nothing(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    put(db, of, raw=b"{nonsense from tom@example.org")
+    put(db, of, alert())
+    assert take() == 2
+    assert groups(db) == [("Slow: checkout", "open", 1)]
+    ((problem, body),) = db.run("SELECT problem, body FROM signals_arrival")
+    assert "no JSON" in problem
+    assert bytes(body) == b"{nonsense from tom@example.org"
+    page = signed_in(cast.ada).get("/w/main/integrations").content.decode()
+    assert "no JSON" in page
+    assert "tom@example.org" not in page
+
+
+def test_two_sources_and_two_workspaces_do_not_mix(cast: Cast, db: Any) -> None:
+    one, two = source(cast, "One"), source(cast, "Two")
+    with cast.acts(cast.sam) as by:
+        other = create_source(by=by, workspace_id=cast.other, protocol="alertmanager", name="One")[0]
+    for of in (one, two, other):
+        put(db, of, alert())
+    take()
+    assert len(groups(db)) == 3
+    with cast.acts(cast.sam):
+        assert Group.objects.count() == 1
+    with cast.acts(cast.vera):
+        assert Group.objects.count() == 2
+        assert Alert.objects.count() == 2
+
+
+def test_workers_share_an_inbox_and_count_right(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    for number in range(60):
+        put(db, of, alert(instance=str(number % 20)))
+    counts: list[int] = []
+
+    def work() -> None:
+        with as_worker():
+            try:
+                while count := take_in(ADAPTERS, 5):
+                    counts.append(count)
+            finally:
+                connections["default"].close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    take()
+    assert groups(db) == [("Slow: checkout", "open", 20)]
+    assert db.run("SELECT count(*) FROM signals_arrival") == [(0,)]
+    assert facts(db).count("group.opened") == 1
+
+
+def test_keys_are_replaced_and_revoked(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    with cast.acts(cast.ada) as by:
+        _, text = rotate_key(by=by, workspace_id=cast.main, source_id=of.id)
+        assert bytes(Source.objects.get().key_digest) == key_digest(text)
+        with pytest.raises(Conflict, match="already"):
+            create_source(by=by, workspace_id=cast.main, protocol="alertmanager", name="Prometheus")
+        with pytest.raises(Invalid, match="no protocol"):
+            create_source(by=by, workspace_id=cast.main, protocol="smoke", name="x")
+        revoke_source(by=by, workspace_id=cast.main, source_id=of.id)
+        with pytest.raises(NotFound):
+            rotate_key(by=by, workspace_id=cast.main, source_id=of.id)
+    with cast.acts(cast.edo) as by, pytest.raises(Denied, match=r"source\.edit"):
+        create_source(by=by, workspace_id=cast.main, protocol="alertmanager", name="Mine")
+    assert text not in str(db.run("SELECT body FROM ledger_entry")) + str(db.run("SELECT body FROM ledger_payload"))
+
+
+def test_pages_and_api_show_what_fires_and_escape_it(cast: Cast, db: Any) -> None:
+    of = source(cast)
+    put(db, of, alert(name="<script>alert(1)</script>", instance="<img src=x>"))
+    take()
+    browser = signed_in(cast.vera)
+    page = browser.get("/w/main/alerts").content.decode()
+    assert "1 group of alerts fires" in page
+    assert "<script>alert(1)" not in page
+    with cast.acts(cast.vera):
+        group = Group.objects.get()
+    page = browser.get(f"/w/main/alerts/{group.id}").content.decode()
+    assert "&lt;img src=x&gt;" in page
+    assert "Opened: 1 firing" in page
+    assert browser.get("/w/main/integrations").status_code == 403
+    assert signed_in(cast.sam).get(f"/w/main/alerts/{group.id}").status_code == 404
+    client = api(cast.token(cast.ada))
+    made = client.post(
+        "/api/v1/workspaces/main/integrations", {"name": "Second"}, content_type="application/json"
+    ).json()
+    assert made["url"].startswith("http://testserver/intake/wbi_")
+    assert len(client.get("/api/v1/workspaces/main/integrations").json()["items"]) == 2
+    assert client.get("/api/v1/workspaces/main/alerts?state=open").json()["items"][0]["firing"] == 1
+    assert len(client.get(f"/api/v1/workspaces/main/alerts/{group.id}").json()["alerts"]) == 1
+
+
+STATES = [
+    (None, True, 1, "new"),
+    (Known(True, T0, None, 5), True, 5, "older"),
+    (Known(True, T0, None, 5), True, 6, "same"),
+    (Known(True, T0, None, 5), False, 6, "resolved"),
+    (Known(False, T0, T0, 5), True, 6, "older"),
+    (Known(False, T0, T0, 5), False, 6, "same"),
+    (Known(False, T0 - timedelta(hours=1), T0, 5), True, 6, "fired"),
+    (Known(True, T0 + timedelta(hours=1), None, 5), False, 6, "older"),
+]
+
+
+@pytest.mark.parametrize(("known", "firing", "arrival", "verdict"), STATES)
+def test_what_an_alert_says_against_what_is_known(
+    known: Known | None, firing: bool, arrival: int, verdict: str
+) -> None:
+    assert weigh(known, Incoming({}, firing, T0), arrival) == verdict
+
+
+@given(st.permutations([(1, True), (2, True), (3, False)]))
+def test_in_whatever_order_workers_read_it_the_last_arrival_decides(order: list[tuple[int, bool]]) -> None:
+    known: Known | None = None
+    for arrival, firing in order:
+        if weigh(known, Incoming({}, firing, T0), arrival) != "older":
+            known = Known(firing, T0, None, arrival)
+    assert known is not None
+    assert (known.arrival, known.firing) == (3, False)
+
+
+def test_the_same_labels_are_the_same_alert_in_whatever_order() -> None:
+    pairs = [("a", "1"), ("b", "2"), ("c", "3")]
+    marks = {fingerprint(Incoming(dict(order), True, T0)) for order in itertools.permutations(pairs)}
+    assert len(marks) == 1
+    assert fingerprint(Incoming({"a": "1"}, True, T0)) not in marks
