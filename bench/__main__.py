@@ -8,9 +8,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from bench import handbook, ledger, pages, start
+from bench import handbook, intake, ledger, pages, start
 
-PARTS = {"handbook": handbook.measure, "ledger": ledger.measure, "pages": pages.measure, "start": start.measure}
+PARTS = {
+    "handbook": handbook.measure,
+    "intake": intake.measure,
+    "ledger": ledger.measure,
+    "pages": pages.measure,
+    "start": start.measure,
+}
 
 
 def run(names: list[str]) -> Iterator[dict[str, Any]]:

@@ -31,7 +31,7 @@ BATCH, MOST_WAITING = 256, 2048
 #: How long a key that was found is believed without asking again: a revoked one is refused after that.
 BELIEVED = 5.0
 #: Requests a minute from one source, before it is told to slow down.
-RATE = 60_000
+RATE = 600_000
 _FIND = "SELECT id, workspace_id, protocol FROM signals_source WHERE key_digest = %s AND revoked_at IS NULL"
 _PUT = "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], %s::bytea[])"
 

@@ -1,0 +1,115 @@
+"""Intake against Alertmanager in memory, in the same run: one alert a request and 64, 64 connections; ours is durable, with keys, limits and grouping."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.ports import free_port
+
+from bench.house import line, running_hub, wait_for
+
+ROOT = Path(__file__).resolve().parents[1]
+CONNECTIONS, SECONDS = 64, 6.0
+#: The generator runs in a process of its own and prints how many were answered with 2xx, and the latencies' p99 in ms.
+_LOAD = """
+import asyncio, sys, time
+host, port, path, body, connections, seconds, rate = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.stdin.buffer.read(), int(sys.argv[4]), float(sys.argv[5]), float(sys.argv[6])
+done, slow = 0, []
+async def one(number):
+    global done
+    reader, writer = await asyncio.open_connection(host, port)
+    end = time.perf_counter() + seconds
+    turn = 0
+    begun = time.perf_counter()
+    while time.perf_counter() < end:
+        if rate:
+            wait = begun + (turn + number / connections) * connections / rate - time.perf_counter()
+            if wait > 0: await asyncio.sleep(wait)
+        turn += 1
+        text = body.replace(b"@@", b"%d-%d" % (number, turn))
+        at = time.perf_counter()
+        writer.write(b"POST %s HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n" % (path.encode(), len(text)) + text)
+        head = await reader.readuntil(b"\\r\\n\\r\\n")
+        low = head.lower()
+        size = int(low.split(b"content-length:")[1].split(b"\\r\\n")[0]) if b"content-length:" in low else 0
+        if size: await reader.readexactly(size)
+        slow.append(time.perf_counter() - at)
+        if head[9:10] == b"2": done += 1
+    writer.close()
+async def main():
+    await asyncio.gather(*(one(n) for n in range(connections)))
+asyncio.run(main())
+slow.sort()
+print(done, slow[int(len(slow) * .99)] * 1000 if slow else 0)
+"""
+
+
+def load(url: str, body: bytes, rate: float = 0) -> tuple[float, float]:
+    """Requests a second that were answered with 2xx, and p99 in ms."""
+    found = httpx.URL(url)
+    args = [
+        sys.executable,
+        "-c",
+        _LOAD,
+        found.host,
+        str(found.port),
+        found.path,
+        str(CONNECTIONS),
+        str(SECONDS),
+        str(rate),
+    ]
+    answer = subprocess.run(args, input=body, capture_output=True, check=True).stdout.split()
+    return int(answer[0]) / SECONDS, float(answer[1])
+
+
+def alerts(many: int) -> list[dict[str, Any]]:
+    """Alerts of one service; @@ becomes another number in each request."""
+    return [
+        {"labels": {"alertname": f"Bench{n}", "service": "checkout", "instance": "@@"}, "annotations": {"summary": "x"}} for n in range(many)
+    ]  # fmt: skip
+
+
+def webhook(many: int) -> bytes:
+    """The same as Alertmanager's webhook has them."""
+    told = [one | {"status": "firing", "startsAt": "2026-11-21T16:00:00Z"} for one in alerts(many)]
+    return json.dumps({"version": "4", "groupKey": "bench", "alerts": told}).encode()
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    binary = subprocess.run(
+        [ROOT / "tools" / "alertmanager", "--path"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with tempfile.TemporaryDirectory() as folder, running_hub() as hub:
+        port = free_port()
+        (Path(folder) / "am.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+        command = [
+            binary,
+            f"--config.file={folder}/am.yml",
+            f"--storage.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ]
+        peer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            base = f"http://127.0.0.1:{port}"
+            wait_for(lambda: httpx.get(f"{base}/-/ready").status_code == 200, 30)
+            browser = hub.signed_in()
+            made = browser.post(
+                "/api/v1/workspaces/main/integrations", json={"name": "Bench"}, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]}
+            ).json()  # fmt: skip
+            ours = hub.url + "/intake/" + made["url"].partition("/intake/")[2]
+            for many, target in ((1, 0.5), (64, 0.6)):
+                theirs, _ = load(f"{base}/api/v2/alerts", json.dumps(alerts(many)).encode())
+                rate, _ = load(ours, webhook(many))
+                yield line("intake", f"{many} alert{'s' * (many > 1)} a request, 64 connections", rate / theirs, target, "more", "ratio", "Alertmanager in memory, requests/s", theirs)  # fmt: skip
+                if many == 1:
+                    _, p99 = load(ours, webhook(1), rate / 2)
+                    yield line("intake", f"answers at half our rate ({rate / 2:.0f}/s), p99", p99, 50, "less", "ms")
+        finally:
+            peer.terminate()
+            peer.wait(10)
