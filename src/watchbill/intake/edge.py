@@ -33,7 +33,7 @@ BELIEVED = 5.0
 #: Requests a minute from one source, before it is told to slow down.
 RATE = 600_000
 _FIND = "SELECT id, workspace_id, protocol FROM signals_source WHERE key_digest = %s AND revoked_at IS NULL"
-_PUT = "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], %s::bytea[])"
+_PUT = "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) SELECT s, w, wb_now(), b FROM unnest(%b::uuid[], %b::uuid[], %b::bytea[]) AS t(s, w, b)"
 
 
 @dataclass(slots=True)
@@ -147,12 +147,8 @@ class Door:
                         one.done.set_result(None)
 
     async def _put(self, connection: psycopg.AsyncConnection[Any], batch: list[_Waiting]) -> None:
-        cursor = await connection.execute("SELECT wb_now()")
-        row = await cursor.fetchone()
-        at = row[0] if row else None
-        await connection.execute(
-            _PUT, [[one.source for one in batch], [one.workspace for one in batch], [at] * len(batch), [one.body for one in batch]]
-        )  # fmt: skip
+        sources, workspaces, bodies = zip(*((one.source, one.workspace, one.body) for one in batch), strict=True)
+        await connection.execute(_PUT, [list(sources), list(workspaces), list(bodies)])
 
 
 async def _connect(name: str) -> psycopg.AsyncConnection[Any]:
