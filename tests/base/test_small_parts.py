@@ -3,6 +3,7 @@
 import base64
 import time
 from pathlib import Path
+from uuid import RFC_4122
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,10 @@ def test_ids_are_version_7_and_in_order_of_time() -> None:
     second = uuid7()
     assert first < second
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
-    assert len({uuid7() for _ in range(1000)}) == 1000
+    made = [uuid7() for _ in range(20_000)]
+    assert made == sorted(made), "of one process they rise, also within a millisecond"
+    assert len(set(made)) == len(made)
+    assert {(one.version, one.variant) for one in made} == {(7, RFC_4122)}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from tests.cast import Cast, as_worker, signed_in
 from tests.handbook.test_apply_makes_it_live import TEXT, accepted
@@ -150,3 +151,32 @@ def deliver(db: Any) -> None:
         fact = Fact.objects.filter(kind="handbook.applied").order_by("-id").first()
         assert fact is not None
         write_lock(fact)
+
+
+def test_too_much_is_said_under_review_and_not_only_in_a_log(
+    place: Path, watcher: Watcher, db: Any, cast: Cast
+) -> None:
+    for number in range(6):
+        (place / f"big-{number}.md").write_text("# Big\n\n" + "words and words\n" * 100_000)
+    assert look(watcher, db)
+    assert drafts(db) == [("folder", 1, 1)]
+    assert not look(watcher, db, 3)
+    assert not look(Watcher(place.parent), db, 2)
+    assert "8,000,000 characters" in signed_in(cast.edo).get("/w/main/handbook/review").content.decode()
+    assert db.run("SELECT count(*) FROM handbook_revision") == [(1,)]
+
+
+def test_a_database_that_is_away_is_asked_again(
+    place: Path, watcher: Watcher, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "a.md").write_text(TEXT.replace("15 min", "5 min"))
+    with monkeypatch.context() as away:
+
+        def refuse(place: Path) -> bool:
+            raise OperationalError("the connection is closed")
+
+        away.setattr("watchbill.handbook.jobs.sync", refuse)
+        with pytest.raises(OperationalError):
+            look(watcher, db)
+    assert look(watcher, db)
+    assert drafts(db) == [("folder", 1, 0)]

@@ -11,9 +11,10 @@ from django.db import connections
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cast import Cast, api, as_worker, signed_in
+from tests.cast import Cast, api, as_worker, ensure_alias, signed_in
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.intake.adapters import ADAPTERS
+from watchbill.server.worker import sweep
 from watchbill.signals.commands import create_source, key_digest, revoke_source, rotate_key, take_in
 from watchbill.signals.models import Alert, Arrival, Group, Source
 from watchbill.signals.rules import Incoming, Known, fingerprint, weigh
@@ -255,3 +256,17 @@ def test_the_same_labels_are_the_same_alert_in_whatever_order() -> None:
     marks = {fingerprint(Incoming(dict(order), True, T0)) for order in itertools.permutations(pairs)}
     assert len(marks) == 1
     assert fingerprint(Incoming({"a": "1"}, True, T0)) not in marks
+
+
+def test_what_nobody_understood_goes_after_thirty_days_and_what_waits_stays(cast: Cast, db: Any, clock: Any) -> None:
+    of = source(cast)
+    put(db, of, raw=b"nonsense")
+    take()
+    clock.forward(days=29)
+    ensure_alias("sweeper")
+    sweep()
+    assert db.run("SELECT count(*) FROM signals_arrival") == [(1,)]
+    put(db, of, alert())
+    clock.forward(days=60)
+    sweep()
+    assert db.run("SELECT problem FROM signals_arrival") == [(None,)]

@@ -1,8 +1,8 @@
 """Identifiers: UUIDv7 inside (RFC 9562, section 5.7), short pronounceable names outside."""
 
-import os
 import re
 import secrets
+import threading
 import time
 import unicodedata
 from collections.abc import Iterable
@@ -14,14 +14,22 @@ HUB = UUID("00000000-0000-7000-8000-000000000001")
 _CONSONANTS, _VOWELS = "bdfghjklmnprstvz", "aeiou"
 
 
+_lock = threading.Lock()
+_last = 0
+
+
 def uuid7() -> UUID:
     """A time-ordered UUID: 48 bits of Unix milliseconds, then 74 random bits.
 
-    Ordering within one millisecond is random; nothing may depend on it (the ledger's order is the sealer's).
+    Those of one process rise also within a millisecond (RFC 9562, section 6.2, method 2: the random part grows by a random step), so
+    that what one transaction writes stays in its order. Between processes nothing may depend on it (the ledger's order is the sealer's).
     """
-    value = (time.time_ns() // 1_000_000 & 0xFFFFFFFFFFFF) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+    global _last
+    with _lock:
+        fresh = (time.time_ns() // 1_000_000) << 74 | secrets.randbits(74)
+        _last = fresh if fresh >> 74 > _last >> 74 else _last + 1 + secrets.randbits(32)
+        milliseconds, tail = _last >> 74, _last & ((1 << 74) - 1)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | (tail & ((1 << 62) - 1)))
 
 
 def pronounceable(syllables: int = 3) -> str:

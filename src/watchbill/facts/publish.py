@@ -104,7 +104,8 @@ def deliver_one() -> bool:
             Delivery.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(state=Delivery.State.WAITING, due_at__lte=now())
             .select_related("fact")
-            .order_by("due_at")
+            # Of one transaction in the order in which they were published.
+            .order_by("due_at", "id")
             .first()
         )
         if delivery is None:

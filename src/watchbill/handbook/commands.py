@@ -87,7 +87,7 @@ def chosen_files(files: Iterable[tuple[str, str]], lock: str, config: str) -> Fi
     return Files(tuple((path, text) for path, text in files if not settings.excludes(path)), lock, config)
 
 
-def _check(files: Files) -> None:
+def check_files(files: Files) -> None:
     """Raises Invalid where something of it cannot be kept."""
     documents = files.documents
     if not documents:
@@ -131,7 +131,7 @@ def _read(files: Files, slug: str) -> tuple[Handbook | None, Lock | None, list[l
 
 
 def _compile(files: Files, slug: str) -> tuple[Handbook, Lock]:
-    _check(files)
+    check_files(files)
     book, parsed, errors = _read(files, slug)
     if errors or book is None or parsed is None:
         more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
@@ -391,7 +391,7 @@ def files_of(draft: Draft) -> Files:
 @command("handbook.draft", needs="handbook.apply")
 def keep_draft(
     *, by: Actor, workspace_id: UUID, slug: str, files: Iterable[tuple[str, str]], lock: str = "", config: str = "", origin: str = "upload",
-    problems: Sequence[list[Any]] = (),
+    problems: Sequence[list[Any]] = (), source_digest: str = "",
 ) -> Draft:  # fmt: skip
     """Brings a handbook for review. It becomes nothing by itself; choices for items that read the same are kept.
 
@@ -402,7 +402,7 @@ def keep_draft(
 
     chosen = chosen_files(files, lock, config)
     if not problems:
-        _check(chosen)
+        check_files(chosen)
     live = Revision.objects.filter(workspace_id=workspace_id).order_by("-number").first()
     base = lock or (live.lock if live else "")
     book, parsed, errors = _read(Files(chosen.documents, base, config), slug)
@@ -420,7 +420,7 @@ def keep_draft(
         base,
     )
     if origin == "folder":
-        draft.source_digest = chosen.digest
+        draft.source_digest = source_digest or chosen.digest
     draft.digest, draft.errors, draft.changed_by, draft.changed_at = chosen.digest, errors, by.id, now()
     draft.warnings = sum(1 for one in book.findings if one.level == "warning") if book else 0
     draft.save()

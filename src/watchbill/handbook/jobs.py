@@ -2,16 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
 from watchbill.base.actor import system
-from watchbill.base.errors import WatchbillError
+from watchbill.base.errors import Invalid
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
-from watchbill.handbook.commands import Files, chosen_files, discard_draft, keep_draft
+from watchbill.handbook.commands import MOST_BYTES, Files, check_files, chosen_files, discard_draft, keep_draft
 from watchbill.handbook.models import Draft, Revision, RunbookDocument
 from watchbill.people.models import Workspace
 
@@ -62,11 +63,9 @@ class Watcher:
             seen = fingerprint(place)
             still, self.before[place] = self.before.get(place) == seen, seen
             if still and self.done.get(place) != seen:
+                # Done only when it is done: a database that is away is asked again at the next look.
+                worked |= sync(place)
                 self.done[place] = seen
-                try:
-                    worked |= sync(place)
-                except WatchbillError as error:
-                    log.error("handbook.sync_refused", folder=str(place), reason=error.detail)
         return worked
 
 
@@ -82,9 +81,18 @@ def sync(place: Path) -> bool:
         log.warning("handbook.folder_unreadable", folder=str(place), reason=error.strerror)
         return False
     slug = read_text(found.config or "").slug or found.name
-    problems = [[one.path, one.line, one.code, one.message, one.hint] for one in found.findings if one.level == "error"]
+    problems: list[list[Any]] = [
+        [one.path, one.line, one.code, one.message, one.hint] for one in found.findings if one.level == "error"
+    ]
     texts = [(source.path, source.text) for source in found.sources]
     files = chosen_files(texts, found.lock or "", found.config or "").clean()
+    digest = files.digest
+    try:
+        check_files(files)
+    except Invalid as error:
+        # Too much of it, say: nobody is there to be refused, so it stands under Review as what is wrong.
+        problems.append([".", 1, "WB001", error.detail, error.hint])
+        files = Files((), files.lock[:MOST_BYTES], files.config[:MOST_BYTES])
     with transaction.atomic():
         with connection.cursor() as cursor:
             # Two workers, one folder: the second finds it done.
@@ -96,16 +104,16 @@ def sync(place: Path) -> bool:
         draft = Draft.objects.filter(workspace=workspace).first()
         live = Revision.objects.filter(workspace=workspace).order_by("-number").first()
         by = system("worker")
-        if live is not None and not problems and files.digest in {live.source_digest, _live_digest(live)}:
+        if live is not None and not problems and digest in {live.source_digest, _live_digest(live)}:
             if draft is None or draft.origin != "folder":
                 return False
             discard_draft(by=by, workspace_id=workspace.id)
             return True
-        if draft is not None and draft.source_digest == files.digest and draft.compiler == VERSION:
+        if draft is not None and draft.source_digest == digest and draft.compiler == VERSION:
             return False
         keep_draft(
             by=by, workspace_id=workspace.id, slug=slug, files=files.documents, lock=files.lock, config=files.config, origin="folder",
-            problems=problems,
+            problems=problems, source_digest=digest,
         )  # fmt: skip
         log.info("handbook.brought", folder=str(place), slug=slug, errors=len(problems))
     return True
@@ -122,6 +130,7 @@ def write_lock(fact: Fact) -> None:
 
     Elsewhere (a read-only checkout, a folder that went on) the console offers the lock as a file.
     """
+    from watchbill.handbook.config import read_text
     from watchbill.handbook.files import load
     from watchbill.handbook.lock import FILE
 
@@ -135,7 +144,13 @@ def write_lock(fact: Fact) -> None:
         texts = [(source.path, source.text) for source in found.sources]
         documents = dict(chosen_files(texts, "", found.config or "").documents)
         kept = dict(RunbookDocument.objects.filter(revision=live).values_list("path", "text"))
-        if found.lock == live.lock or documents != kept or (found.config or "") != live.config:
+        slug = read_text(found.config or "").slug or found.name
+        if (
+            slug != workspace.slug
+            or found.lock == live.lock
+            or documents != kept
+            or (found.config or "") != live.config
+        ):
             continue
         fresh = place / f".{FILE}.new"
         try:

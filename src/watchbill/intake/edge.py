@@ -65,6 +65,8 @@ class Door:
             self.writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.writer
+        while not self.queue.empty():
+            _fail([self.queue.get_nowait()], OSError("the hub is stopping"))
         if self.finder:
             await self.finder.close()
 
@@ -132,15 +134,14 @@ class Door:
                     connection = await _connect("watchbill-intake")
                 await self._put(connection, batch)
             except asyncio.CancelledError:
+                _fail(batch, OSError("the hub is stopping"))
                 raise
             except Exception as error:
                 log.error("intake.not_stored", error=type(error).__name__, requests=len(batch))
                 if connection is not None:
                     await connection.close()
                 failure = error if isinstance(error, psycopg.Error | OSError) else OSError("not stored")
-                for one in batch:
-                    if not one.done.done():
-                        one.done.set_exception(failure)
+                _fail(batch, failure)
             else:
                 for one in batch:
                     if not one.done.done():
@@ -149,6 +150,13 @@ class Door:
     async def _put(self, connection: psycopg.AsyncConnection[Any], batch: list[_Waiting]) -> None:
         sources, workspaces, bodies = zip(*((one.source, one.workspace, one.body) for one in batch), strict=True)
         await connection.execute(_PUT, [list(sources), list(workspaces), list(bodies)])
+
+
+def _fail(batch: list[_Waiting], failure: Exception) -> None:
+    """Tells those who wait that it was not stored: they answer 503, and the sender comes again."""
+    for one in batch:
+        if not one.done.done():
+            one.done.set_exception(failure)
 
 
 async def _connect(name: str) -> psycopg.AsyncConnection[Any]:

@@ -88,6 +88,8 @@ def sweep() -> None:
             ("signin_one_time_link", "expires_at", timedelta(days=7)),
             ("runtime_idempotency_key", "at", timedelta(hours=24)),
             ("runtime_heartbeat", "at", timedelta(days=1)),
+            # What could not be understood: the sweeper sees no other of them.
+            ("signals_arrival", "received_at", timedelta(days=30)),
         ):
             query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names
             cursor.execute(query, [keep.total_seconds()])

@@ -14,7 +14,9 @@ TABLES = [
         others={
             "worker": "select, insert, update, delete",
             "intake": "insert (source_id, workspace_id, received_at, body)",
+            "sweeper": "select (received_at, problem), delete",
         },
+        conditions={"sweeper": "problem IS NOT NULL"},
     ),
     Table("signals_alert", app="select", others={"worker": _WRITE}),
     Table("signals_group", app="select", others={"worker": _WRITE}),
