@@ -15,6 +15,7 @@ from watchbill.blobs.commands import add_file
 from watchbill.blobs.queries import access_file
 from watchbill.blobs.store import MAX_BYTES
 from watchbill.console import commands
+from watchbill.console.tasks import tasks_of
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import search_all
 from watchbill.ledger.queries import EntryShown, Filter, access_entries, access_entry, access_health, access_proof
@@ -133,10 +134,22 @@ class HitsPage(Page):
     items: list[HitOut]
 
 
-class DueOut(Page):
-    """What is due; clocks arrive with the features that start them."""
+class TaskOut(Schema):
+    """Something that waits. ``mine``: the reader can do it now, or asked for it; ``role``: the reader's roles can."""
 
-    items: list[dict[str, Any]]
+    title: str
+    note: str
+    url: str
+    asked_by: UUID | None
+    until: datetime | None
+    mine: bool
+    role: bool
+
+
+class DueOut(Page):
+    """What waits in a workspace; ``url`` is below the hub's address."""
+
+    items: list[TaskOut]
 
 
 def _entry(entry: EntryShown) -> dict[str, Any]:
@@ -287,4 +300,8 @@ def due(request: HttpRequest, slug: str) -> dict[str, Any]:
     """What somebody must do by a time."""
     reader, place = place_of(request, slug)
     reader.actor.require("due.read", place.id)
-    return {"items": [], "next": None}
+    items = [
+        {"title": one.title, "note": one.note, "url": one.url, "asked_by": one.who, "until": one.until, "mine": one.mine, "role": one.role}
+        for one in tasks_of(reader, place)
+    ]  # fmt: skip
+    return {"items": items, "next": None}
