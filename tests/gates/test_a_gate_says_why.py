@@ -11,12 +11,12 @@ from watchbill.base.errors import Broken
 from watchbill.gates.rules import CONDITIONS, Context, Given, condition, decide
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-PLACE, ASKER, OTHER, THIRD = (UUID(int=number) for number in range(1, 5))
+ASKER, OTHER, THIRD = (UUID(int=number) for number in range(1, 4))
 POLICY = [{"condition": "reason"}, {"condition": "approval", "count": 1}]
 
 
 def context(*given: Given, digest: str = "d", reason: str = "because", hours: float = 1) -> Context:
-    return Context(PLACE, digest, ASKER, NOW + timedelta(hours=hours), given, reason)
+    return Context(digest, ASKER, NOW + timedelta(hours=hours), given, reason)
 
 
 YES = Given(OTHER, True, "d", True)

@@ -44,7 +44,7 @@ def answers(
 @command("test.pass", needs="handbook.apply")
 def do_it(*, by: Any, workspace_id: Any, digest: str, reason: str = "x y z", break_glass: bool = False) -> Decision:
     """Passes the test's gate."""
-    decision = pass_gate(
+    decision, _ = pass_gate(
         by=by, workspace_id=workspace_id, gate="t.gate", title="Delete things", digest=digest, shown=SHOWN, policy=POLICY, needs="handbook.approve",
         reason=reason, break_glass=break_glass,
     )  # fmt: skip
@@ -156,6 +156,14 @@ def test_pages_and_due_lead_an_approver_to_it(cast: Cast) -> None:
     done = browser.post(f"/w/main/requests/{request.id}", {"do": "approve", "digest": "d1", "note": "fine"})
     assert done.status_code == 302
     assert "Approved" in browser.get(f"/w/main/requests/{request.id}").content.decode()
+    (told,) = api(cast.token(cast.edo)).get("/api/v1/workspaces/main/due").json()["items"]
+    assert (told["title"], told["note"], told["mine"], told["role"]) == (
+        "Delete things",
+        "approved, to be carried out",
+        True,
+        False,
+    )
+    assert told["asked_by"] == str(cast.edo)
     mine = signed_in(cast.edo)
     assert "to be carried out" in mine.get("/w/main/due").content.decode()
     refused = mine.post(f"/w/main/requests/{request.id}", {"do": "approve", "digest": "d1"})

@@ -10,7 +10,8 @@ from tests.cast import Cast, api, signed_in
 PAGES = [
     "/", "/w/main/", "/w/main/due", "/w/main/search", "/w/main/audit", "/w/main/people", "/w/main/teams", "/w/main/services",
     "/w/main/services/new", "/w/main/access", "/w/main/settings", "/w/main/settings/events", "/w/main/settings/sessions", "/account",
-    "/account/sessions", "/account/password", "/account/two-factor", "/workspaces/new", "/api/v1/docs",
+    "/account/sessions", "/account/password", "/account/two-factor", "/workspaces/new", "/api/v1/docs", "/w/main/handbook", "/w/main/handbook/review", "/w/main/handbook/revisions", "/w/main/runbooks",
+    "/w/main/troubleshooting", "/w/main/requests", "/w/main/alerts", "/w/main/integrations",
 ]  # fmt: skip
 NASTY = [
     "\x00", "%00", "%ff%fe", "'", '"><script>alert(1)</script>', "{{7*7}}", "{%25 load x %25}", "../../etc/passwd", "..%2f..%2fetc%2fpasswd",
@@ -29,6 +30,12 @@ def test_nasty_values_in_every_query_parameter(cast: Cast, nasty: str) -> None:
         f"/w/main/search?q={nasty}",
         f"/w/main/people?q={nasty}",
         f"/w/main/services?q={nasty}",
+        f"/w/main/handbook?q={nasty}&kind={nasty}&from={nasty}",
+        f"/w/main/handbook/review?document={nasty}&from={nasty}&show={nasty}",
+        f"/w/main/handbook/revisions?from={nasty}",
+        f"/w/main/alerts?q={nasty}&from={nasty}&show={nasty}",
+        f"/w/main/troubleshooting?q={nasty}",
+        f"/w/main/runbooks/{nasty}",
         f"/w/{nasty}/",
         f"/w/main/teams/{nasty}",
         f"/signin?next={nasty}",
@@ -125,8 +132,11 @@ def test_no_page_runs_a_query_per_row(cast: Cast) -> None:
     from django.db import connections
     from django.test.utils import CaptureQueriesContext
 
+    from tests.gates.test_requests_are_answered_once_by_others import asks
     from watchbill.catalogue.commands import create_service
+    from watchbill.handbook.commands import bind_name, keep_draft
     from watchbill.people.commands import create_team, invite_person
+    from watchbill.signals.commands import create_source
 
     def grow(start: int) -> None:
         for n in range(start, start + 8):
@@ -134,6 +144,13 @@ def test_no_page_runs_a_query_per_row(cast: Cast) -> None:
                 team = create_team(by=by, workspace_id=cast.main, name=f"T{n}")
                 create_service(by=by, workspace_id=cast.main, name=f"S{n}", owner_id=team.id)
                 invite_person(by=by, workspace_id=cast.main, name=f"P{n}", email=f"p{n}@example.org")
+                create_source(by=by, workspace_id=cast.main, protocol="alertmanager", name=f"I{n}")
+                bind_name(by=by, workspace_id=cast.main, name=f"N{n}", target_kind="team", target_id=team.id)
+            asks(cast, cast.edo, f"d{n}")
+        rows = "".join(f"| SEV-{n} | {n + 1} h |\n" for n in range(start + 8))
+        with cast.acts(cast.ada) as by:
+            text = f"# A\n\n## Severity\n\n| Severity | Response |\n|---|---|\n{rows}"
+            keep_draft(by=by, workspace_id=cast.main, slug="main", files=[("a.md", text)])
 
     client = signed_in(cast.ada)
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.cast import Cast, api, as_worker, ensure_alias, signed_in
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.intake.adapters import ADAPTERS
+from watchbill.people import tokens
 from watchbill.server.worker import sweep
-from watchbill.signals.commands import create_source, key_digest, revoke_source, rotate_key, take_in
+from watchbill.signals.commands import create_source, revoke_source, rotate_key, take_in
 from watchbill.signals.models import Alert, Arrival, Group, Source
 from watchbill.signals.rules import Incoming, Known, fingerprint, weigh
 
@@ -184,7 +185,7 @@ def test_keys_are_replaced_and_revoked(cast: Cast, db: Any) -> None:
     of = source(cast)
     with cast.acts(cast.ada) as by:
         _, text = rotate_key(by=by, workspace_id=cast.main, source_id=of.id)
-        assert bytes(Source.objects.get().key_digest) == key_digest(text)
+        assert bytes(Source.objects.get().key_digest) == tokens.digest(text)
         with pytest.raises(Conflict, match="already"):
             create_source(by=by, workspace_id=cast.main, protocol="alertmanager", name="Prometheus")
         with pytest.raises(Invalid, match="no protocol"):

@@ -162,7 +162,6 @@ def context_of(request: Request, digest: str = "", reason: str = "") -> Context:
     holders = holders_of(request.workspace_id, request.needs) if answers else set()
     given = tuple(Given(one.person_id, one.approves, one.digest, one.person_id in holders) for one in answers)
     return Context(
-        request.workspace_id,
         digest or request.digest,
         request.requested_by,
         request.expires_at,
@@ -174,14 +173,14 @@ def context_of(request: Request, digest: str = "", reason: str = "") -> Context:
 def pass_gate(
     *, by: Actor, workspace_id: UUID, gate: str, title: str, digest: str, shown: Sequence[Mapping[str, Any]], policy: Sequence[Mapping[str, Any]],
     needs: str, reason: str, break_glass: bool = False,
-) -> Decision:  # fmt: skip
-    """Within a command: may exactly this happen now? Uses up the request that was approved for it; an approval serves once.
+) -> tuple[Decision, Request | None]:  # fmt: skip
+    """Within a command: may exactly this happen now? Answers the decision, and the request that it used up: an approval serves once.
 
     A decision that says no is answered, not kept: the caller's transaction ends with it. ``break_glass`` passes without the
     approval, and leaves a request that somebody else has to review; whether ``by`` may is for the caller to say.
     """
     at, request = now(), _open(workspace_id, gate, digest)
-    context = context_of(request, digest, reason) if request else Context(workspace_id, digest, by.id, reason=reason)
+    context = context_of(request, digest, reason) if request else Context(digest, by.id, reason=reason)
     decision = decide(gate, policy, context, at)
     if not decision.allowed and break_glass:
         decision = Decision(gate, decision.reasons, broken=True)
@@ -193,14 +192,14 @@ def pass_gate(
     elif decision.allowed and request is not None:
         request.state = Request.State.USED
     if not decision.allowed:
-        return decision
+        return decision, request
     if request is not None:
         request.closed_at = at
         request.save()
         if decision.broken:
             clocks.cancel(by=by, workspace_id=workspace_id, subject=("request", request.id), kind=APPROVE)
     DecisionRow(
-        workspace_id=workspace_id, gate=gate, request=request, digest=digest, allowed=True, broken=decision.broken, by=by.id, at=at,
+        workspace_id=workspace_id, gate=gate, request=request, digest=digest, broken=decision.broken, by=by.id, at=at,
         reasons=[[one.condition, one.met, one.text] for one in decision.reasons],
     ).save(force_insert=True)  # fmt: skip
     record(
@@ -212,4 +211,4 @@ def pass_gate(
         GATE_DECIDED, workspace_id=workspace_id, subject=("request", request.id) if request else ("workspace", workspace_id),
         data={"gate": gate, "broken": decision.broken},
     )  # fmt: skip
-    return decision
+    return decision, request

@@ -1,4 +1,4 @@
-"""Requests for approval, what was answered, and every decision. A decision and an answer are never changed."""
+"""Requests for approval, what was answered, and every passage of a gate. What was decided and answered is never changed."""
 
 from django.db import models
 from django.db.models import Q
@@ -85,14 +85,13 @@ class Approval(models.Model):
 
 
 class DecisionRow(models.Model):
-    """What a gate decided when something was to happen, with every condition's reason."""
+    """Something passed a gate: with every condition's reason, and whether somebody broke the glass. A no is answered, not kept."""
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     gate = models.TextField()
     request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="decisions", null=True)
     digest = models.TextField()
-    allowed = models.BooleanField()
     broken = models.BooleanField(default=False)
     reasons = models.JSONField(default=list)
     by = models.UUIDField()

@@ -1,5 +1,6 @@
 """Pages of requests for approval: what is asked, what was answered, what was decided."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +31,9 @@ STATES = {
 }
 
 
-def state_of(one: Request) -> tuple[str, str]:
+def state_of(one: Request, at: datetime) -> tuple[str, str]:
     """The pill of a request; what waited too long is expired before anybody writes it down."""
-    return STATES["expired" if one.state in {"open", "approved"} and now() >= one.expires_at else one.state]
+    return STATES["expired" if one.state in {"open", "approved"} and at >= one.expires_at else one.state]
 
 
 @require_GET
@@ -41,7 +42,8 @@ def requests(request: HttpRequest, slug: str) -> HttpResponse:
     reader, place = place_of(request, slug)
     found = list(access_requests(reader.actor, place.id).defer("shown")[: FEED + 1])
     names = names_of(reader.actor, {one.requested_by for one in found})
-    rows = [(one, state_of(one), names.get(one.requested_by, "Somebody you cannot see")) for one in found[:FEED]]
+    at = now()
+    rows = [(one, state_of(one, at), names.get(one.requested_by, "Somebody you cannot see")) for one in found[:FEED]]
     return render(request, "gates/requests.html", {"rows": rows, "more": len(found) > FEED})
 
 
@@ -63,12 +65,13 @@ def request(request: HttpRequest, slug: str, request_id: UUID) -> HttpResponse:
         *(one.by for one in decisions),
     }
     names = names_of(reader.actor, {one for one in people if one})
-    waiting = found.state in {"open", "approved"} and now() < found.expires_at
+    at = now()
+    waiting = found.state in {"open", "approved"} and at < found.expires_at
     holds = reader.actor.may(found.needs, place.id)
     mine = found.requested_by == reader.person_id
     context = {
         "asked": found,
-        "pill": state_of(found),
+        "pill": state_of(found, at),
         "who": names.get(found.requested_by, "Somebody you cannot see"),
         "reasons": _reasons(found),
         "answers": [(one, names.get(one.person_id, "Somebody you cannot see")) for one in answers],

@@ -28,6 +28,13 @@ def access_request(reader: Actor, workspace_id: UUID, request_id: UUID) -> Reque
     return found
 
 
+def access_asked(reader: Actor, workspace_id: UUID, gate: str, digest: str) -> Request | None:
+    """The request that waits, or is approved, for exactly this."""
+    return (
+        access_requests(reader, workspace_id).filter(gate=gate, digest=digest, state__in=["open", "approved"]).first()
+    )
+
+
 def access_waiting(reader: Actor, workspace_id: UUID) -> QuerySet[Request]:
     """Requests that somebody has to do something about: open, approved and not yet used, or broken and not yet reviewed."""
     waiting = Q(state__in=["open", "approved"], expires_at__gt=now()) | Q(state="broken", reviewed_at=None)

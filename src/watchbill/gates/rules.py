@@ -5,7 +5,7 @@ A feature contributes conditions by registering them; gates import no feature.
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,15 +25,13 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that a condition may look at. ``digest`` is of exactly what would be done; ``facts`` are the feature's own."""
+    """All that a condition may look at. ``digest`` is of exactly what would be done."""
 
-    workspace_id: UUID
     digest: str
     requested_by: UUID | None = None
     expires_at: datetime | None = None
     given: tuple[Given, ...] = ()
     reason: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

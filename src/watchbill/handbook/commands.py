@@ -17,6 +17,7 @@ from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.facts.publish import declare, publish
 from watchbill.gates.commands import ask, pass_gate
 from watchbill.gates.models import Request
+from watchbill.gates.queries import access_asked
 from watchbill.handbook.models import Binding, Draft, DraftItem, PolicyItem, Revision, RunbookDocument
 from watchbill.handbook.queries import access_review, bound_names, rows_from
 from watchbill.ledger.command import command, record
@@ -221,11 +222,10 @@ def apply_handbook(
             "Somebody else applied this handbook in the same moment.", hint="Look at it, then plan anew."
         ) from None
     _keep(revision, book, dict(chosen.documents))
-    # A draft that came by itself from the folder stays until the folder says the same as the live one.
-    drafts = Draft.objects.filter(workspace_id=workspace_id)
-    for draft in drafts:
-        if draft.origin == "upload" or files_of(draft).documents == chosen.documents:
-            draft.delete()
+    draft = Draft.objects.filter(workspace_id=workspace_id).first()
+    # One that came by itself from the folder stays until the folder says the same as the live one.
+    if draft is not None and (draft.origin == "upload" or files_of(draft).documents == chosen.documents):
+        draft.delete()
     record(
         ("revision", revision.id),
         detail={
@@ -265,8 +265,8 @@ def _weakening(
     title = f"Weaken the handbook: {weak[0].kind} “{weak[0].name[:60]}”" + (
         f" and {len(weak) - 1} more" if len(weak) > 1 else ""
     )
-    asked = Request.objects.filter(workspace_id=workspace_id, gate=GATE, digest=digest, state__in=["open", "approved"])
-    reason = reason or next((one.reason for one in asked), "")
+    asked = access_asked(by, workspace_id, GATE, digest)
+    reason = reason or (asked.reason if asked else "")
     if break_glass:
         by.require("handbook.weaken", workspace_id)
         if len(reason.split()) < 3:
@@ -275,14 +275,12 @@ def _weakening(
                 hint="It is recorded, shown with the revision, and reviewed by somebody else.",
                 field="reason",
             )
-    decision = pass_gate(
+    decision, request = pass_gate(
         by=by, workspace_id=workspace_id, gate=GATE, title=title, digest=digest, shown=shown_steps(plan), policy=POLICY, needs=APPROVERS, reason=reason,
         break_glass=break_glass,
     )  # fmt: skip
     if decision.allowed:
-        return Request.objects.filter(
-            workspace_id=workspace_id, gate=GATE, digest=digest, state__in=["used", "broken"]
-        ).order_by("-closed_at")[0]
+        return request
     what = "; ".join(f"{step.kind} “{step.name[:40]}”" for step in weak[:3])
     raise ApprovalNeeded(
         f"This weakens the live policy ({what}). {decision.missing}",

@@ -28,6 +28,7 @@ from watchbill.handbook.render import render as render_markdown
 from watchbill.people.edge import place_of
 from watchbill.people.pages import attempt
 from watchbill.people.queries import names_of
+from watchbill.runtime.http import start_of
 
 KIND_WORDS = {
     "severity": "Severities", "contact": "Contacts and escalation", "role": "Roles", "rota": "On-call rotas", "duty": "Recurring duties", "sla": "Support SLAs",
@@ -44,11 +45,6 @@ def broken(reader: Actor, workspace_id: UUID) -> Draft | None:
     return draft if draft is not None and draft.errors else None
 
 
-def _start(request: HttpRequest) -> int:
-    text = request.GET.get("from", "")
-    return int(text) if text.isdecimal() and len(text) < 7 else 0
-
-
 @require_GET
 def handbook(request: HttpRequest, slug: str) -> HttpResponse:
     """Every item by kind, with its state, its effect and its line."""
@@ -58,7 +54,7 @@ def handbook(request: HttpRequest, slug: str) -> HttpResponse:
     kind = request.GET.get("kind", "")
     kind = kind if kind in counts else next((name for name in KIND_WORDS if name in counts), "")
     words = request.GET.get("q", "").replace("\0", "")[:100]
-    start = _start(request)
+    start = start_of(request)
     found = access_items(reader.actor, live, kind="" if words else kind, words=words) if live else None
     items = list(found[start : start + FEED + 1]) if found is not None else []
     rows = [{"item": item, "facts": facts(item.data)} for item in items[:FEED]]
@@ -174,7 +170,7 @@ def revisions(request: HttpRequest, slug: str) -> HttpResponse:
             if made and isinstance(made[0], Request):
                 return redirect("request", slug, made[0].id)
             return redirect("handbook_revisions", slug)
-    start = _start(request)
+    start = start_of(request)
     found = list(access_revisions(reader.actor, place.id).defer("lock", "config")[start : start + 51])
     names = names_of(reader.actor, {one.applied_by for one in found})
     context = {
@@ -200,7 +196,7 @@ def revision(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     ]  # fmt: skip
     before = dict(access_texts(reader.actor, place.id, number - 1)) if number > 1 else {}
     after = dict(access_texts(reader.actor, place.id, number))
-    files, following = page_of(diff_texts(before, after), _start(request))
+    files, following = page_of(diff_texts(before, after), start_of(request))
     context = {
         "revision": found, "is_live": live is not None and live.number == number, "who": names.get(found.applied_by, "Somebody you cannot see"),
         "steps": steps, "files": files, "following": following,
@@ -212,9 +208,12 @@ def revision(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def revision_lock(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """watchbill.lock of a revision, to be committed beside the runbooks where the folder is read-only."""
     reader, place = place_of(request, slug)
-    response = HttpResponse(
-        access_revision(reader.actor, place.id, number).lock, content_type="application/octet-stream"
-    )
+    return lock_file(access_revision(reader.actor, place.id, number).lock)
+
+
+def lock_file(text: str) -> HttpResponse:
+    """A lock as a download."""
+    response = HttpResponse(text, content_type="application/octet-stream")
     response["Content-Disposition"] = 'attachment; filename="watchbill.lock"'
     return response
 

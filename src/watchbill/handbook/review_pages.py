@@ -14,8 +14,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Conflict, Invalid, NotFound, WatchbillError
 from watchbill.gates.models import Request
+from watchbill.gates.queries import access_asked
 from watchbill.handbook import commands
-from watchbill.handbook.pages import KIND_WORDS, facts
+from watchbill.handbook.pages import KIND_WORDS, facts, lock_file
 from watchbill.handbook.queries import (
     Review,
     access_bindings,
@@ -27,6 +28,7 @@ from watchbill.handbook.queries import (
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader, access_names, access_teams
+from watchbill.runtime.http import start_of
 
 if TYPE_CHECKING:
     from watchbill.handbook.review import Row
@@ -109,11 +111,10 @@ class View:
     @staticmethod
     def of(request: HttpRequest) -> View:
         """From the address."""
-        start = request.GET.get("from", "")
         return View(
             "all" if request.GET.get("show") == "all" else "todo",
             request.GET.get("document", "").replace("\0", "")[:400],
-            int(start) if start.isdecimal() and len(start) < 7 else 0,
+            start_of(request),
         )
 
 
@@ -124,9 +125,7 @@ def _summary(reader: Reader, place: Place, found: Review) -> dict[str, Any]:
     asked = None
     if found.plan.weakens:
         digest = commands.exact_digest(found.plan, files, live.number if live else 0)
-        asked = Request.objects.filter(
-            workspace_id=place.id, gate=commands.GATE, digest=digest, state__in=["open", "approved"]
-        ).first()
+        asked = access_asked(reader.actor, place.id, commands.GATE, digest)
     weak = sum(1 for step in found.plan.steps if step.weakens)
     return {
         "found": found, "todo": sum(1 for row in found.rows if _todo(row)), "steps": commands.shown_steps(found.plan)[:100],
@@ -302,10 +301,3 @@ def review_lock(request: HttpRequest, slug: str) -> HttpResponse:
     if found is None:
         raise NotFound("There is nothing to review here.")
     return lock_file(found.lock_text)
-
-
-def lock_file(text: str) -> HttpResponse:
-    """A lock as a download."""
-    response = HttpResponse(text, content_type="application/octet-stream")
-    response["Content-Disposition"] = 'attachment; filename="watchbill.lock"'
-    return response

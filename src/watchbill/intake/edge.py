@@ -18,8 +18,8 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from watchbill.base.errors import TooMany
+from watchbill.people import tokens
 from watchbill.runtime.ratelimit import Buckets
-from watchbill.signals.commands import key_digest
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -107,7 +107,7 @@ class Door:
         await _answer(send, 200, "")
 
     async def _find(self, key: str) -> tuple[UUID, UUID, str] | None:
-        digest, at = key_digest(key), asyncio.get_running_loop().time()
+        digest, at = tokens.digest(key), asyncio.get_running_loop().time()
         believed = self.known.get(digest)
         if believed and at - believed[0] < BELIEVED:
             return believed[1]

@@ -197,3 +197,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         hint="Reload the page and try again.",
     )
     return error_response(request, error)
+
+
+def start_of(request: HttpRequest) -> int:
+    """Where a page of a list begins (`?from=`); the beginning for what is no number."""
+    text = request.GET.get("from", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0

@@ -1,7 +1,5 @@
 """Sources and their keys; and taking in what came. Taking in writes observations, so no ledger entries (docs/house.md)."""
 
-import hashlib
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +12,7 @@ from watchbill.base.errors import Conflict, Invalid, NotFound, WatchbillError
 from watchbill.base.mask import mask_text
 from watchbill.facts.publish import declare, publish_all
 from watchbill.ledger.command import command, record
+from watchbill.people import tokens
 from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
 from watchbill.signals.models import Alert, Arrival, Group, GroupEvent, Source
@@ -28,24 +27,14 @@ BATCH = 500
 Adapter = Callable[[bytes, datetime], list[Incoming]]
 
 
-def fresh_key() -> str:
-    """A new key's text: 256 random bits."""
-    return "wbi_" + secrets.token_urlsafe(32)
-
-
-def key_digest(text: str) -> bytes:
-    """What is kept of it (32 bytes)."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
-
-
 @command("source.create", needs="source.edit")
 def create_source(*, by: Actor, workspace_id: UUID, protocol: str, name: str) -> tuple[Source, str]:
     """Makes an integration with a key of its own. Returns it with the key's text, which is shown this once."""
     if protocol not in PROTOCOLS:
         raise Invalid(f"“{protocol[:40]}” is no protocol that is known.", field="protocol")
-    text = fresh_key()
+    text = tokens.fresh("wbi_")
     source = Source(
-        workspace_id=workspace_id, protocol=protocol, name=clean_name(name, longest=80), key_digest=key_digest(text), key_prefix=text[:9], created_at=now(),
+        workspace_id=workspace_id, protocol=protocol, name=clean_name(name, longest=80), key_digest=tokens.digest(text), key_prefix=tokens.prefix(text), created_at=now(),
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -66,8 +55,8 @@ def _source(workspace_id: UUID, source_id: UUID) -> Source:
 @command("source.rotate", needs="source.edit")
 def rotate_key(*, by: Actor, workspace_id: UUID, source_id: UUID) -> tuple[Source, str]:
     """Gives an integration another key; the old one is refused from now on. Returns the new text, which is shown this once."""
-    source, text = _source(workspace_id, source_id), fresh_key()
-    source.key_digest, source.key_prefix = key_digest(text), text[:9]
+    source, text = _source(workspace_id, source_id), tokens.fresh("wbi_")
+    source.key_digest, source.key_prefix = tokens.digest(text), tokens.prefix(text)
     source.save(update_fields=["key_digest", "key_prefix"])
     record(("source", source.id), detail={"prefix": source.key_prefix})
     return source, text

@@ -12,15 +12,11 @@ from watchbill.base.errors import Invalid, WatchbillError
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader
+from watchbill.runtime.http import start_of
 from watchbill.signals import commands
 from watchbill.signals.queries import access_group, access_groups, access_problems, access_sources
 
 FEED = 50
-
-
-def _start(request: HttpRequest) -> int:
-    text = request.GET.get("from", "")
-    return int(text) if text.isdecimal() and len(text) < 7 else 0
 
 
 @require_GET
@@ -28,7 +24,7 @@ def alerts(request: HttpRequest, slug: str) -> HttpResponse:
     """Groups of alerts: what fires, or everything."""
     reader, place = place_of(request, slug)
     show = "resolved" if request.GET.get("show") == "resolved" else "open"
-    words, start = request.GET.get("q", "").replace("\0", "")[:100], _start(request)
+    words, start = request.GET.get("q", "").replace("\0", "")[:100], start_of(request)
     found = list(access_groups(reader.actor, place.id, state=show, words=words)[start : start + FEED + 1])
     context = {
         "groups": found[:FEED], "show": show, "q": words, "following": start + FEED if len(found) > FEED else None,
@@ -75,7 +71,8 @@ def integrations(request: HttpRequest, slug: str) -> HttpResponse:
                 raise
             error = problem
     sources = list(access_sources(reader.actor, place.id))
-    rows = [(source, list(access_problems(reader.actor, source)[:5])) for source in sources]
+    problems = access_problems(reader.actor, place.id)
+    rows = [(source, problems.get(source.id, [])) for source in sources]
     context = {"rows": rows, "protocols": commands.PROTOCOLS, "shown": shown, "error": error}
     response = render(request, "signals/integrations.html", context, status=error.status if error else 200)
     if shown:

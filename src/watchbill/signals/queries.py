@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 
 from watchbill.base.actor import Actor
@@ -38,12 +39,15 @@ def access_sources(reader: Actor, workspace_id: UUID) -> QuerySet[Source]:
     return Source.objects.filter(workspace_id=workspace_id, revoked_at=None).order_by("name")
 
 
-def access_problems(reader: Actor, source: Source) -> QuerySet[Arrival]:
-    """What came through an integration and could not be understood, newest first."""
-    reader.require("source.read", source.workspace_id)
-    return Arrival.objects.filter(workspace_id=source.workspace_id, source=source, problem__isnull=False).order_by(
-        "-id"
-    )
+def access_problems(reader: Actor, workspace_id: UUID, *, each: int = 5) -> dict[UUID, list[Arrival]]:
+    """What came and could not be understood, by integration: the newest of each, without what came itself."""
+    reader.require("source.read", workspace_id)
+    place = Window(RowNumber(), partition_by=F("source_id"), order_by=F("id").desc())
+    rows = Arrival.objects.filter(workspace_id=workspace_id, problem__isnull=False).defer("body")
+    found: dict[UUID, list[Arrival]] = {}
+    for arrival in rows.annotate(place=place).filter(place__lte=each).order_by("-id"):
+        found.setdefault(arrival.source_id, []).append(arrival)
+    return found
 
 
 def resolve_sources(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:

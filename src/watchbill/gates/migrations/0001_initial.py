@@ -77,7 +77,6 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=watchbill.base.ids.uuid7, primary_key=True, serialize=False)),
                 ("gate", models.TextField()),
                 ("digest", models.TextField()),
-                ("allowed", models.BooleanField()),
                 ("broken", models.BooleanField(default=False)),
                 ("reasons", models.JSONField(default=list)),
                 ("by", models.UUIDField()),
