@@ -25,9 +25,10 @@ from watchbill.handbook.config import Config
 from watchbill.handbook.files import Source
 from watchbill.handbook.lock import Lock, parse_lock
 from watchbill.handbook.models import Draft, DraftItem, PolicyItem, Revision
-from watchbill.handbook.names import canonical, names_of
+from watchbill.handbook.names import names_of
 from watchbill.handbook.queries import access_review
 from watchbill.handbook.review import lock_of, rows_of, undecided
+from watchbill.language.names import canonical
 from watchbill.people.commands import deactivate_person, erase_person
 
 TEXT = """# Operations

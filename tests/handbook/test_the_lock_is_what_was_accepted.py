@@ -11,6 +11,7 @@ from watchbill.cli.main import cli
 from watchbill.handbook.compile import Handbook, compile_sources
 from watchbill.handbook.config import Config
 from watchbill.handbook.files import Source
+from watchbill.handbook.kinds import ENFORCED
 from watchbill.handbook.lock import Lock, dump, parse_lock
 from watchbill.handbook.plan import Plan, as_markdown, make_plan, weaker
 
@@ -89,8 +90,9 @@ def test_accepting_all_leaves_an_empty_plan_and_a_lock_that_reads_back(folder: P
 
 def test_no_effect_is_claimed_that_no_feature_has(folder: Path) -> None:
     """Live and without a feature is *later*, with the id of the map: an honest answer."""
-    effects = {item.effect for item in compiled(RUNBOOK, accepted(folder)).items if item.state == "live"}
-    assert effects <= {"later", "shown"}
+    items = [item for item in compiled(RUNBOOK, accepted(folder)).items if item.state == "live"]
+    assert {item.effect for item in items if item.kind in ENFORCED} == {"enforced"}
+    assert {item.effect for item in items if item.kind not in ENFORCED} <= {"later", "shown"}
 
 
 def test_some_documents_keys_and_states(folder: Path) -> None:

@@ -18,7 +18,7 @@ PAGES = {
     "overview": "/w/main/", "due": "/w/main/due", "handbook": "/w/main/handbook", "handbook-duties": "/w/main/handbook?kind=duty", "runbooks": "/w/main/runbooks",
     "runbook": "/w/main/runbooks/runbook.md", "revisions": "/w/main/handbook/revisions", "revision": "/w/main/handbook/revisions/1", "review": "/w/main/handbook/review",
     "review-all": "/w/main/handbook/review?show=all", "due-all": "/w/main/due?show=all", "requests": "/w/operations-and-maintenance/requests",
-    "troubleshooting": "/w/main/troubleshooting", "alerts": "/w/main/alerts", "integrations": "/w/main/integrations", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
+    "troubleshooting": "/w/main/troubleshooting", "alerts": "/w/main/alerts", "silences": "/w/main/silences", "incidents": "/w/main/incidents", "pages": "/w/main/pages", "oncall": "/w/main/oncall", "my-paging": "/w/main/my-paging", "channels": "/w/main/settings/channels", "integrations": "/w/main/integrations", "audit": "/w/main/audit", "people": "/w/main/people", "teams": "/w/main/teams",
     "team": "/w/main/teams/platform", "services": "/w/main/services", "service": "/w/main/services/checkout",
     "service-new": "/w/main/services/new", "access": "/w/main/access", "settings": "/w/main/settings", "events": "/w/main/settings/events",
     "sessions": "/w/main/settings/sessions", "search": "/w/main/search?q=pay", "search-none": "/w/main/search?q=zzz", "account": "/account",

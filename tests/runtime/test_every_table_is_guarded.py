@@ -1,6 +1,7 @@
 """The walk: every table of the database, filled with rows, seen by a stranger and by a bare session of the app role."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def filled(cast: Cast, db: Any) -> Cast:
     """Rows in every table, through the real commands where there are any."""
     from watchbill.blobs.commands import add_file
     from watchbill.catalogue.commands import create_environment, create_service
+    from watchbill.facts.publish import deliver_one
     from watchbill.gates.commands import answer
     from watchbill.gates.models import Request
     from watchbill.handbook.cast import read_cast
@@ -45,9 +47,16 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.handbook.files import load
     from watchbill.handbook.queries import access_review
     from watchbill.intake.adapters import ADAPTERS
+    from watchbill.oncall import commands as oncall
+    from watchbill.oncall.models import Schedule
+    from watchbill.paging import commands as paging
+    from watchbill.paging.sending import send_one
     from watchbill.people import commands as people
+    from watchbill.people.models import ContactMethod
+    from watchbill.runtime.now import now
     from watchbill.secrets.commands import open_secret, store_secret
     from watchbill.signals.commands import create_source, take_in
+    from watchbill.signals.silences import create_silence
 
     with cast.acts(cast.ada) as by:
         here = cast.main
@@ -99,6 +108,20 @@ def filled(cast: Cast, db: Any) -> Cast:
         keep_draft(by=by, workspace_id=here, slug="main", files=files.documents, lock=files.lock, config=files.config)
         sender, _ = create_source(by=by, workspace_id=here, protocol="alertmanager", name="Prometheus")
         people.deactivate_person(by=by, workspace_id=here, person_id=cast.vera)
+    with cast.acts(cast.ada) as by:
+        paging.set_channel(
+            by=by, workspace_id=here, kind="email", name="Mail", config={"host": "127.0.0.1", "port": "9", "tls": "none", "from": "hub@example.org"}
+        )  # fmt: skip
+        paging.set_rules(by=by, workspace_id=here, urgency="high", steps=[{"method": "email", "delay": 0}])
+        paging.send_code(by=by, workspace_id=here, contact_id=ContactMethod.objects.get(person_id=cast.ada).id)
+        create_silence(
+            by=by, workspace_id=here, match=["service=x"], reason="x", starts_at=now(), ends_at=now() + timedelta(hours=1)
+        )  # fmt: skip
+        watch = Schedule.objects.get()
+        oncall.create_feed(by=by, workspace_id=here, schedule_id=watch.id)
+        oncall.add_override(
+            by=by, workspace_id=here, schedule_id=watch.id, person_id=cast.edo, starts_at=now(), ends_at=now() + timedelta(hours=8), reason="x"
+        )  # fmt: skip
     alert = {"status": "firing", "labels": {"alertname": "Slow"}, "startsAt": "2026-11-21T16:00:00Z"}
     for body in (json.dumps({"alerts": [alert]}).encode(), b"nonsense"):
         db.run(
@@ -107,8 +130,14 @@ def filled(cast: Cast, db: Any) -> Cast:
             here,
             body,
         )
+    db.run(
+        "INSERT INTO incidents_guide (id, workspace_id, key, alert, exact, title, meaning, steps, path, line) VALUES (%s, %s, 'x', 'x', true, 'x', '', '[]', 'x', 1)",
+        uuid7(), here,
+    )  # fmt: skip
     with as_worker():
         take_in(ADAPTERS)
+        while deliver_one() or send_one():
+            pass
     signed_in(cast.ada)
     token = cast.token(cast.ada)
     from tests.cast import api

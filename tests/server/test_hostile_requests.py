@@ -11,7 +11,8 @@ PAGES = [
     "/", "/w/main/", "/w/main/due", "/w/main/search", "/w/main/audit", "/w/main/people", "/w/main/teams", "/w/main/services",
     "/w/main/services/new", "/w/main/access", "/w/main/settings", "/w/main/settings/events", "/w/main/settings/sessions", "/account",
     "/account/sessions", "/account/password", "/account/two-factor", "/workspaces/new", "/api/v1/docs", "/w/main/handbook", "/w/main/handbook/review", "/w/main/handbook/revisions", "/w/main/runbooks",
-    "/w/main/troubleshooting", "/w/main/requests", "/w/main/alerts", "/w/main/integrations",
+    "/w/main/troubleshooting", "/w/main/requests", "/w/main/alerts", "/w/main/integrations", "/w/main/silences", "/w/main/incidents",
+    "/w/main/pages", "/w/main/my-paging", "/w/main/settings/channels", "/w/main/oncall",
 ]  # fmt: skip
 NASTY = [
     "\x00", "%00", "%ff%fe", "'", '"><script>alert(1)</script>', "{{7*7}}", "{%25 load x %25}", "../../etc/passwd", "..%2f..%2fetc%2fpasswd",
@@ -35,6 +36,12 @@ def test_nasty_values_in_every_query_parameter(cast: Cast, nasty: str) -> None:
         f"/w/main/handbook/revisions?from={nasty}",
         f"/w/main/alerts?q={nasty}&from={nasty}&show={nasty}",
         f"/w/main/troubleshooting?q={nasty}",
+        f"/w/main/incidents?q={nasty}&from={nasty}&show={nasty}",
+        f"/w/main/incidents/{nasty}",
+        f"/w/main/pages?show={nasty}&from={nasty}",
+        f"/w/main/silences?match={nasty}&show={nasty}",
+        f"/reply/{nasty}",
+        f"/feed/{nasty}.ics",
         f"/w/main/runbooks/{nasty}",
         f"/w/{nasty}/",
         f"/w/main/teams/{nasty}",

@@ -4,7 +4,7 @@ import re
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}")
 _PHONE = re.compile(r"(?<![\w.:-])\+\d[\d ()./-]{6,18}\d(?![\w:-])")
-_SECRET = re.compile(r"\b(wb[tlp]_)[A-Za-z0-9_-]{8,}|(?i:(bearer\s+))[A-Za-z0-9._~+/=-]{8,}")
+_SECRET = re.compile(r"\b(wb[a-z]_)[A-Za-z0-9_-]{8,}|(?i:(bearer\s+))[A-Za-z0-9._~+/=-]{8,}")
 
 
 def mask_email(value: str) -> str:

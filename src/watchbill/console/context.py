@@ -25,13 +25,15 @@ class Link:
 NAVIGATION = [
     Link("overview", "Overview", "home", "workspace.read", "o", phone=True),
     Link("due", "Due", "clock", "due.read", "d", phone=True),
-    Link("alerts", "Alerts", "flag", "alert.read", "l"),
+    Link("incidents", "Incidents", "flag", "incident.read", "i", phone=True),
+    Link("oncall", "On-call", "device", "oncall.read", "c", phone=True),
+    Link("alerts", "Alerts", "filter", "alert.read", "l"),
     Link("runbooks", "Runbooks", "book", "handbook.read", "r"),
     Link("handbook", "Handbook", "check", "handbook.read", "h"),
     Link("services", "Services", "box", "service.read", "s"),
-    Link("people", "People", "people", "person.read", "p", phone=True),
+    Link("people", "People", "people", "person.read", "p"),
     Link("teams", "Teams", "team", "team.read", "t"),
-    Link("audit", "Audit", "list", "ledger.read", "a", phone=True),
+    Link("audit", "Audit", "list", "ledger.read", "a"),
     Link("access", "Access", "key", "person.read", "x"),
     Link("settings", "Settings", "gear", "workspace.edit", ","),
 ]

@@ -169,7 +169,7 @@ class BindingItem(Schema):
     """A name and the person or team it means."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    target_kind: Literal["person", "team"]
+    target_kind: Literal["person", "team", "schedule", "channel"]
     target_id: UUID
 
 

@@ -14,7 +14,7 @@ from watchbill.handbook.commands import bind_name
 from watchbill.handbook.explicit import validate
 from watchbill.handbook.models import Binding, Revision
 from watchbill.language.items import Model
-from watchbill.people.commands import add_team_member, create_team, invite_person
+from watchbill.people.commands import add_team_member, create_team, invite_person, mark_demo
 
 FILE = "cast.yaml"
 
@@ -47,6 +47,8 @@ def play(*, by: Actor, workspace_id: UUID, cast: Cast) -> None:
     """Makes the people and teams, and binds the names. Raises Conflict where the workspace is not new."""
     if Revision.objects.filter(workspace_id=workspace_id).exists() or Binding.objects.filter(workspace_id=workspace_id):
         raise Conflict("A cast plays in an empty workspace only.")
+    # Nobody of a cast is real: nothing may leave this workspace.
+    mark_demo(by=by, workspace_id=workspace_id, demo=True)
     found: dict[str, tuple[str, UUID]] = {}
     for name in dict.fromkeys(team for player in cast.people for team in player.teams):
         found[name] = ("team", create_team(by=by, workspace_id=workspace_id, name=name).id)

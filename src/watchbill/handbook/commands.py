@@ -18,9 +18,13 @@ from watchbill.facts.publish import declare, publish
 from watchbill.gates.commands import ask, pass_gate
 from watchbill.gates.models import Request
 from watchbill.gates.queries import access_asked
+from watchbill.handbook.apply import bring
 from watchbill.handbook.models import Binding, Draft, DraftItem, PolicyItem, Revision, RunbookDocument
 from watchbill.handbook.queries import access_review, bound_names, rows_from
+from watchbill.language.names import canonical
 from watchbill.ledger.command import command, record
+from watchbill.oncall.models import Schedule
+from watchbill.paging.models import Channel
 from watchbill.people import commands as people
 from watchbill.people.models import GroupMapping, Membership, Team
 from watchbill.runtime.now import now
@@ -235,6 +239,7 @@ def apply_handbook(
             "changes": [f"{count} {action} {kind}" for (action, kind), count in sorted(Counter((s.action, s.kind) for s in plan.steps).items())],
         },
     )  # fmt: skip
+    bring(workspace_id)
     publish(APPLIED, workspace_id=workspace_id, subject=("revision", revision.id), data={"number": revision.number})
     return revision
 
@@ -519,9 +524,7 @@ def apply_draft(
 
 @command("handbook.bind", needs="handbook.bind")
 def bind_name(*, by: Actor, workspace_id: UUID, name: str, target_kind: str, target_id: UUID) -> Binding:
-    """Binds a name of the runbooks to a person or a team of the workspace."""
-    from watchbill.handbook.names import canonical
-
+    """Binds a name of the runbooks to a person, team, schedule or channel of the workspace; whom it pages changes at once."""
     text = " ".join(name.replace("\0", "").split())[:200]
     key = canonical(text)
     if not key:
@@ -540,27 +543,32 @@ def bind_name(*, by: Actor, workspace_id: UUID, name: str, target_kind: str, tar
     )
     about = [target_id] if target_kind == "person" else []
     record((target_kind, target_id), detail={"to": target_kind}, personal={"name": text}, about=about)
+    bring(workspace_id)
     return binding
 
 
 def _exists(workspace_id: UUID, kind: str, target_id: UUID) -> None:
-    if kind == "team" and Team.objects.filter(workspace_id=workspace_id, id=target_id).exists():
+    there = {
+        "team": Team.objects.filter(workspace_id=workspace_id, id=target_id),
+        "schedule": Schedule.objects.filter(workspace_id=workspace_id, id=target_id, retired_at=None),
+        "channel": Channel.objects.filter(workspace_id=workspace_id, id=target_id, removed_at=None),
+    }
+    if kind in there and there[kind].exists():
         return
     members = Membership.objects.filter(
         workspace_id=workspace_id, person_id=target_id, person__active=True, ended_at=None
     )
     if kind == "person" and members.exists():
         return
-    raise NotFound("There is no such person or team here.")
+    raise NotFound("There is no such person, team, schedule or channel here.")
 
 
 @command("handbook.unbind", needs="handbook.bind")
 def unbind_name(*, by: Actor, workspace_id: UUID, name: str) -> None:
     """Takes a name's binding away; what is live and needs it cannot reach anybody until it is bound again."""
-    from watchbill.handbook.names import canonical
-
     binding = Binding.objects.filter(workspace_id=workspace_id, name=canonical(name)).first()
     if binding is None:
         raise NotFound("This name is not bound.")
     record((binding.target_kind, binding.target_id), detail={"to": "nobody"}, personal={"name": binding.text})
     binding.delete()
+    bring(workspace_id)

@@ -7,7 +7,7 @@ from typing import cast
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
-from watchbill.handbook.heads import Head, agree, chains, head_of, mint, severity_name
+from watchbill.handbook.heads import Head, agree, chains, head_of, mint
 from watchbill.handbook.heads import outside as missing
 from watchbill.handbook.kinds import ENFORCED
 from watchbill.handbook.lock import Lock, Matched, match, parse_lock
@@ -16,6 +16,7 @@ from watchbill.incidents.spec import Severity
 from watchbill.language.document import Block, parse
 from watchbill.language.findings import Finding
 from watchbill.language.items import Effect, Item, Unit
+from watchbill.language.names import severity_name
 from watchbill.language.scope import Scope, references
 from watchbill.support.spec import Sla
 

@@ -14,6 +14,7 @@ import msgspec
 from watchbill.incidents.spec import Severity
 from watchbill.language.findings import Finding, finding
 from watchbill.language.items import Item
+from watchbill.language.names import severity_name
 from watchbill.people.spec import Contact
 
 CLOCKS = ("acknowledge", "respond", "resolve", "update")
@@ -82,14 +83,6 @@ def mint(heads: Sequence[Head]) -> tuple[list[str], list[Finding]]:
         taken.add(key)
         keys.append(key)
     return keys, findings
-
-
-def severity_name(name: str) -> str:
-    """A severity's name without decoration: “**SEV-1** (critical)”, “Sev1” and “sev 1” are the same."""
-    match = re.search(r"\b(sev(?:erity)?|prio(?:rity)?|p|s)[\s_-]?(\d)\b", name, re.I)
-    if match:
-        return f"{match[1][0].lower()}{match[2]}"
-    return re.sub(r"[^a-z]+", " ", name.lower()).strip()
 
 
 def agree(heads: Sequence[Head], precedence: Sequence[str]) -> tuple[list[Finding], list[int]]:

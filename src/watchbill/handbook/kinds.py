@@ -10,14 +10,18 @@ from watchbill.incidents.spec import Severity
 from watchbill.language.items import Item
 from watchbill.objectives.spec import BudgetPolicy, Objective, Threshold
 from watchbill.oncall.spec import Rota
+from watchbill.paging.spec import Escalation
 from watchbill.people.spec import Contact, Role
 from watchbill.runbooks.spec import AlertRunbook, Procedure, Troubleshooting
+from watchbill.signals.spec import Route
 from watchbill.support.spec import Sla
 
 KINDS: dict[str, type[Item]] = {
     "severity": Severity,
     "contact": Contact,
     "rota": Rota,
+    "route": Route,
+    "escalation": Escalation,
     "duty": Duty,
     "sla": Sla,
     "backup": Backup,
@@ -53,6 +57,8 @@ NOW = {
     "severity": "I4",
     "contact": "I2",
     "rota": "I1",
+    "route": "S2",
+    "escalation": "I2",
     "duty": "D1",
     "sla": "T1",
     "troubleshooting": "H7",
@@ -62,5 +68,5 @@ NOW = {
     "metadata": "H5",
 }
 #: Kinds that a feature of this hub acts on once they are live; features add theirs as they arrive.
-#: Guided diagnosis leads through these two.
-ENFORCED = {"troubleshooting", "alert-runbook"}
+#: Guided diagnosis leads through the first two; alerts are routed, incidents opened with their clocks, and people paged by the others.
+ENFORCED = {"troubleshooting", "alert-runbook", "severity", "contact", "rota", "route", "escalation"}

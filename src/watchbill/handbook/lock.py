@@ -25,7 +25,7 @@ _OUTSIDE = {"key", "workspace", "source", "effect", "reason", "map", "text", "st
 #: Kinds that can be accepted. The rest is kept for reading.
 ACCEPTABLE = (
     "severity", "contact", "role", "rota", "duty", "sla", "procedure", "troubleshooting", "alert-runbook", "metadata", "backup", "objective", "threshold",
-    "budget-policy", "change-policy", "gate", "backlog",
+    "budget-policy", "change-policy", "gate", "backlog", "route", "escalation",
 )  # fmt: skip
 
 

@@ -146,7 +146,7 @@ class DraftItem(models.Model):
 
 
 class Binding(models.Model):
-    """A name in runbooks is this person or team. Data, not policy: a re-sync never touches it."""
+    """A name in runbooks is this person, team, schedule or channel. Data, not policy: a re-sync never touches it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
@@ -162,6 +162,7 @@ class Binding(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["workspace", "name"], name="handbook_binding_once"),
             models.CheckConstraint(
-                condition=models.Q(target_kind__in=["person", "team"]), name="handbook_binding_target"
+                condition=models.Q(target_kind__in=["person", "team", "schedule", "channel"]),
+                name="handbook_binding_target",
             ),
         ]

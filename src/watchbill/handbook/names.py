@@ -7,7 +7,9 @@ from typing import Any, Literal
 from watchbill.cadence.spec import Duty
 from watchbill.incidents.spec import Severity
 from watchbill.language.items import Item, Target
+from watchbill.language.names import canonical
 from watchbill.oncall.spec import Rota
+from watchbill.paging.spec import Escalation
 from watchbill.people.spec import Contact
 
 Sort = Literal["somebody", "channel"]
@@ -26,14 +28,6 @@ class Name:
     needed_by: list[str] = field(default_factory=list)
 
 
-def canonical(text: str) -> str:
-    """What two spellings of one name have in common: no case, single spaces, no article."""
-    found = " ".join(text.casefold().split()).strip(" .,;:")
-    for article in ("the ", "our ", "a ", "an "):
-        found = found.removeprefix(article)
-    return found[:200]
-
-
 def needed(item: Item) -> list[str]:
     """The names without which an item cannot act: whom it pages, who has to do it."""
     if isinstance(item, Contact):
@@ -43,7 +37,11 @@ def needed(item: Item) -> list[str]:
         return [one.name for one in item.owners if one.type in _SOMEBODY]
     if isinstance(item, Rota):
         on = [*item.participants, *(one for slot in item.slots for one in (*slot.primary, *slot.secondary))]
+        on += [one for layer in item.layers for one in layer.participants]
         return [one.name for one in on if one.type in _SOMEBODY]
+    if isinstance(item, Escalation):
+        paged = [one for step in item.steps for one in step.to]
+        return [one.name for one in [*paged, *item.otherwise] if one.type in _SOMEBODY]
     if isinstance(item, Severity):
         return list(item.escalate)
     return []

@@ -20,7 +20,7 @@ SHORTER = ("retention", "announce", "hold", "calendar")
 #: Fewer is weaker.
 FEWER = (
     "primary", "secondary", "owners", "approvers", "chain", "conditions", "checklist", "artefacts", "participants", "channels", "escalate", "to", "via",
-    "severities", "steps", "holders", "checks", "secondary_owners", "slots", "days", "months", "at",
+    "severities", "steps", "holders", "checks", "secondary_owners", "slots", "days", "months", "at", "layers", "otherwise",
 )  # fmt: skip
 _WORDS = {"PT": {"S": "s", "M": "min", "H": "h"}, "P": {"D": "d", "M": "months", "Y": "years"}}
 
@@ -170,8 +170,15 @@ def weaker(name: str, before: Any, after: Any) -> str:
         return f"without {words(lost[:3])}" if lost else ""
     if name in {"all_hands", "freeze", "continuous"} and before and not after:
         return "it no longer holds"
-    if name in {"trigger", "cron", "command", "rank"} and before and not after:
+    if name in {"trigger", "cron", "command", "rank", "severity", "pages"} and before and not after:
         return "it is gone"
+    if name == "pages" and before and str(after).casefold() == "nobody":
+        return "it pages nobody"
+    if name == "match":
+        more = [one for one in after or [] if one not in (before or [])]
+        return f"it fits fewer alerts: {words(more[:3])}" if more else ""
+    if name == "repeat" and (after or 0) < (before or 0):
+        return "it gives up earlier"
     if name in {"value", "consumed", "remaining"} and before is not None and after is None:
         return "it is gone"
     return ""

@@ -16,6 +16,9 @@ from watchbill.base.errors import NotFound
 from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
 from watchbill.handbook.models import Binding, Draft, DraftItem, PolicyItem, Revision, RunbookDocument
+from watchbill.language.names import canonical
+from watchbill.oncall.models import Schedule
+from watchbill.paging.models import Channel
 from watchbill.people.models import Membership, Team
 
 # The compiler is imported where it is used: a web process starts faster without it.
@@ -124,7 +127,6 @@ def access_review(reader: Actor, workspace_id: UUID) -> Review | None:
     from watchbill.handbook.compile import VERSION
     from watchbill.handbook.config import read_text
     from watchbill.handbook.lock import Lock, dump, parse_lock
-    from watchbill.handbook.names import canonical
     from watchbill.handbook.plan import policy_changes
     from watchbill.handbook.review import lock_of, undecided
 
@@ -167,8 +169,17 @@ def bound_names(workspace_id: UUID) -> set[str]:
             workspace_id=workspace_id, person_id__in=persons, person__active=True, ended_at=None
         ).values_list("person_id", flat=True)
     )
-    teams = set(Team.objects.filter(workspace_id=workspace_id).values_list("id", flat=True))
-    return {name for name, kind, target in rows if target in (here if kind == "person" else teams)}
+    there = {
+        "person": here,
+        "team": set(Team.objects.filter(workspace_id=workspace_id).values_list("id", flat=True)),
+        "schedule": set(
+            Schedule.objects.filter(workspace_id=workspace_id, retired_at=None).values_list("id", flat=True)
+        ),
+        "channel": set(Channel.objects.filter(workspace_id=workspace_id, removed_at=None).values_list("id", flat=True)),
+    }
+    # A schedule of the live handbook is meant by its own name, too.
+    named = Schedule.objects.filter(workspace_id=workspace_id, retired_at=None).values_list("name", flat=True)
+    return {name for name, kind, target in rows if target in there[kind]} | {canonical(name) for name in named}
 
 
 def access_texts(reader: Actor, workspace_id: UUID, number: int) -> list[tuple[str, str]]:

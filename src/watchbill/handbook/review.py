@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from watchbill.handbook.compile import VERSION, Handbook
 from watchbill.handbook.lock import ACCEPTABLE, Lock, Locked, State, digest, match, reading_of
-from watchbill.handbook.names import canonical, needed
+from watchbill.handbook.names import needed
 from watchbill.handbook.plan import make_plan
+from watchbill.language.names import canonical
 
 Action = Literal["add", "change", "same", "remove", "ask"]
 #: What may be chosen for a row that is there: a state. For one that is gone: “gone”. For a question: “gone” or “is:KEY”.

@@ -79,7 +79,7 @@ def excerpt(text: str, row: Row) -> SafeString:
 
 
 def _lines(found: Review, rows: list[tuple[int, Row]], bound: set[str]) -> list[Line]:
-    from watchbill.handbook.names import canonical
+    from watchbill.language.names import canonical
 
     texts = dict(found.draft.files)
     made = []
@@ -189,7 +189,7 @@ def _unbound(
     reader: Reader, place: Place, found: Review | None, wanted: list[str], bound: set[str]
 ) -> list[dict[str, Any]]:
     """Names to bind: those that hold something up first, then those that proposed items would need. The likeliest is chosen."""
-    from watchbill.handbook.names import canonical
+    from watchbill.language.names import canonical
 
     if not reader.actor.may("handbook.bind", place.id):
         return [{"name": name, "holds": True, "groups": []} for name in wanted]

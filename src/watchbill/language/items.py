@@ -33,6 +33,8 @@ FULL = (
     "troubleshooting",
     "metadata",
     "alert-runbook",
+    "route",
+    "escalation",
 )
 
 

@@ -1,9 +1,11 @@
 """What this feature reads in a runbook: rotas."""
 
 import re
-from typing import Literal
+from datetime import date
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from watchbill.language.columns import Table
 from watchbill.language.document import Block
@@ -28,8 +30,51 @@ class Slot(Model):
     secondary: Targets = Field(default_factory=list)
 
 
+def _clock(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"“{value}” is no time of day; write 09:00")
+    return value
+
+
+def _zone(value: str) -> str:
+    if value and value not in available_timezones():
+        raise ValueError(f"“{value}” is no time zone; write one such as Europe/Berlin")
+    return value
+
+
+def _day(value: Any) -> Any:
+    found = weekdays(value) if isinstance(value, str) else ()
+    if len(found) != 1:
+        raise ValueError(f"“{value}” is no weekday")
+    return found[0]
+
+
+Clock = Annotated[str, AfterValidator(_clock)]
+
+
+class Hours(Model):
+    """Part of a week: days (none: every day) from one local time to another, the next day's where it is not later."""
+
+    days: list[Annotated[str, BeforeValidator(_day)]] = Field(default_factory=list)
+    start: Clock = "00:00"
+    end: Clock = "00:00"
+
+
+class RotaLayer(Model):
+    """One rotation of an explicit schedule. Of layers that are on, the last one counts; ``hours`` narrows one (follow-the-sun, nights)."""
+
+    name: str = ""
+    level: Literal["primary", "secondary"] = "primary"
+    participants: Annotated[Targets, Field(min_length=1, max_length=200)]
+    rotation: Time = None
+    handover: Clock = "09:00"
+    zone: Annotated[str, AfterValidator(_zone)] = ""
+    starts: date | None = None
+    hours: list[Hours] = Field(default_factory=list, max_length=50)
+
+
 class Rota(Item):
-    """An on-call schedule. ``rotation`` is how long a turn takes; ``slots`` the lines as written."""
+    """An on-call schedule. ``rotation`` is how long a turn takes; ``slots`` the lines as written; ``layers`` what an explicit one has."""
 
     kind: Literal["rota"] = "rota"
     rotation: Time = None
@@ -38,6 +83,8 @@ class Rota(Item):
     handover: str = ""
     zone: str = ""
     hours: str = ""
+    starts: date | None = None
+    layers: list[RotaLayer] = Field(default_factory=list, max_length=50)
 
 
 def table(table: Table, scope: Scope) -> list[Unit] | None:

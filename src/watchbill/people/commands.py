@@ -110,6 +110,13 @@ def edit_workspace(
     return workspace
 
 
+@command("workspace.demo", needs="workspace.edit")
+def mark_demo(*, by: Actor, workspace_id: UUID, demo: bool) -> None:
+    """Says that a workspace is a demo, whose pages go to nobody, or that it is one no more."""
+    Workspace.objects.filter(id=workspace_id).update(demo=demo)
+    record(("workspace", workspace_id), detail={"demo": demo})
+
+
 @command("person.invite", needs="person.invite")
 def invite_person(
     *, by: Actor, workspace_id: UUID, name: str, email: str, role: str = "viewer", outsider: bool = False

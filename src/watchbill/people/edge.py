@@ -1,8 +1,11 @@
 """What pages and API of every feature begin with: who asks, and in which workspace."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from django.http import HttpRequest
 
-from watchbill.base.errors import Denied, SignInNeeded
+from watchbill.base.errors import Denied, Invalid, SignInNeeded
 from watchbill.people.queries import Place, Reader
 
 
@@ -31,3 +34,11 @@ def place_of(request: HttpRequest, slug: str) -> tuple[Reader, Place]:
         )
     request.place = place  # type: ignore[attr-defined]
     return reader, place
+
+
+def local_time(text: str, place: Place, field: str) -> datetime:
+    """What a form's date with a time means in the workspace's zone. Raises Invalid naming the field."""
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=ZoneInfo(place.time_zone))
+    except ValueError:
+        raise Invalid("That is not a date with a time.", hint="Write it as 2026-11-21T09:00.", field=field) from None

@@ -18,6 +18,7 @@ class Workspace(models.Model):
     name = models.TextField()
     time_zone = models.TextField(default="UTC")
     require_mfa = models.BooleanField(default=False)
+    demo = models.BooleanField(default=False, help_text="its people are invented: nothing leaves it")
     created_at = models.DateTimeField()
 
     class Meta:

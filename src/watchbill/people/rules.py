@@ -23,6 +23,14 @@ PERMISSIONS: dict[str, str] = {
     "event.read": "see events and their deliveries",
     "event.replay": "deliver an event again",
     "alert.read": "see alerts and their groups",
+    "silence.edit": "silence alerts, and end silences",
+    "incident.read": "see incidents, their timelines and clocks",
+    "incident.respond": "declare, acknowledge, escalate, note, snooze and resolve incidents",
+    "page.read": "see pages: who was paged, why, and what came of each message",
+    "oncall.read": "see who is on call, and make calendar feeds",
+    "oncall.override": "let somebody take over on call for some time",
+    "channel.read": "see the channels that pages go out by, and their problems",
+    "channel.edit": "set up and remove channels",
     "source.read": "see integrations, what came through them, and what could not be understood",
     "source.edit": "make integrations, replace and revoke their keys",
     "secret.read": "see that a secret exists, its age and its use; never its value",
@@ -48,14 +56,33 @@ _VIEWER = {
     "service.read",
     "due.read",
     "alert.read",
+    "incident.read",
+    "page.read",
+    "oncall.read",
     "file.read",
     "token.use",
     "handbook.read",
 }
-_RESPONDER = _VIEWER | {"file.add", "ledger.read"}
-_EDITOR = _RESPONDER | {"service.edit", "team.edit", "event.read", "handbook.apply", "handbook.bind", "source.read"}
+_RESPONDER = _VIEWER | {"file.add", "ledger.read", "incident.respond", "oncall.override", "silence.edit"}
+_EDITOR = _RESPONDER | {
+    "service.edit",
+    "team.edit",
+    "event.read",
+    "handbook.apply",
+    "handbook.bind",
+    "source.read",
+    "channel.read",
+}
 _APPROVER = _RESPONDER | {"handbook.approve"}
-_AUDITOR = _VIEWER | {"ledger.read", "ledger.export", "event.read", "secret.read", "source.read", "token.manage"}
+_AUDITOR = _VIEWER | {
+    "ledger.read",
+    "ledger.export",
+    "event.read",
+    "secret.read",
+    "source.read",
+    "channel.read",
+    "token.manage",
+}
 
 #: Built-in access roles, weakest first. A handbook may rename them, not change them.
 ROLES: dict[str, frozenset[str]] = {

@@ -95,10 +95,14 @@ INSTALLED_APPS = [
     "watchbill.catalogue",
     "watchbill.blobs",
     "watchbill.clocks",
+    "watchbill.oncall",
     "watchbill.signals",
+    "watchbill.paging",
     "watchbill.gates",
+    "watchbill.incidents",
     "watchbill.handbook",
     "watchbill.signin",
+    "watchbill.intake",
     "watchbill.console",
 ]
 MIDDLEWARE = [

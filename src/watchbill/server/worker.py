@@ -21,10 +21,15 @@ from watchbill.clocks.commands import sweep as sweep_clocks
 from watchbill.facts.publish import deliver_one
 from watchbill.handbook.jobs import Watcher
 from watchbill.handbook.jobs import folder as handbook_folder
+from watchbill.incidents.commands import sweep as sweep_incidents
 from watchbill.intake.adapters import ADAPTERS
 from watchbill.ledger.sealer import Sealer
+from watchbill.oncall.commands import look as look_for_handovers
+from watchbill.paging.commands import sweep as sweep_pages
+from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.signals.commands import take_in
+from watchbill.signals.silences import sweep as sweep_silences
 
 log = structlog.get_logger("watchbill.worker")
 MAX_ATTEMPTS = 8
@@ -32,6 +37,8 @@ PAUSE = 0.2
 GRACE = 4.5
 #: How often clocks are looked at: a warning or breach is late by no more.
 SWEEP = 0.5
+#: Messages that are sent at the same time.
+SENDERS = 4
 #: How often the handbooks' folder is looked at; a change is brought after two looks.
 WATCH = 2.0
 
@@ -90,6 +97,7 @@ def sweep() -> None:
             ("runtime_heartbeat", "at", timedelta(days=1)),
             # What could not be understood: the sweeper sees no other of them.
             ("signals_arrival", "received_at", timedelta(days=30)),
+            ("paging_reply", "expires_at", timedelta(days=1)),
         ):
             query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names
             cursor.execute(query, [keep.total_seconds()])
@@ -209,6 +217,12 @@ def run() -> int:
         Loop("facts", deliver_one, stop),
         Loop("intake", lambda: take_in(ADAPTERS), stop),
         Loop("clocks", sweep_clocks, stop, SWEEP),
+        Loop("pages", sweep_pages, stop, SWEEP),
+        Loop("incidents", sweep_incidents, stop, 1.0),
+        Loop("silences", sweep_silences, stop, 1.0),
+        Loop("handovers", look_for_handovers, stop, 5.0),
+        # A server that does not answer holds up one of them, not all.
+        *(Loop(f"sender {number}", send_one, stop) for number in range(1, SENDERS + 1)),
         Loop("sealer", sealing(sealer), stop),
     ]
     if top := handbook_folder():

@@ -8,7 +8,8 @@ class SignalsConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.signals import queries
+        from watchbill.signals import queries, silences  # noqa: F401 - it declares what it publishes
 
+        register("silence", "silence", resolve=queries.resolve_silences)
         register("source", "integration", resolve=queries.resolve_sources)
         register("group", "alert group", resolve=queries.resolve_groups, search=queries.search_groups)

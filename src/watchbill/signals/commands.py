@@ -15,8 +15,10 @@ from watchbill.ledger.command import command, record
 from watchbill.people import tokens
 from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
-from watchbill.signals.models import Alert, Arrival, Group, GroupEvent, Source
-from watchbill.signals.rules import Incoming, Known, fingerprint, group_key, title, weigh
+from watchbill.signals.matchers import read_matchers
+from watchbill.signals.models import Alert, Arrival, Group, GroupEvent, Route, Source
+from watchbill.signals.rules import Incoming, Known, fingerprint, group_key, group_labels, route_of, title, weigh
+from watchbill.signals.rules import Route as Rule
 
 OPENED = declare("group.opened", "alerts of a new group fire", "severity")
 GREW = declare("group.grew", "further alerts of an open group fire", "firing")
@@ -132,18 +134,39 @@ def take_alerts(source: Source, arrivals: Iterable[tuple[int, list[Incoming]]]) 
 
     What changes a group is a fact in the same transaction.
     """
-    told = [(number, fingerprint(alert), alert) for number, alerts in arrivals for alert in alerts]
-    batch = _Batch(source, {mark for _, mark, _ in told}, {group_key(source.id, alert) for _, _, alert in told})
-    for number, mark, alert in told:
-        batch.take(number, mark, alert)
+    routes = routes_of(source.workspace_id)
+    told = [
+        (number, fingerprint(alert), alert, route_of(routes, alert.labels)) for number, alerts in arrivals for alert in alerts
+    ]  # fmt: skip
+    keys = {group_key(source.id, alert, route) for _, _, alert, route in told}
+    batch = _Batch(source, routes, {mark for _, mark, *_ in told}, keys)
+    for number, mark, alert, route in told:
+        batch.take(number, mark, alert, route)
     batch.write()
+
+
+def routes_of(workspace_id: UUID) -> list[Rule]:
+    """The routes of the live handbook in their order, ready to be asked."""
+    rows = Route.objects.filter(workspace_id=workspace_id).order_by("position")
+    return [
+        Rule(
+            one.key, one.name, one.state, tuple(read_matchers(one.match)), one.severity, one.pages, tuple(one.group_by), one.path, one.line,
+        )
+        for one in rows
+    ]  # fmt: skip
+
+
+def replace_routes(*, workspace_id: UUID, routes: Iterable[Route]) -> None:
+    """Makes these the routes of a workspace: a part of applying a handbook, which writes the entry. Groups that are open keep theirs."""
+    Route.objects.filter(workspace_id=workspace_id).delete()
+    Route.objects.bulk_create(routes)
 
 
 class _Batch:
     """What is known of the alerts and groups that some arrivals speak of, and what they change."""
 
-    def __init__(self, source: Source, marks: set[str], keys: set[str]) -> None:
-        self.source, self.at = source, now()
+    def __init__(self, source: Source, routes: list[Rule], marks: set[str], keys: set[str]) -> None:
+        self.source, self.at, self.routes = source, now(), routes
         known = Alert.objects.select_for_update(of=("self",)).filter(source=source, fingerprint__in=marks)
         self.alerts = {one.fingerprint: one for one in known.select_related("group")}
         self.known = set(self.alerts)
@@ -157,7 +180,7 @@ class _Batch:
         self.events: list[GroupEvent] = []
         self.news: list[tuple[str, UUID, tuple[str, object], dict[str, object]]] = []
 
-    def take(self, number: int, mark: str, alert: Incoming) -> None:
+    def take(self, number: int, mark: str, alert: Incoming, route: Rule | None) -> None:
         """One alert of one arrival."""
         row = self.alerts.get(mark)
         known = Known(row.firing, row.starts_at, row.ends_at, row.arrival) if row else None
@@ -168,9 +191,9 @@ class _Batch:
             return
         before = self._group_of(row)
         if alert.firing:
-            group = self._open(alert)
+            group = self._open(alert, route)
         else:
-            group = before or self._over(alert)
+            group = before or self._over(alert, route)
         row = row or Alert(workspace_id=self.source.workspace_id, source=self.source, fingerprint=mark, firing=False)
         if row.firing and before is not None:
             before.firing -= 1
@@ -202,25 +225,26 @@ class _Batch:
             return None
         return self.groups.setdefault(row.group_id, row.group)
 
-    def _open(self, alert: Incoming) -> Group:
-        key = group_key(self.source.id, alert)
+    def _open(self, alert: Incoming, route: Rule | None) -> Group:
+        key = group_key(self.source.id, alert, route)
         group = self.open.get(key)
         if group is None:
-            labels = dict(alert.group_labels) or {name: alert.labels[name] for name in ("alertname", "service") if name in alert.labels}  # fmt: skip
-            group = self.open[key] = self._new(alert, key, labels)
+            group = self.open[key] = self._new(alert, key, route)
         self.changed[group.id] = group
         return group
 
-    def _over(self, alert: Incoming) -> Group:
+    def _over(self, alert: Incoming, route: Rule | None) -> Group:
         """For what was resolved before anybody heard of it: kept, in a group that is over already."""
-        group = self._new(alert, group_key(self.source.id, alert), dict(alert.group_labels))
+        group = self._new(alert, group_key(self.source.id, alert, route), route)
         group.state, group.resolved_at = Group.State.RESOLVED, self.at
         self._say(group, "resolved", "it came resolved")
         return group
 
-    def _new(self, alert: Incoming, key: str, labels: dict[str, str]) -> Group:
+    def _new(self, alert: Incoming, key: str, route: Rule | None) -> Group:
+        shadow = route_of(self.routes, alert.labels, "shadow")
         group = Group(
-            workspace_id=self.source.workspace_id, source=self.source, key=key, title=title(alert), labels=labels, severity=alert.labels.get("severity", "")[:60],
+            workspace_id=self.source.workspace_id, source=self.source, key=key, title=title(alert), labels=group_labels(alert, route),
+            severity=alert.labels.get("severity", "")[:60], route=route.stamp() if route else {}, shadow=shadow.stamp() if shadow else {},
             opened_at=self.at, changed_at=self.at,
         )  # fmt: skip
         self.groups[group.id] = self.changed[group.id] = group

@@ -1,10 +1,14 @@
 """Where alerts come from, what came, and what is firing. Alerts are observations: durable, but no ledger entries."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from watchbill.base.ids import uuid7
 from watchbill.people.models import Workspace
+
+#: What the release before this one writes: it knows nothing of the column.
+_NOTHING = Value({}, output_field=models.JSONField())
 
 
 class Source(models.Model):
@@ -51,6 +55,30 @@ class Arrival(models.Model):
         ]
 
 
+class Route(models.Model):
+    """A route of the live handbook. Replaced as a whole when a handbook is applied; groups carry what was true when they opened."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    key = models.TextField(help_text="the item's key in the handbook")
+    position = models.IntegerField(help_text="the first that fits takes an alert")
+    name = models.TextField()
+    state = models.TextField(help_text="live or shadow")
+    match = ArrayField(models.TextField(), default=list)
+    severity = models.TextField(default="")
+    pages = models.TextField(default="", help_text="an escalation or contact, as the handbook names it")
+    group_by = ArrayField(models.TextField(), default=list)
+    path = models.TextField()
+    line = models.IntegerField()
+
+    class Meta:
+        db_table = "signals_route"
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "key"], name="signals_route_once"),
+            models.CheckConstraint(condition=Q(state__in=["live", "shadow"]), name="signals_route_state"),
+        ]
+
+
 class Group(models.Model):
     """Alerts that belong together. One open group per key and workspace, held by the database."""
 
@@ -65,6 +93,11 @@ class Group(models.Model):
     title = models.TextField()
     labels = models.JSONField(default=dict, help_text="what its alerts have in common")
     severity = models.TextField(default="", help_text="as the sender says it")
+    route = models.JSONField(
+        default=dict, db_default=_NOTHING, help_text="the route that took it, as it was then; empty where none fits"
+    )
+    shadow = models.JSONField(default=dict, db_default=_NOTHING, help_text="the shadow route that would have taken it")
+    held_until = models.DateTimeField(null=True, help_text="a silence holds back whom it would page until then")
     state = models.TextField(choices=State.choices, default=State.OPEN)
     firing = models.IntegerField(default=0)
     opened_at = models.DateTimeField()
@@ -82,8 +115,12 @@ class Group(models.Model):
                 name="signals_group_state",
             ),
         ]
-        # Serves the alerts page: open ones first, the newest change first.
-        indexes = [models.Index(fields=["workspace", "state", "-changed_at"], name="signals_group_list")]
+        indexes = [
+            # Serves the alerts page: open ones first, the newest change first.
+            models.Index(fields=["workspace", "state", "-changed_at"], name="signals_group_list"),
+            # Serves the sweep of what silences hold back.
+            models.Index(fields=["held_until"], name="signals_group_held", condition=Q(held_until__isnull=False)),
+        ]
 
 
 class Alert(models.Model):
@@ -122,3 +159,32 @@ class GroupEvent(models.Model):
         db_table = "signals_group_event"
         # Serves a group's page.
         indexes = [models.Index(fields=["group", "-id"], name="signals_group_history")]
+
+
+class Silence(models.Model):
+    """Alerts that fit are held back from paging for some time: who said so, why, until when. It may come again every day or week."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    match = ArrayField(models.TextField())
+    reason = models.TextField()
+    maintenance = models.BooleanField(default=False, help_text="planned work, rather than noise")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    every = models.TextField(default="", help_text="day or week: it comes again at the same local time; empty: once")
+    zone = models.TextField(default="UTC")
+    until = models.DateTimeField(null=True, help_text="when it stops coming again; none: when it is ended")
+    made_by = models.UUIDField()
+    made_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.UUIDField(null=True)
+    reminded_at = models.DateTimeField(null=True, help_text="its author was told that it ends soon")
+
+    class Meta:
+        db_table = "signals_silence"
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=models.F("starts_at")), name="signals_silence_order"),
+            models.CheckConstraint(condition=Q(every__in=["", "day", "week"]), name="signals_silence_every"),
+        ]
+        # Serves what asks whether an alert is silenced.
+        indexes = [models.Index(fields=["workspace"], name="signals_silence_current", condition=Q(ended_at=None))]

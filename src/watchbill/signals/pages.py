@@ -1,7 +1,9 @@
 """Pages of alerts and integrations."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,12 +11,15 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
-from watchbill.people.edge import place_of
+from watchbill.people.edge import local_time, place_of
 from watchbill.people.pages import as_uuid
-from watchbill.people.queries import Place, Reader
+from watchbill.people.queries import Place, Reader, names_of
 from watchbill.runtime.http import start_of
+from watchbill.runtime.now import now
 from watchbill.signals import commands
-from watchbill.signals.queries import access_group, access_groups, access_problems, access_sources
+from watchbill.signals.queries import access_group, access_groups, access_problems, access_silences, access_sources
+from watchbill.signals.rules import quiet_until
+from watchbill.signals.silences import create_silence, end_silence, hidden_by, quiet_of
 
 FEED = 50
 
@@ -50,9 +55,63 @@ def group(request: HttpRequest, slug: str, group_id: UUID) -> HttpResponse:
         "group": found,
         "rows": rows,
         "more": max(0, len(alerts) - 200),
+        "silence": "\n".join(f'{name}="{value}"' for name, value in sorted(found.labels.items())),
         "events": list(found.events.order_by("-id")[:100]),
     }
     return render(request, "signals/group.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def silences(request: HttpRequest, slug: str) -> HttpResponse:
+    """What is held back from paging, by whom, why and until when; and what another silence would hide."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    preview, more = None, 0
+    if request.method == "POST":
+        try:
+            if request.POST.get("do") == "preview":
+                reader.actor.require("alert.read", place.id)
+                preview, more = hidden_by(place.id, _lines(request))
+            else:
+                _silence(request, reader, place)
+                return redirect("silences", slug)
+        except WatchbillError as problem:
+            if problem.status not in {403, 404, 409, 422}:
+                raise
+            error = problem
+    show, at = "over" if request.GET.get("show") == "over" else "now", now()
+    found = list(access_silences(reader.actor, place.id, ended=show == "over")[:200])
+    names = names_of(reader.actor, {one.made_by for one in found})
+    rows = [
+        (one, names.get(one.made_by, "somebody"), None if one.ended_at else quiet_until(quiet_of(one), at))
+        for one in found
+    ]
+    local = at.astimezone(ZoneInfo(place.time_zone))
+    context = {
+        "rows": rows, "show": show, "error": error, "preview": preview, "more": more, "active": sum(1 for *_, until in rows if until), "zone": place.time_zone,
+        "given": request.POST if error or preview is not None else {"match": request.GET.get("match", "")[:1000]}, "starts": f"{local:%Y-%m-%dT%H:%M}",
+        "ends": f"{local + timedelta(hours=2):%Y-%m-%dT%H:%M}",
+    }  # fmt: skip
+    return render(request, "signals/silences.html", context, status=error.status if error else 200)
+
+
+def _lines(request: HttpRequest) -> list[str]:
+    return [line for line in request.POST.get("match", "").replace("\0", "").splitlines() if line.strip()]
+
+
+def _silence(request: HttpRequest, reader: Reader, place: Place) -> None:
+    post = request.POST
+    common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id}
+    match post.get("do"):
+        case "create":
+            create_silence(
+                **common, match=_lines(request), reason=post.get("reason", ""), starts_at=local_time(post.get("starts", ""), place, "starts"),
+                ends_at=local_time(post.get("ends", ""), place, "ends"), every=post.get("every", ""), zone=place.time_zone, maintenance=bool(post.get("maintenance")),
+            )  # fmt: skip
+        case "end":
+            end_silence(**common, silence_id=as_uuid(post.get("silence", "")))
+        case other:
+            raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
 
 
 @require_http_methods(["GET", "POST"])

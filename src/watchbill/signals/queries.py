@@ -11,7 +11,8 @@ from watchbill.base.actor import Actor
 from watchbill.base.errors import NotFound
 from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
-from watchbill.signals.models import Arrival, Group, Source
+from watchbill.runtime.now import now
+from watchbill.signals.models import Arrival, Group, Route, Silence, Source
 
 
 def access_groups(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Group]:
@@ -48,6 +49,31 @@ def access_problems(reader: Actor, workspace_id: UUID, *, each: int = 5) -> dict
     for arrival in rows.annotate(place=place).filter(place__lte=each).order_by("-id"):
         found.setdefault(arrival.source_id, []).append(arrival)
     return found
+
+
+def access_silences(reader: Actor, workspace_id: UUID, *, ended: bool = False) -> QuerySet[Silence]:
+    """Silences, the newest first: those that hold or will hold, or those that are over."""
+    reader.require("alert.read", workspace_id)
+    over = Q(ended_at__isnull=False) | Q(every="", ends_at__lte=now()) | Q(until__lte=now())
+    rows = Silence.objects.filter(workspace_id=workspace_id)
+    return (rows.filter(over) if ended else rows.exclude(over)).order_by("-id")
+
+
+def access_routes(reader: Actor, workspace_id: UUID) -> QuerySet[Route]:
+    """The routes of the live handbook in their order."""
+    reader.require("alert.read", workspace_id)
+    return Route.objects.filter(workspace_id=workspace_id).order_by("position")
+
+
+def resolve_silences(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
+    """Silences as subjects."""
+    if not reader.may("alert.read", workspace_id):
+        return {}
+    rows = Silence.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids))
+    url = reverse("silences", args=[slug])
+    return {
+        str(one.id): Shown("silence", str(one.id), f"the silence of {', '.join(one.match)[:80]}", url) for one in rows
+    }
 
 
 def resolve_sources(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:

@@ -1,11 +1,14 @@
 """What an incoming alert changes: pure. A state is never overtaken by an older one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Literal
+from zoneinfo import ZoneInfo
+
+from watchbill.signals.matchers import Matcher, holds
 
 Verdict = Literal["new", "fired", "resolved", "same", "older"]
 
@@ -61,13 +64,49 @@ def weigh(known: Known | None, alert: Incoming, arrival: int) -> Verdict:
     return "resolved" if known.firing else "same"
 
 
-def group_key(source: object, alert: Incoming) -> str:
-    """What belongs together: the sender's own group; else everything of one alert name and service."""
-    if alert.group_key:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the handbook, ready to be asked."""
+
+    key: str
+    name: str
+    state: str
+    matchers: tuple[Matcher, ...]
+    severity: str = ""
+    pages: str = ""
+    group_by: tuple[str, ...] = ()
+    path: str = ""
+    line: int = 0
+
+    def stamp(self) -> dict[str, object]:
+        """What a group keeps of it."""
+        return {
+            "key": self.key, "name": self.name, "severity": self.severity, "pages": self.pages, "path": self.path, "line": self.line,
+        }  # fmt: skip
+
+
+def route_of(routes: Iterable[Route], labels: Mapping[str, str], state: str = "live") -> Route | None:
+    """The first route of a state that fits some labels; None where none does."""
+    return next((one for one in routes if one.state == state and holds(one.matchers, labels)), None)
+
+
+def group_key(source: object, alert: Incoming, route: Route | None = None) -> str:
+    """What belongs together: what agrees in the route's labels; else the sender's own group; else one alert name and service."""
+    if route is not None and route.group_by:
+        told = json.dumps([route.key, *(alert.labels.get(name, "") for name in route.group_by)])
+    elif alert.group_key:
         told = alert.group_key
     else:
         told = json.dumps([alert.labels.get("alertname", ""), alert.labels.get("service", "")])
     return f"{source}:{sha256(told.encode('utf-8', 'replace')).hexdigest()[:32]}"
+
+
+def group_labels(alert: Incoming, route: Route | None = None) -> dict[str, str]:
+    """What the alerts of a group have in common: the labels that made it one."""
+    names = route.group_by if route is not None and route.group_by else ()
+    if not names and alert.group_labels:
+        return dict(alert.group_labels)
+    return {name: alert.labels[name] for name in names or ("alertname", "service") if name in alert.labels}
 
 
 def title(alert: Incoming) -> str:
@@ -75,3 +114,38 @@ def title(alert: Incoming) -> str:
     name = alert.labels.get("alertname") or alert.annotations.get("summary") or "An alert without a name"
     about = alert.labels.get("service") or alert.labels.get("job") or alert.labels.get("instance") or ""
     return f"{name}{f': {about}' if about else ''}"[:300]
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """When a silence holds: once, or every day or week at the same local time, at most until ``until``."""
+
+    starts_at: datetime
+    ends_at: datetime
+    every: str = ""
+    zone: str = "UTC"
+    until: datetime | None = None
+
+
+def quiet_until(quiet: Quiet, at: datetime) -> datetime | None:
+    """When the silence that holds at an instant ends; None where it does not hold."""
+    if at < quiet.starts_at or (quiet.until is not None and at >= quiet.until):
+        return None
+    if not quiet.every:
+        return quiet.ends_at if at < quiet.ends_at else None
+    zone = ZoneInfo(quiet.zone)
+    start, end, local = (one.astimezone(zone) for one in (quiet.starts_at, quiet.ends_at, at))
+    size = 1 if quiet.every == "day" else 7
+    days = (local.date() - start.date()).days // size * size
+    # The turn of today, or one that began before and lasts over midnight.
+    for back in (0, size):
+        begun, over = (_on(one, days - back) for one in (start, end))
+        if days - back >= 0 and begun <= at < over:
+            return min(over, quiet.until) if quiet.until else over
+    return None
+
+
+def _on(local: datetime, days: int) -> datetime:
+    """The same local time so many days later, in UTC."""
+    day = local.date() + timedelta(days=days)
+    return datetime.combine(day, local.time(), local.tzinfo).replace(fold=local.fold).astimezone(UTC)

@@ -13,6 +13,8 @@ from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 
 from watchbill.base.errors import SignInNeeded, WatchbillError
+from watchbill.oncall.models import Feed
+from watchbill.paging.models import Reply
 from watchbill.people import tokens
 from watchbill.people.models import ApiToken
 from watchbill.people.queries import Reader, load_reader
@@ -46,9 +48,12 @@ class PersonMiddleware:
             return error_response(request, known)
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
-        person_id, limits = self._who(request)
+        keyed = find_key(request.path)
+        person_id, limits = (keyed.person_id, None) if keyed else self._who(request)
         with transaction.atomic():
-            if person_id is not None:
+            if keyed is not None and person_id is not None:
+                self._enter_keyed(request, keyed, person_id)
+            elif person_id is not None:
                 self._enter(request, person_id, limits)
             response = self.get_response(request)
             if response.status_code >= 500:
@@ -71,6 +76,16 @@ class PersonMiddleware:
             self._seen(request)
             return UUID(person), None
         return None, None
+
+    def _enter_keyed(self, request: HttpRequest, keyed: Reply | Feed, person_id: UUID) -> None:
+        """The person whose key stands in the address, for nothing but what that key is for."""
+        with connections["default"].cursor() as cursor:
+            cursor.execute(_SET, [str(person_id), str(keyed.workspace_id)])
+        name = "reply" if isinstance(keyed, Reply) else "feed"
+        setattr(request, name, keyed)
+        request.reader = load_reader(  # type: ignore[attr-defined]
+            person_id=person_id, via=name, request_id=request.request_id, mfa=False, only=keyed.workspace_id, scopes=KEYED[name],  # type: ignore[attr-defined]
+        )  # fmt: skip
 
     def _note_browser(self, request: HttpRequest) -> None:
         session: Any = request.session
@@ -96,6 +111,26 @@ class PersonMiddleware:
         request.reader = reader  # type: ignore[attr-defined]
         if reader:
             structlog.contextvars.bind_contextvars(actor=str(person_id), via=reader.actor.via)
+
+
+#: What the key in an address opens beside its own page.
+KEYED = {"reply": ("incident.respond",), "feed": ("oncall.read",)}
+
+
+def find_key(path: str) -> Reply | Feed | None:
+    """The key in an address: /reply/KEY… of a message, /feed/KEY.ics of a calendar; None for every other address, and where it
+    is unknown or serves no more."""
+    parts = path.split("/")
+    if len(parts) < 3 or parts[1] not in KEYED or not 20 < len(parts[2]) < 200:
+        return None
+    if parts[1] == "feed":
+        return (
+            Feed.objects.using("signin")
+            .filter(digest=tokens.digest(parts[2].removesuffix(".ics")), revoked_at=None)
+            .first()
+        )
+    reply = Reply.objects.using("signin").filter(digest=tokens.digest(parts[2])).first()
+    return reply if reply is not None and reply.person_id is not None and reply.expires_at > now("signin") else None
 
 
 def find_token(text: str) -> ApiToken:

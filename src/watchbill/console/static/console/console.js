@@ -66,6 +66,7 @@
     else if (event.key === "j") move(1);
     else if (event.key === "k") move(-1);
     else if (Date.now() - waiting >= 1200 && press(event.key)) event.preventDefault();
+    else if (Date.now() - waiting >= 1200 && document.querySelector('[data-press-anywhere="' + CSS.escape(event.key) + '"]')) { event.preventDefault(); document.querySelector('[data-press-anywhere="' + CSS.escape(event.key) + '"]').click(); }
     else if (event.key === "g") { waiting = Date.now(); return; }
     else if (Date.now() - waiting < 1200) { const link = document.querySelector('a[data-key="' + CSS.escape(event.key) + '"]'); if (link) link.click(); }
     waiting = 0;

@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class IncidentsConfig(AppConfig):
+    name = "watchbill.incidents"
+    label = "incidents"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from watchbill.facts.subjects import register
+        from watchbill.incidents import queries, subscribers  # noqa: F401 - they declare what they listen to
+
+        register("incident", "incident", resolve=queries.resolve_incidents, search=queries.search_incidents)
+        register("briefing", "briefing", resolve=queries.resolve_incidents)

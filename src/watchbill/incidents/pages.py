@@ -1,0 +1,171 @@
+"""Pages of incidents."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods
+
+from watchbill.base.errors import Invalid, WatchbillError
+from watchbill.incidents import commands
+from watchbill.incidents.models import Incident
+from watchbill.incidents.queries import (
+    access_incident,
+    access_incidents,
+    access_levels,
+    clocks_about,
+    timeline,
+)
+from watchbill.incidents.rules import WORDS
+from watchbill.paging.models import Page
+from watchbill.paging.queries import access_policies, pages_about
+from watchbill.people.edge import place_of
+from watchbill.people.queries import Place, Reader, names_of
+from watchbill.runtime.http import start_of
+
+FEED = 50
+STATES = {
+    "open": ("wrong", "not acknowledged"),
+    "acknowledged": ("notice", "acknowledged"),
+    "resolved": ("ok", "resolved"),
+}
+_CLOCKS = {
+    "running": ("info", "running"),
+    "paused": ("off", "paused"),
+    "met": ("ok", "in time"),
+    "breached": ("wrong", "late"),
+}
+SNOOZES = ((15, "15 min"), (60, "1 hour"), (240, "4 hours"), (1440, "1 day"))
+
+
+@require_http_methods(["GET", "POST"])
+def incidents(request: HttpRequest, slug: str) -> HttpResponse:
+    """Incidents: those that are not over, or all; and declaring one."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        try:
+            post = request.POST
+            made = commands.declare_incident(
+                by=reader.actor, workspace_id=place.id, title=post.get("title", ""), severity=post.get("severity", ""), summary=post.get("summary", ""),
+                pages=post.get("pages", ""),
+            )  # fmt: skip
+            return redirect("incident", slug, made.number)
+        except WatchbillError as problem:
+            if problem.status not in {403, 409, 422}:
+                raise
+            error = problem
+    show = "resolved" if request.GET.get("show") == "resolved" else "open"
+    words, start = request.GET.get("q", "").replace("\0", "")[:100], start_of(request)
+    found = list(access_incidents(reader.actor, place.id, state=show, words=words)[start : start + FEED + 1])
+    opened = access_incidents(reader.actor, place.id, state="open")
+    context = {
+        "rows": [(one, STATES[one.state]) for one in found[:FEED]], "show": show, "q": words, "error": error,
+        "following": start + FEED if len(found) > FEED else None, "count": opened.count(), "waiting": opened.filter(state="open").count(),
+        "levels": list(access_levels(reader.actor, place.id)),
+        "policies": [one for one in access_policies(reader.actor, place.id) if "#" not in one.key] if reader.actor.may("page.read", place.id) else [],
+    }  # fmt: skip
+    return render(request, "incidents/incidents.html", context, status=error.status if error else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def incident(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """One incident: what to do first, who was paged and why, its clocks, everything that happened."""
+    reader, place = place_of(request, slug)
+    found = access_incident(reader.actor, place.id, number)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        try:
+            _act(request, reader, place, found)
+            return redirect("incident", slug, number)
+        except WatchbillError as problem:
+            if problem.status not in {403, 409, 422}:
+                raise
+            error = problem
+            found = access_incident(reader.actor, place.id, number)
+    return render(
+        request, "incidents/incident.html", _context(reader, place, found) | {"error": error}, status=error.status if error else 200
+    )  # fmt: skip
+
+
+def _context(reader: Reader, place: Place, found: Incident) -> dict[str, Any]:
+    events = timeline(reader.actor, found)
+    pages = (
+        list(pages_about(reader.actor, place.id, ("incident", found.id)))
+        if reader.actor.may("page.read", place.id)
+        else []
+    )
+    page = pages[0] if pages else None
+    ids = {one.by for one in events if one.by} | {
+        one for one in (found.acknowledged_by, found.resolved_by, found.opened_by) if one
+    }
+    names = names_of(reader.actor, ids)
+    guide = commands.guide_of(found)
+    levels = list(access_levels(reader.actor, place.id))
+    return {
+        "incident": found, "pill": STATES[found.state], "events": [(one, names.get(one.by) if one.by else "") for one in reversed(events)],
+        "clocks": [(one, WORDS.get(one.kind, one.kind), _CLOCKS[one.state]) for one in clocks_about(reader.actor, found)],
+        "page": page, "deliveries": list(page.deliveries.all()) if page else [], "answer": _answer(found, page, names.get(found.acknowledged_by) if found.acknowledged_by else ""),
+        "guide": guide, "guide_url": f"{reverse('runbook', args=[place.slug, guide.path])}#L{guide.line}" if guide else "",
+        "severity": found.policy.get("severity") or {}, "why": found.policy.get("why", ""), "levels": [one for one in levels if one.name != found.severity],
+        "snoozes": SNOOZES, "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None and one.state != "cancelled" for one in clocks_about(reader.actor, found)),
+        "safe_url": found.runbook_url if found.runbook_url.startswith(("https://", "http://")) else "",
+    }  # fmt: skip
+
+
+def _answer(found: Incident, page: Page | None, who: str | None) -> str:
+    """The one sentence that matters."""
+    if found.state == "resolved":
+        return "It is over."
+    if found.snoozed_until:
+        return f"{who or 'Somebody'} snoozed it; it pages again when its rest is over."
+    if found.state == "acknowledged":
+        return f"{who or 'Somebody'} sees to it."
+    if page is None:
+        return "It pages nobody: see why below."
+    if page.state == "exhausted":
+        return "Nobody could be reached. Acknowledge it, or call somebody."
+    steps = len(page.policy.get("steps", []))
+    told = list(
+        dict.fromkeys(one.target for one in page.deliveries.all() if one.step == page.step and one.state != "stopped")
+    )
+    return f"Nobody acknowledged yet. Step {page.step} of {steps} pages {', '.join(told) or 'nobody'}."
+
+
+def _act(request: HttpRequest, reader: Reader, place: Place, found: Incident) -> None:
+    post = request.POST
+    common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id, "incident_id": found.id}
+    match post.get("do"):
+        case "acknowledge":
+            commands.acknowledge(**common)
+        case "resolve":
+            commands.resolve(**common, text=post.get("text", ""))
+        case "escalate":
+            commands.escalate(**common, reason=post.get("text", ""))
+        case "note":
+            commands.add_note(**common, text=post.get("text", ""))
+        case "brief":
+            commands.briefed(**common)
+        case "reopen":
+            commands.reopen(**common, reason=post.get("text", ""))
+        case "severity":
+            commands.change_severity(**common, severity=post.get("severity", ""))
+        case "snooze":
+            minutes = post.get("minutes", "")
+            if not (minutes.isascii() and minutes.isdecimal() and len(minutes) < 7):
+                raise Invalid("Say for how many minutes.", field="minutes")
+            commands.snooze(**common, minutes=int(minutes))
+        case other:
+            raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
+
+
+@require_GET
+def by_group(request: HttpRequest, slug: str, group_id: UUID) -> HttpResponse:
+    """The incident of a group of alerts."""
+    reader, place = place_of(request, slug)
+    found = access_incidents(reader.actor, place.id).filter(group_id=group_id).first()
+    if found is None:
+        return redirect("alert_group", slug, group_id)
+    return redirect("incident", slug, found.number)

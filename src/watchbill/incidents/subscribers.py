@@ -1,0 +1,157 @@
+"""What incidents hear of: groups of alerts, answered pages, clocks."""
+
+from uuid import UUID
+
+from watchbill.base.actor import system
+from watchbill.facts.models import Fact
+from watchbill.facts.publish import subscribe
+from watchbill.incidents import commands
+from watchbill.incidents.models import Incident
+from watchbill.paging import commands as paging
+from watchbill.paging.models import Page
+from watchbill.runtime.now import now
+from watchbill.signals import silences
+from watchbill.signals.models import Group, GroupEvent, Silence
+
+NOBODY = "nobody"
+
+
+def _incident(about: list[str]) -> Incident | None:
+    kind, identifier = about
+    return Incident.objects.select_for_update().filter(id=UUID(identifier)).first() if kind == "incident" else None
+
+
+@subscribe("group.opened", "incidents.open")
+def open_incident(fact: Fact) -> None:
+    """A group whose route says so becomes an incident; why it does not is in its history."""
+    group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
+    if group is None:
+        return
+    by = system("worker")
+    if group.shadow:
+        commands.shadow_for_group(by=by, workspace_id=group.workspace_id, group=group)
+    if group.state != "open":
+        _say(group, "pages nobody", "it was over before anybody was paged")
+    elif not group.route:
+        _say(group, "pages nobody", "no route of the live handbook fits its alerts")
+    elif silences.hold_back(group, now()):
+        return
+    elif str(group.route.get("pages", "")).casefold() == NOBODY:
+        _say(
+            group,
+            "pages nobody",
+            f"the route “{group.route['name']}” says so ({group.route['path']}:{group.route['line']})",
+        )
+    else:
+        commands.open_for_group(by=by, workspace_id=group.workspace_id, group=group)
+
+
+def _say(group: Group, what: str, why: str) -> None:
+    GroupEvent(workspace_id=group.workspace_id, group=group, at=now(), what=what, why=why).save(force_insert=True)
+
+
+@subscribe("group.released", "incidents.open_released")
+def open_released(fact: Fact) -> None:
+    """What a silence held back is paged when it ends."""
+    open_incident(fact)
+
+
+@subscribe("silence.ends_soon", "incidents.remind")
+def remind(fact: Fact) -> None:
+    """Whoever made a silence hears before it ends: what it hides will page again."""
+    row = Silence.objects.filter(id=UUID(fact.subject_id)).first()
+    if row is None or row.ended_at is not None:
+        return
+    target = {"kind": "person", "id": fact.data["by"], "name": "", "why": "you made this silence"}
+    paging.start(
+        by=system("worker"), workspace_id=row.workspace_id, subject=("silence", row.id), title=f"Your silence ends at {row.ends_at:%H:%M} UTC: {row.reason[:120]}",
+        text=", ".join(row.match), urgency="low", why="you made this silence",
+        policy={"name": "Reminder", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": paging.ONCE},
+    )  # fmt: skip
+
+
+@subscribe("group.grew", "incidents.grow")
+def grow(fact: Fact) -> None:
+    """Further alerts stand in the timeline."""
+    incident = Incident.objects.filter(group_id=UUID(fact.subject_id)).exclude(state="resolved").first()
+    if incident is not None:
+        commands._say(incident, "grew", f"{fact.data['firing']} alerts fire")
+
+
+@subscribe("group.resolved", "incidents.resolve")
+def resolve(fact: Fact) -> None:
+    """An incident whose alerts have all ended is over, and so is what a shadow would have paged about."""
+    by = system("worker")
+    for page in Page.objects.filter(subject_kind="group", subject_id=fact.subject_id).exclude(state="ended"):
+        paging.end(by=by, workspace_id=page.workspace_id, page_id=page.id, why="its alerts have ended")
+    incident = (
+        Incident.objects.select_for_update().filter(group_id=UUID(fact.subject_id)).exclude(state="resolved").first()
+    )
+    if incident is not None:
+        commands.resolve_for_group(by=by, workspace_id=incident.workspace_id, incident=incident)
+
+
+@subscribe("page.acknowledged", "incidents.answered")
+def answered(fact: Fact) -> None:
+    """A page that was acknowledged in a message or on the phone."""
+    incident, page = _incident(fact.data["about"]), Page.objects.filter(id=UUID(fact.subject_id)).first()
+    if incident is not None and page is not None and incident.state == "open" and page.state == "acknowledged":
+        commands.note_answer(by=system("worker"), workspace_id=incident.workspace_id, incident=incident, page=page)
+
+
+@subscribe("page.exhausted", "incidents.unreached")
+def unreached(fact: Fact) -> None:
+    """Nobody could be reached: the timeline says so."""
+    incident = _incident(fact.data["about"])
+    if incident is not None:
+        commands._say(incident, "unreached", "nobody could be reached")
+        commands._changed(incident, "unreached")
+
+
+@subscribe("page.escalated", "incidents.escalated")
+def escalated(fact: Fact) -> None:
+    """The next step began: the timeline says so."""
+    incident = _incident(fact.data["about"])
+    if incident is not None:
+        commands._say(incident, "next step", f"step {fact.data['step']} of the escalation began")
+        commands._changed(incident, "escalated")
+
+
+@subscribe("clock.warned", "incidents.warned")
+def warned(fact: Fact) -> None:
+    """Half, or four fifths, of a clock's time is over."""
+    incident = _incident(fact.data["about"])
+    if incident is not None:
+        commands.say_clock(incident, fact.data["kind"], int(fact.data["percent"]))
+
+
+@subscribe("clock.breached", "incidents.late")
+def late(fact: Fact) -> None:
+    """A clock was not met: the timeline says so. Nobody acknowledged in time: the next step begins. A briefing is late: those who wait for it hear so."""
+    incident = _incident(fact.data["about"])
+    if incident is None:
+        return
+    kind, by = fact.data["kind"], system("worker")
+    commands.say_clock(incident, kind, None)
+    page = Page.objects.filter(
+        subject_kind="incident", subject_id=str(incident.id), state="running", shadow=False
+    ).first()
+    if kind == "acknowledge" and page is not None and page.step < len(page.policy.get("steps", [])):
+        paging.escalate(
+            by=by, workspace_id=incident.workspace_id, page_id=page.id, reason="the time to acknowledge is over"
+        )
+    if kind == "brief":
+        targets = [
+            target for brief in (incident.policy.get("severity") or {}).get("briefs", []) for target in brief["targets"]
+        ]
+        if targets:
+            policy = {
+                "name": "Briefing",
+                "steps": [{"after": 0, "targets": targets}],
+                "repeat": 0,
+                "otherwise": paging.ONCE,
+            }
+            paging.start(
+                by=by, workspace_id=incident.workspace_id, subject=("briefing", incident.id), title=f"You were not briefed about {incident.code}: {incident.title}",
+                policy=policy, why="the handbook says that you are briefed by now", urgency="high",
+            )  # fmt: skip

@@ -1,0 +1,32 @@
+"""Shifts as an iCalendar (RFC 5545): pure, but for the library that writes it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from icalendar import Calendar, Event
+
+from watchbill.oncall.queries import Watch
+
+
+def calendar(watches: Iterable[Watch], names: Mapping[str, str], at: datetime, *, only: str = "") -> bytes:
+    """A calendar of shifts; with ``only``, those of one person. Gaps are events, too, where the whole schedule is shown."""
+    made = Calendar()
+    made.add("prodid", "-//Watchbill//on-call//EN")
+    made.add("version", "2.0")
+    made.add("x-wr-calname", "On call")
+    made.add("refresh-interval;value=duration", "PT1H")
+    for watch in watches:
+        for one in watch.shifts:
+            if only and one.who != only:
+                continue
+            event = Event()
+            # The same shift keeps its number, so that a calendar program moves nothing about.
+            event.add("uid", f"{watch.schedule.id}-{one.start:%Y%m%dT%H%M%SZ}@watchbill")
+            event.add("dtstamp", at)
+            event.add("dtstart", one.start)
+            event.add("dtend", one.end)
+            who = names.get(one.who, "somebody who left") if one.who else "Nobody"
+            event.add("summary", f"{watch.schedule.name}: {who}" if not only else f"On call: {watch.schedule.name}")
+            event.add("transp", "TRANSPARENT")
+            made.add_component(event)
+    return bytes(made.to_ical())

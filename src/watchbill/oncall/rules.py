@@ -1,0 +1,208 @@
+"""Who is on call: pure functions of a definition and an instant. Times of day are local to the layer's zone; instants are aware.
+
+A turn begins at the handover time of its day, whatever the clocks do that night: in the hour that does not exist the handover
+is an hour later by the clock, in the hour that comes twice it is the first. Hourly turns count real hours from the start.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from watchbill.base.errors import Invalid
+
+Unit = Literal["hour", "day", "week", "month"]
+#: A Monday: where turns are counted from when a runbook does not say when they began.
+ANCHOR = date(2024, 1, 1)
+#: Edges that are looked at for one calendar; a definition of hourly turns over years is cut here.
+MOST_EDGES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a layer is on: days (Monday is 0; none: every day) from one local time to another, the next day's where it is not later."""
+
+    days: frozenset[int] = frozenset()
+    start: time = time(0)
+    end: time = time(0)
+
+    def holds(self, local: datetime) -> bool:
+        """Whether a local time lies inside."""
+        at, day = local.time(), local.weekday()
+        if self.start < self.end:
+            return self.start <= at < self.end and self._on(day)
+        return (at >= self.start and self._on(day)) or (at < self.end and self._on((day - 1) % 7))
+
+    def _on(self, day: int) -> bool:
+        return not self.days or day in self.days
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One rotation: who takes turns, how long a turn is, when it begins; on only within its windows, where it has any."""
+
+    participants: tuple[str, ...]
+    count: int = 1
+    unit: Unit = "week"
+    handover: time = time(9)
+    zone: str = "UTC"
+    start: date = ANCHOR
+    windows: tuple[Window, ...] = ()
+    name: str = ""
+    begins: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 366:
+            raise Invalid("A turn is 1 to 366 units long.", field="rotation")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Somebody takes over, or nobody has to be there (``who`` empty), from one instant until another."""
+
+    start: datetime
+    end: datetime
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Somebody (or nobody: a gap) from one instant until another."""
+
+    start: datetime
+    end: datetime
+    who: str
+    layer: str = ""
+
+
+def boundary(layer: Layer, number: int) -> datetime:
+    """The instant at which a turn begins; turn 0 begins at the start."""
+    return _boundary(layer, number)
+
+
+@lru_cache(maxsize=65536)
+def _boundary(layer: Layer, number: int) -> datetime:
+    zone = ZoneInfo(layer.zone)
+    if layer.unit == "hour":
+        first = datetime.combine(layer.start, layer.handover, zone).astimezone(UTC)
+        return first + timedelta(hours=number * layer.count)
+    if layer.unit == "month":
+        months = layer.start.year * 12 + layer.start.month - 1 + number * layer.count
+        year, month = divmod(months, 12)
+        last = (date(year + (month + 1) // 12, (month + 1) % 12 + 1, 1) - timedelta(days=1)).day
+        day = date(year, month + 1, min(layer.start.day, last))
+    else:
+        day = layer.start + timedelta(days=number * layer.count * (7 if layer.unit == "week" else 1))
+    return datetime.combine(day, layer.handover, zone).astimezone(UTC)
+
+
+def turn(layer: Layer, at: datetime) -> int:
+    """The number of the turn that runs at an instant; negative before the start."""
+    at = at.astimezone(UTC)
+    if layer.unit == "hour":
+        return int((at - boundary(layer, 0)).total_seconds() // (3600 * layer.count))
+    days = (at.astimezone(ZoneInfo(layer.zone)).date() - layer.start).days
+    size = {"day": 1.0, "week": 7.0, "month": 30.436875}[layer.unit] * layer.count
+    number = int(days // size)
+    # The guess is off by one at most around a handover, and where months are not of one length.
+    while boundary(layer, number) > at:
+        number -= 1
+    while boundary(layer, number + 1) <= at:
+        number += 1
+    return number
+
+
+def is_on(layer: Layer, at: datetime) -> bool:
+    """Whether a layer is on at an instant: within its windows, and not before it begins."""
+    if not layer.participants or (layer.begins and at < boundary(layer, 0)):
+        return False
+    local = at.astimezone(ZoneInfo(layer.zone))
+    return not layer.windows or any(window.holds(local) for window in layer.windows)
+
+
+def on_call(layers: Sequence[Layer], overrides: Iterable[Override], at: datetime) -> tuple[str, str]:
+    """Who is on at an instant, and through which layer; nobody is "". An override comes before all layers, the last one made first;
+    of layers that are on, the last one counts."""
+    for one in reversed(list(overrides)):
+        if one.start <= at < one.end:
+            return one.who, "override"
+    for layer in reversed(layers):
+        if is_on(layer, at):
+            return layer.participants[turn(layer, at) % len(layer.participants)], layer.name
+    return "", ""
+
+
+def _edges(layer: Layer, start: datetime, end: datetime) -> Iterable[datetime]:
+    first = turn(layer, start) + 1
+    number = first
+    while (at := boundary(layer, number)) < end and number - first < MOST_EDGES:
+        yield at
+        number += 1
+    if layer.begins:
+        yield boundary(layer, 0)
+    if not layer.windows:
+        return
+    zone = ZoneInfo(layer.zone)
+    day, last = start.astimezone(zone).date() - timedelta(days=1), end.astimezone(zone).date() + timedelta(days=1)
+    while day <= last:
+        for window in layer.windows:
+            for clock in (window.start, window.end):
+                for fold in (0, 1):
+                    yield datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC)
+        # Where the clocks change, a window opens or closes at the change itself.
+        begin = datetime.combine(day, time(0), zone)
+        shift = (datetime.combine(day + timedelta(days=1), time(0), zone).utcoffset() or timedelta()) - (
+            begin.utcoffset() or timedelta()
+        )
+        if shift:
+            yield from _changes(begin.astimezone(UTC), zone)
+        day += timedelta(days=1)
+
+
+def _changes(begin: datetime, zone: ZoneInfo) -> Iterable[datetime]:
+    """The minute of a day at which the clocks change."""
+    before = begin.astimezone(zone).utcoffset()
+    for minute in range(1, 26 * 60):
+        at = begin + timedelta(minutes=minute)
+        if at.astimezone(zone).utcoffset() != before:
+            yield at
+            return
+
+
+def shifts(layers: Sequence[Layer], overrides: Iterable[Override], start: datetime, end: datetime) -> list[Shift]:
+    """Everything from one instant until another without a hole: at every instant whom ``on_call`` answers; a gap has nobody."""
+    start, end, told = start.astimezone(UTC), end.astimezone(UTC), list(overrides)
+    edges = {start}
+    for layer in layers:
+        edges.update(at for at in _edges(layer, start, end) if start < at < end)
+    for one in told:
+        edges.update(at for at in (one.start.astimezone(UTC), one.end.astimezone(UTC)) if start < at < end)
+    found: list[Shift] = []
+    marks = [*sorted(edges), end]
+    for begin, until in itertools.pairwise(marks):
+        who, layer_name = on_call(layers, told, begin)
+        if found and (found[-1].who, found[-1].layer) == (who, layer_name):
+            # A turn that comes to the same person again is one shift.
+            found[-1] = Shift(found[-1].start, until, who, layer_name)
+        else:
+            found.append(Shift(begin, until, who, layer_name))
+    return found
+
+
+def gaps(found: Iterable[Shift]) -> list[Shift]:
+    """When nobody is on."""
+    return [one for one in found if not one.who]
+
+
+def both(one: Iterable[Shift], other: Iterable[Shift]) -> list[Shift]:
+    """When the same person is on in two schedules at once: a double booking."""
+    found = []
+    for a in one:
+        for b in other:
+            start, end = max(a.start, b.start), min(a.end, b.end)
+            if a.who and a.who == b.who and start < end:
+                found.append(Shift(start, end, a.who))
+    return found

@@ -1,0 +1,1 @@
+"""Paging: escalation, deliveries, channels. A delivery is a row before it is a message."""

@@ -1,0 +1,16 @@
+from watchbill.runtime.principals import Table
+
+_WRITE = "select, insert, update"
+TABLES = [
+    Table("paging_policy", app="select, insert, delete", others={"worker": "select, insert, delete"}),
+    Table("paging_channel", app=_WRITE, others={"worker": _WRITE}),
+    Table("paging_page", app=_WRITE, others={"worker": _WRITE}),
+    Table("paging_delivery", app=_WRITE, others={"worker": _WRITE}),
+    # Whoever taps a link in a message brings nothing but its key: the sign-in principal finds whose it is.
+    Table(
+        "paging_reply", app="", others={"worker": _WRITE, "signin": "select", "sweeper": "select (expires_at), delete"}
+    ),
+    Table("paging_event", app="select, insert", others={"worker": "select, insert"}),
+    Table("paging_verification", app=f"{_WRITE}, delete", others={"worker": "select"}),
+    Table("paging_habit", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),
+]

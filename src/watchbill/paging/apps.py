@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+
+
+class PagingConfig(AppConfig):
+    name = "watchbill.paging"
+    label = "paging"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from watchbill.facts.subjects import register
+        from watchbill.paging import queries, sending  # noqa: F401 - it declares what it publishes
+
+        register("page", "page", resolve=queries.resolve_pages)
+        register("channel", "channel", resolve=queries.resolve_channels)
+        register("contact", "contact", resolve=queries.resolve_tests)
+        register("test", "test page", resolve=queries.resolve_tests)

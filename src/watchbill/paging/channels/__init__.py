@@ -1,0 +1,9 @@
+"""All channels: a folder each. Adding one: its folder, one line here, its tests with a local peer, a section in docs/paging.md."""
+
+from watchbill.paging.channels.base import Kind
+from watchbill.paging.channels.email.channel import EMAIL
+from watchbill.paging.channels.twilio.channel import TWILIO
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (EMAIL, TWILIO)}
+#: method → the kind of channel that carries it.
+CARRIERS = {method: kind.name for kind in KINDS.values() for method in kind.methods}

@@ -1,0 +1,58 @@
+"""What every channel is: how it is set up, and how it sends one message."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from watchbill.base.errors import Invalid
+from watchbill.paging.message import Message, Sent
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a channel's settings."""
+
+    name: str
+    label: str
+    default: str = ""
+    hint: str = ""
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of channel. ``methods`` reach a person through it; ``target`` says that it is one itself (a chat channel, a webhook).
+
+    ``send(method, address, message, config, secret)`` answers what the provider said, or raises Temporary or Permanent.
+    """
+
+    name: str
+    label: str
+    methods: tuple[str, ...]
+    fields: tuple[Field, ...]
+    send: Callable[[str, str, Message, Config, str], Sent]
+    asks: str = ""
+    asks_optional: bool = False
+    target: bool = False
+    check: Callable[[dict[str, str]], None] = lambda config: None
+
+    def clean(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """The settings, each checked. Raises Invalid naming the field."""
+        unknown = set(given) - {one.name for one in self.fields}
+        if unknown:
+            raise Invalid(f"{self.label} has no setting “{min(unknown)[:40]}”.", field=min(unknown)[:40])
+        found: dict[str, str] = {}
+        for one in self.fields:
+            value = " ".join(str(given.get(one.name) or one.default).replace("\0", "").split())
+            if not value and not one.optional:
+                raise Invalid(f"{one.label} is missing.", hint=one.hint, field=one.name)
+            if len(value) > 500:
+                raise Invalid(f"{one.label} is longer than 500 characters.", field=one.name)
+            if one.choices and value not in one.choices:
+                raise Invalid(f"{one.label} is one of {', '.join(one.choices)}.", field=one.name)
+            found[one.name] = value
+        self.check(found)
+        return found

@@ -1,0 +1,63 @@
+"""E-mail through an SMTP server (RFC 5321). A code of 4xx is temporary, 5xx permanent; nothing answers for the receiver."""
+
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+
+from watchbill.base.errors import Invalid, Unavailable
+from watchbill.outbound.mail import Refused, send_mail
+from watchbill.paging.channels.base import Config, Field, Kind
+from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.people.values import clean_contact
+
+#: Credentials and protocol: until somebody mends the settings nothing goes through, but mending them is what will happen.
+_SETTINGS = {530, 534, 535, 538, 504, 421}
+
+
+def compose(message: Message, sender: str, address: str) -> EmailMessage:
+    """The message as an e-mail: plain text, automatic (RFC 3834: nobody's absence answers it)."""
+    mail = EmailMessage()
+    mail["Subject"] = " ".join(f"{message.title}{f' ({message.tail})' if message.tail else ''}".split())[:200]
+    mail["From"], mail["To"] = sender, address
+    mail["Date"] = formatdate()
+    # The same delivery, tried twice, is the same message: mail programs show it once.
+    mail["Message-ID"] = (
+        f"<{message.id}@{sender.rpartition('@')[2].rstrip('>') or 'watchbill'}>" if message.id else make_msgid()
+    )
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    if message.urgency == "high":
+        mail["Importance"], mail["X-Priority"] = "high", "1"
+    mail.set_content(message.body())
+    return mail
+
+
+def _send(method: str, address: str, message: Message, config: Config, secret: str) -> Sent:
+    mail = compose(message, config["from"], address)
+    try:
+        send_mail(
+            mail, host=config["host"], port=int(config["port"]), tls=config["tls"], user=config["user"], password=secret, sender=config["from"], to=address
+        )  # fmt: skip
+    except Refused as error:
+        words = f"the mail server said {error.code}: {error.words[:200]}"
+        raise (Temporary if error.code < 500 or error.code in _SETTINGS else Permanent)(words) from None
+    except (Unavailable, Invalid) as error:
+        raise Temporary(error.detail) from None
+    return Sent(str(mail["Message-ID"]))
+
+
+def _check(config: dict[str, str]) -> None:
+    if not config["port"].isdigit() or not 0 < int(config["port"]) < 65536:
+        raise Invalid("The port is a number from 1 to 65535.", field="port")
+    clean_contact("email", config["from"])
+    if any(char in config["host"] for char in "/@ :"):
+        raise Invalid("The server is a host name, such as smtp.example.org.", field="host")
+
+
+EMAIL = Kind(
+    "email", "E-mail (SMTP)", ("email",),
+    (
+        Field("host", "Server"), Field("port", "Port", "587"), Field("tls", "Encryption", "starttls", choices=("starttls", "tls", "none")),
+        Field("user", "User", optional=True), Field("from", "From", hint="the address that pages come from"),
+    ),
+    _send, asks="Password", asks_optional=True, check=_check,
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""What a message says, whatever carries it: short first, for a lock screen at 03:00."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A page as a channel sends it. ``reply_url`` holds a key that acknowledges as its receiver; empty where nobody in person gets it."""
+
+    id: str
+    title: str
+    text: str = ""
+    why: str = ""
+    page_url: str = ""
+    reply_url: str = ""
+    urgency: str = "high"
+    more: int = 0
+    workspace: str = ""
+
+    @property
+    def tail(self) -> str:
+        """That more wait than are told."""
+        return f"and {self.more} more page{'s' if self.more != 1 else ''} wait for you" if self.more else ""
+
+    def body(self) -> str:
+        """As plain text, the most important line first."""
+        lines = [self.title, "", self.text, "", f"Why you: {self.why}" if self.why else "", self.tail]
+        if self.reply_url:
+            lines += ["", f"Acknowledge: {self.reply_url}"]
+        if self.page_url:
+            lines += [f"Look at it:  {self.page_url}"]
+        text, blank = [], True
+        for line in lines:
+            if line or not blank:
+                text.append(line)
+            blank = not line
+        return "\n".join(text).strip() + "\n"
+
+    def short(self, limit: int = 300) -> str:
+        """For a text message: what it is and where to tap."""
+        where = self.reply_url or self.page_url
+        room = limit - len(where) - len(self.tail) - 4
+        title = self.title if len(self.title) <= room else self.title[: max(10, room - 1)] + "…"
+        return " ".join(part for part in (title, f"({self.tail})" if self.tail else "", where) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A provider took it: its number there, and whether a receipt is to follow."""
+
+    provider_id: str = ""
+    receipt: bool = False
+
+
+class Temporary(Exception):
+    """It may go through later: the server is away, busy, or slow."""
+
+
+class Permanent(Exception):
+    """It will never go through like this: the address does not exist, the credentials are refused."""

@@ -1,0 +1,194 @@
+"""Pages about paging: whom the hub paged and why, one's own contacts and rules, the channels."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from watchbill.base.errors import Invalid, WatchbillError
+from watchbill.paging import commands
+from watchbill.paging.channels import KINDS
+from watchbill.paging.queries import (
+    access_channels,
+    access_page,
+    access_pages,
+    access_policies,
+    is_demo,
+    own_contacts,
+    own_habits,
+    pages_about,
+)
+from watchbill.paging.rules import Way, ways_of
+from watchbill.people import commands as people
+from watchbill.people.edge import place_of
+from watchbill.people.pages import as_uuid
+from watchbill.people.queries import Place, Reader, names_of
+from watchbill.runtime.http import start_of
+
+FEED = 50
+STATES = {
+    "running": ("wrong", "not acknowledged"), "acknowledged": ("ok", "acknowledged"), "exhausted": ("wrong", "nobody reached"), "ended": ("off", "over"),
+}  # fmt: skip
+_WORDS = {"email": "e-mail", "sms": "text message", "voice": "phone call", "push": "notification of the browser"}
+_ANSWERED = {403, 409, 422}
+
+
+@require_GET
+def pages(request: HttpRequest, slug: str) -> HttpResponse:
+    """Pages, the newest first; and the escalations of the live handbook."""
+    reader, place = place_of(request, slug)
+    show, start = "shadow" if request.GET.get("show") == "shadow" else "real", start_of(request)
+    wanted = access_pages(reader.actor, place.id).exclude(subject_kind__in=["contact"]).filter(shadow=show == "shadow")
+    found = list(wanted[start : start + FEED + 1])
+    context = {
+        "rows": [(one, STATES[one.state]) for one in found[:FEED]], "show": show, "following": start + FEED if len(found) > FEED else None,
+        "policies": list(access_policies(reader.actor, place.id)),
+    }  # fmt: skip
+    return render(request, "paging/pages.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def page(request: HttpRequest, slug: str, page_id: UUID) -> HttpResponse:
+    """One page: whom, why, what came of each message."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        try:
+            if request.POST.get("do") != "acknowledge":
+                raise Invalid("This page can only acknowledge.")
+            commands.acknowledge(by=reader.actor, workspace_id=place.id, page_id=page_id)
+            return redirect("page", slug, page_id)
+        except WatchbillError as problem:
+            if problem.status not in _ANSWERED:
+                raise
+            error = problem
+    found = access_page(reader.actor, place.id, page_id)
+    events = list(found.events.all())
+    names = names_of(
+        reader.actor,
+        {one.by for one in events if one.by} | ({found.acknowledged_by} if found.acknowledged_by else set()),
+    )
+    paged = any(one.person_id == reader.person_id for one in found.deliveries.all())
+    context = {
+        "page": found, "pill": STATES[found.state], "error": error, "events": [(one, names.get(one.by) if one.by else "") for one in events],
+        "who": names.get(found.acknowledged_by, "somebody") if found.acknowledged_by else "",
+        "can_answer": found.state in ("running", "exhausted") and not found.shadow and (paged or reader.actor.may("incident.respond", place.id)),
+    }  # fmt: skip
+    return render(request, "paging/page.html", context, status=error.status if error else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def mine(request: HttpRequest, slug: str) -> HttpResponse:
+    """One's own contacts and rules, and the button that tests them."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        try:
+            _act(request, reader, place)
+            return redirect("my_paging", slug)
+        except WatchbillError as problem:
+            if problem.status not in {*_ANSWERED, 404}:
+                raise
+            error = problem
+    contacts = own_contacts(reader.actor)
+    ways = [Way(one.id, one.kind, one.verified_at is not None) for one in contacts]
+    here, habits = commands.available(place.id), own_habits(reader.actor, place.id)
+    rules = []
+    for urgency, words in (("high", "When it is urgent"), ("low", "When it can wait")):
+        habit = habits.get(urgency)
+        plans = ways_of(ways, urgency, here, habit.steps if habit else ())
+        steps = [
+            {"words": _WORDS.get(one.method, one.method), "method": one.method, "delay": int(one.delay), "stage": one.stage, "reason": one.reason}
+            for one in plans
+        ]  # fmt: skip
+        rules.append((urgency, words, steps, habit.quiet if habit else {}))
+    test = (
+        pages_about(reader.actor, place.id, ("test", reader.person_id)).first() if reader.actor.may("page.read", place.id) else None
+    )  # fmt: skip
+    goes_out = any(not step["stage"] for step in rules[0][2])
+    context = {
+        "contacts": contacts, "rules": rules, "test": test, "test_pill": STATES[test.state] if test else None, "error": error,
+        "demo": is_demo(place.id),
+        "answer": "An urgent page reaches you as below." if goes_out else "No urgent page would reach you: look below for why.",
+    }  # fmt: skip
+    return render(request, "paging/mine.html", context, status=error.status if error else 200)
+
+
+def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
+    post = request.POST
+    common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id}
+    match post.get("do"):
+        case "test":
+            commands.test_me(**common)
+        case "code":
+            commands.send_code(**common, contact_id=as_uuid(post.get("contact", "")))
+        case "verify":
+            if not commands.verify_contact(
+                **common, contact_id=as_uuid(post.get("contact", "")), code=post.get("code", "")
+            ):
+                # Raised after the try was kept: an answer below 500 is committed.
+                raise Invalid(
+                    "That is not the code.", hint="Look at the last message; five tries are open to you.", field="code"
+                )
+        case "first":
+            commands.make_first(**common, contact_id=as_uuid(post.get("contact", "")))
+        case "add":
+            people.add_contact(
+                **common, person_id=reader.person_id, kind=post.get("kind", ""), value=post.get("value", "")
+            )
+        case "rules":
+            start, end = post.get("quiet_start", "").strip(), post.get("quiet_end", "").strip()
+            quiet = {"start": start, "end": end, "zone": place.time_zone} if start or end else None
+            commands.set_rules(
+                **common, urgency=post.get("urgency", ""), steps=read_steps(post.get("steps", "")), quiet=quiet
+            )
+        case other:
+            raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
+
+
+def read_steps(text: str) -> list[dict[str, Any]]:
+    """Lines “method seconds”. Raises Invalid naming the line."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        parts = line.split()
+        if not parts:
+            continue
+        if len(parts) > 2 or (
+            len(parts) == 2 and not (parts[1].isascii() and parts[1].isdecimal() and len(parts[1]) < 6)
+        ):
+            raise Invalid(
+                f"Line {number} is not a method and its seconds.", hint="Write it as: voice 60", field="steps"
+            )
+        found.append({"method": parts[0].lower(), "delay": int(parts[1]) if len(parts) == 2 else 0})
+    return found
+
+
+@require_http_methods(["GET", "POST"])
+def channels(request: HttpRequest, slug: str) -> HttpResponse:
+    """The ways out: what is set up, what works."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        post = request.POST
+        common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id}
+        try:
+            if post.get("do") == "remove":
+                commands.remove_channel(**common, channel_id=as_uuid(post.get("channel", "")))
+            else:
+                config = {name[2:]: str(value) for name, value in post.items() if name.startswith("f-")}
+                commands.set_channel(
+                    **common, kind=post.get("kind", ""), name=post.get("name", ""), config=config, secret=post.get("secret", "")
+                )  # fmt: skip
+            return redirect("channels", slug)
+        except WatchbillError as problem:
+            if problem.status not in _ANSWERED:
+                raise
+            error = problem
+    rows = [(one, KINDS[one.kind]) for one in access_channels(reader.actor, place.id) if one.kind in KINDS]
+    context = {
+        "rows": rows, "kinds": list(KINDS.values()), "error": error, "asked": request.POST.get("kind", ""),
+        "demo": is_demo(place.id),
+    }  # fmt: skip
+    return render(request, "paging/channels.html", context, status=error.status if error else 200)

@@ -1,0 +1,206 @@
+"""How a page goes on, by which methods a person is reached, and why a message does not go out: pure functions of data and an instant."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+#: Messages a minute to one target by one method; the last of them says how many more wait.
+A_MINUTE = 5
+MINUTE = timedelta(minutes=1)
+#: How long a sender may take before another one takes the message over.
+LEASE = timedelta(seconds=60)
+#: A message is tried again so often before its method counts as failed.
+MOST_ATTEMPTS = 8
+#: Methods that ring: the default order of a person without own rules, with the seconds each waits.
+DEFAULT_HIGH = (("push", 0), ("email", 0), ("sms", 0), ("voice", 60))
+DEFAULT_LOW = (("push", 0), ("email", 0))
+#: Which contact a method needs.
+NEEDS = {"email": "email", "sms": "phone", "voice": "phone"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One contact method of a person."""
+
+    id: UUID
+    kind: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One message to make: by which method, to which contact, after how many seconds; ``stage`` says why it is not to go out."""
+
+    method: str
+    contact_id: UUID | None
+    delay: float
+    stage: str = ""
+    reason: str = ""
+
+
+def ways_of(
+    ways: Sequence[Way], urgency: str, available: Iterable[str], steps: Sequence[Mapping[str, Any]] = ()
+) -> list[Plan]:  # fmt: skip
+    """The messages to a person in their order: by their own rules, else by default. What is left out is there with its reason.
+
+    Only verified contacts are used; a person who has none is paged at unverified ones, since nobody reached is worse.
+    """
+    usable, found = set(available), []
+    trusted = any(way.verified for way in ways)
+    wanted: list[tuple[str, float, str]] = [
+        (str(one["method"]), float(one["delay"]), str(one.get("contact_id") or "")) for one in steps
+    ]
+    own = bool(wanted)
+    wanted = wanted or [(method, delay, "") for method, delay in (DEFAULT_HIGH if urgency == "high" else DEFAULT_LOW)]
+    for method, delay, contact in wanted:
+        mine = [way for way in ways if way.kind == NEEDS.get(method, method) and contact in ("", str(way.id))]
+        if not mine and own:
+            found.append(Plan(method, None, delay, "contact", f"no {NEEDS.get(method, method)} is stored"))
+        for way in mine:
+            if method not in usable:
+                found.append(Plan(method, way.id, delay, "channel", f"no channel for {method} is set up here"))
+            elif not way.verified and trusted:
+                found.append(Plan(method, way.id, delay, "verified", "this contact is not verified"))
+            else:
+                found.append(Plan(method, way.id, delay))
+    return found
+
+
+def is_quiet(quiet: Mapping[str, str], at: datetime) -> datetime | None:
+    """When a person's quiet hours end, where they run at an instant; None where they do not."""
+    if not quiet:
+        return None
+    zone = ZoneInfo(quiet["zone"])
+    local, start, end = at.astimezone(zone), time.fromisoformat(quiet["start"]), time.fromisoformat(quiet["end"])
+    clock = local.time()
+    inside = start <= clock < end if start < end else (clock >= start or clock < end)
+    if not inside:
+        return None
+    day = local.date() + timedelta(days=1 if clock >= end else 0)
+    return datetime.combine(day, end, zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What happens to a page at an instant: a step begins, it starts over, or nobody was reached; and when it is looked at again."""
+
+    what: str
+    step: int
+    round: int
+    at: datetime | None
+
+
+def go_on(steps: Sequence[Mapping[str, Any]], repeat: int, step: int, round_: int, at: datetime) -> Next:
+    """The next thing of a page whose time has come. ``step`` counts the steps of this round that have begun."""
+    if step < len(steps):
+        following = steps[step + 1] if step + 1 < len(steps) else None
+        wait = float(following["after"]) if following else _last_wait(steps)
+        return Next("step", step + 1, round_, at + timedelta(seconds=wait))
+    if round_ < repeat:
+        wait = float(steps[1]["after"]) if len(steps) > 1 else _last_wait(steps)
+        return Next("again", 1, round_ + 1, at + timedelta(seconds=wait))
+    return Next("nobody", step, round_, None)
+
+
+#: How long the last step waits before nobody counts as reached, where no step says a time.
+LAST = 300.0
+
+
+def _last_wait(steps: Sequence[Mapping[str, Any]]) -> float:
+    """The last step waits as long as the longest wait between steps, at least five minutes."""
+    return max([LAST, *(float(one["after"]) for one in steps[1:])])
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the stages look at when a message is due."""
+
+    page_state: str
+    acknowledged_by: str = ""
+    shadow: bool = False
+    demo: bool = False
+    person_here: bool | None = None
+    channel_here: bool = True
+    silence: str = ""
+    silence_until: datetime | None = None
+    already: bool = False
+    recent: Sequence[datetime] = field(default_factory=tuple)
+    waiting: int = 0
+    urgency: str = "high"
+    quiet_until: datetime | None = None
+    settles: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a message goes out. ``stage`` "" is yes; with ``again`` it is looked at again then; ``more`` others wait behind it."""
+
+    stage: str = ""
+    reason: str = ""
+    again: datetime | None = None
+    more: int = 0
+
+
+def weigh(look: Look, now: datetime) -> Verdict:
+    """The stages in their order, each with one concern; the first that objects decides."""
+    for stage in (_settle, _shadow, _demo, _person, _channel, _silence, _dedupe, _quiet, _bundle):
+        verdict = stage(look, now)
+        if verdict is not None:
+            return verdict
+    # The last one of a minute says how many more wait.
+    recent = [at for at in look.recent if at > now - MINUTE]
+    return Verdict(more=look.waiting if len(recent) == A_MINUTE - 1 else 0)
+
+
+def _settle(look: Look, now: datetime) -> Verdict | None:
+    if not look.settles:
+        return None
+    if look.page_state == "acknowledged":
+        return Verdict("settle", f"{look.acknowledged_by or 'somebody'} acknowledged before it went out")
+    return Verdict("settle", "it was over before it went out") if look.page_state == "ended" else None
+
+
+def _shadow(look: Look, now: datetime) -> Verdict | None:
+    return Verdict("shadow", "a shadow: it records whom it would have paged") if look.shadow else None
+
+
+def _demo(look: Look, now: datetime) -> Verdict | None:
+    return Verdict("demo", "this is a demo workspace: nothing leaves it") if look.demo else None
+
+
+def _person(look: Look, now: datetime) -> Verdict | None:
+    return Verdict("person", "this person is not here any more") if look.person_here is False else None
+
+
+def _channel(look: Look, now: datetime) -> Verdict | None:
+    return None if look.channel_here else Verdict("channel", "the channel was removed")
+
+
+def _silence(look: Look, now: datetime) -> Verdict | None:
+    return Verdict("silence", look.silence, again=look.silence_until) if look.silence else None
+
+
+def _dedupe(look: Look, now: datetime) -> Verdict | None:
+    return Verdict("dedupe", "the same message went there already") if look.already else None
+
+
+def _quiet(look: Look, now: datetime) -> Verdict | None:
+    if look.urgency == "low" and look.quiet_until is not None and look.quiet_until > now:
+        return Verdict("quiet", "their quiet hours", again=look.quiet_until)
+    return None
+
+
+def _bundle(look: Look, now: datetime) -> Verdict | None:
+    recent = sorted(at for at in look.recent if at > now - MINUTE)
+    if len(recent) < A_MINUTE:
+        return None
+    return Verdict("bundle", f"{A_MINUTE} messages went there in the last minute", again=recent[-A_MINUTE] + MINUTE)
+
+
+def retry_after(attempts: int) -> timedelta:
+    """How long a message waits after so many failed attempts: 5, 10, 20, 40 … seconds, at most five minutes, with jitter."""
+    return timedelta(seconds=min(300.0, 5.0 * 2 ** (attempts - 1)) * (0.75 + random.random() / 2))  # noqa: S311 - jitter

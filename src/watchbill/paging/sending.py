@@ -1,0 +1,317 @@
+"""Sending what is due: leased, weighed by the stages, sent outside of any transaction, and its outcome written.
+
+A sender that dies leaves its lease; another one takes the message over. So a message may go out twice, and never not at all.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from watchbill.base.actor import Actor, system
+from watchbill.base.errors import WatchbillError
+from watchbill.base.mask import mask_text
+from watchbill.facts.publish import declare, publish
+from watchbill.ledger.command import command, record
+from watchbill.paging.channels import KINDS
+from watchbill.paging.commands import code_of, silence_of
+from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
+from watchbill.paging.rules import LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
+from watchbill.people import tokens
+from watchbill.people.models import ContactMethod, Membership, Person, Workspace
+from watchbill.runtime.now import now
+from watchbill.secrets.commands import open_secret
+
+log = structlog.get_logger("watchbill.paging")
+DELIVERED = declare("page.delivered", "a message of a page went out, or failed for good", "state", "method")
+#: How long the key in a message serves.
+SERVES = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class _Job:
+    delivery: UUID
+    method: str
+    address: str
+    message: Message
+    channel: Channel
+    workspace_id: UUID
+
+
+def send_one() -> bool:
+    """Deals with one message that is due. Says whether there was one."""
+    with transaction.atomic():
+        delivery, job = _claim()
+    if delivery is None:
+        return False
+    if job is None:
+        return True
+    sent: Sent | None = None
+    failure, final = "", False
+    try:
+        secret = _secret(job)
+        sent = KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret)
+    except Temporary as error:
+        failure = str(error)
+    except Permanent as error:
+        failure, final = str(error), True
+    except WatchbillError as error:
+        failure = error.detail
+    except Exception as error:
+        log.exception("paging.send_failed", method=job.method)
+        failure = f"the hub failed at it: {type(error).__name__}"
+    _finish(job, sent, mask_text(failure)[:500], final)
+    return True
+
+
+def _secret(job: _Job) -> str:
+    if not job.channel.secret:
+        return ""
+    with transaction.atomic():
+        return open_secret(
+            by=system("worker"),
+            workspace_id=job.workspace_id,
+            name=job.channel.secret,
+            purpose=f"a page by {job.method}",
+        )
+
+
+def _claim() -> tuple[Delivery | None, _Job | None]:
+    """The message that is due, weighed; with what to send, where it is to go out."""
+    at = now()
+    due = Q(state="waiting", due_at__lte=at) | Q(state="sending", leased_until__lte=at)
+    delivery = (
+        Delivery.objects.select_for_update(skip_locked=True, of=("self",)).filter(due).order_by("due_at", "id").select_related("page", "channel").first()
+    )  # fmt: skip
+    if delivery is None:
+        return None, None
+    page, address = delivery.page, _address(delivery)
+    verdict = weigh(_look(delivery, page), at)
+    if verdict.again is not None:
+        delivery.state, delivery.due_at, delivery.leased_until, delivery.reason = (
+            Delivery.State.WAITING,
+            verdict.again,
+            None,
+            verdict.reason,
+        )
+        delivery.save()
+        return delivery, None
+    stage, reason = verdict.stage, verdict.reason
+    if not stage and not address and delivery.channel is not None and not KINDS[delivery.channel.kind].target:
+        stage, reason = "contact", "this contact was removed"
+    if stage or delivery.channel is None:
+        stop(
+            by=system("worker"),
+            workspace_id=page.workspace_id,
+            delivery=delivery,
+            stage=stage or "channel",
+            reason=reason or "the channel was removed",
+        )
+        return delivery, None
+    delivery.state, delivery.leased_until, delivery.attempts = Delivery.State.SENDING, at + LEASE, delivery.attempts + 1
+    delivery.save()
+    message = replace(_message(delivery, page), more=verdict.more)
+    return delivery, _Job(delivery.id, delivery.method, address, message, delivery.channel, page.workspace_id)
+
+
+def _address(delivery: Delivery) -> str:
+    if delivery.contact_id is None or delivery.person_id is None:
+        return delivery.address
+    found = ContactMethod.objects.filter(id=delivery.contact_id, person_id=delivery.person_id).first()
+    return found.value if found else ""
+
+
+def _look(delivery: Delivery, page: Page) -> Look:
+    """What the stages look at."""
+    at, here = now(), None
+    if delivery.person_id is not None:
+        here = Membership.objects.filter(
+            workspace_id=page.workspace_id, person_id=delivery.person_id, person__active=True, ended_at=None
+        ).exists()
+    same = Delivery.objects.filter(
+        person_id=delivery.person_id, target=delivery.target, method=delivery.method, contact_id=delivery.contact_id, address=delivery.address
+    )  # fmt: skip
+    habit = None
+    if page.urgency == "low" and delivery.person_id is not None:
+        habit = Habit.objects.filter(
+            workspace_id=page.workspace_id, person_id=delivery.person_id, urgency="low"
+        ).first()
+    silence = silence_of(page) or ("", None)
+    name = ""
+    if page.acknowledged_by:
+        name = Person.objects.filter(id=page.acknowledged_by).values_list("name", flat=True).first() or ""
+    return Look(
+        page.state, name, page.shadow, bool(Workspace.objects.filter(id=page.workspace_id, demo=True).exists()), here,
+        delivery.channel is not None and delivery.channel.removed_at is None,
+        silence=silence[0], silence_until=silence[1],
+        already=same.filter(page=page, round=delivery.round, step=delivery.step, state__in=["sent", "delivered"]).exclude(id=delivery.id).exists(),
+        recent=[one for one in same.filter(sent_at__gt=at - MINUTE).values_list("sent_at", flat=True) if one],
+        waiting=same.filter(state="waiting", due_at__lte=at + MINUTE).exclude(id=delivery.id).count(),
+        urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
+        # That nobody could be reached is told also when somebody turned up in between.
+        settles=delivery.step > 0,
+    )  # fmt: skip
+
+
+def _message(delivery: Delivery, page: Page) -> Message:
+    reply = ""
+    if page.subject_kind == "contact":
+        known = Verification.objects.filter(contact_id=delivery.contact_id).first() if delivery.contact_id else None
+        words = (
+            f"{code_of(known.contact_id, known.made_at)} is your code. It serves for 15 minutes."
+            if known
+            else "Your code serves no more."
+        )
+        return Message(str(delivery.id), words, urgency="low")
+    if delivery.step > 0:
+        text = tokens.fresh("wbr_")
+        Reply(
+            workspace_id=page.workspace_id, delivery=delivery, person_id=delivery.person_id, digest=tokens.digest(text), expires_at=now() + SERVES
+        ).save(force_insert=True)  # fmt: skip
+        reply = f"{settings.PUBLIC_URL}/reply/{text}"
+    title = page.title if delivery.step else f"Nobody could be reached: {page.title}"
+    return Message(
+        str(delivery.id), title[:300], page.text, delivery.why, f"{settings.PUBLIC_URL}{page.url}" if page.url else "", reply if delivery.person_id else "",
+        page.urgency, 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",
+    )  # fmt: skip
+
+
+@command("page.stopped", needs=None)
+def stop(*, by: Actor, workspace_id: UUID, delivery: Delivery, stage: str, reason: str) -> None:
+    """Records that a message does not go out, and which stage stopped it. Only the hub's own senders do this."""
+    delivery.state, delivery.stage, delivery.reason, delivery.done_at, delivery.leased_until = (
+        Delivery.State.STOPPED,
+        stage,
+        reason[:500],
+        now(),
+        None,
+    )
+    delivery.save()
+    _record(delivery, {"stage": stage})
+
+
+@command("page.sent", needs=None)
+def sent_out(*, by: Actor, workspace_id: UUID, delivery: Delivery, sent: Sent) -> None:
+    """Records that a message went out. Only the hub's own senders do this."""
+    at = now()
+    delivery.state, delivery.sent_at, delivery.provider_id, delivery.reason, delivery.leased_until = (
+        Delivery.State.SENT,
+        at,
+        sent.provider_id[:200],
+        "",
+        None,
+    )
+    delivery.done_at = None if sent.receipt else at
+    delivery.save()
+    _record(delivery, {"attempts": delivery.attempts})
+    _tell(delivery, "sent")
+
+
+@command("page.failed", needs=None)
+def failed(*, by: Actor, workspace_id: UUID, delivery: Delivery, reason: str) -> None:
+    """Records that a message failed for good: the target's next method, else the next step, comes at once. Only the hub does this."""
+    delivery.state, delivery.reason, delivery.done_at, delivery.leased_until = (
+        Delivery.State.FAILED,
+        reason[:500],
+        now(),
+        None,
+    )
+    delivery.save()
+    _record(delivery, {"reason": reason[:200], "attempts": delivery.attempts})
+    _tell(delivery, "failed")
+    hasten(delivery)
+
+
+def _record(delivery: Delivery, detail: dict[str, object]) -> None:
+    page = delivery.page
+    # Whom it was for by id; an address is personal data and stays out of the ledger.
+    told = {
+        "page": str(page.id),
+        "step": delivery.step,
+        "method": delivery.method,
+        "person": str(delivery.person_id or ""),
+        **detail,
+    }
+    record((page.subject_kind, page.subject_id), detail=told)
+
+
+def _tell(delivery: Delivery, state: str) -> None:
+    publish(
+        DELIVERED, workspace_id=delivery.workspace_id, subject=("page", delivery.page_id), data={"state": state, "method": delivery.method}
+    )  # fmt: skip
+
+
+def hasten(delivery: Delivery) -> None:
+    """After a failure: the target's next method is due now; where nothing of the step is left to hope for, the next step is."""
+    at = now()
+    step = Delivery.objects.filter(page_id=delivery.page_id, round=delivery.round, step=delivery.step).exclude(
+        id=delivery.id
+    )
+    same = step.filter(person_id=delivery.person_id, target=delivery.target, state="waiting", due_at__gt=at)
+    following = same.order_by("due_at", "position").first()
+    if following is not None:
+        following.due_at = at
+        following.save(update_fields=["due_at"])
+    elif delivery.step > 0 and not step.filter(state__in=["waiting", "sending", "sent", "delivered"]).exists():
+        page = (
+            Page.objects.select_for_update()
+            .filter(id=delivery.page_id, state="running", step=delivery.step, round=delivery.round)
+            .first()
+        )
+        if page is not None:
+            page.next_at = at
+            page.save(update_fields=["next_at"])
+            PageEvent(
+                workspace_id=page.workspace_id,
+                page=page,
+                at=at,
+                what="nobody of this step could be reached",
+                why=delivery.reason,
+            ).save(force_insert=True)
+
+
+def _finish(job: _Job, sent: Sent | None, failure: str, final: bool) -> None:
+    by = system("worker")
+    with transaction.atomic():
+        delivery = (
+            Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(id=job.delivery).first()
+        )
+        if delivery is None or delivery.state != "sending":
+            # Another sender took it over while this one was slow, and has finished it.
+            return
+        if sent is not None:
+            sent_out(by=by, workspace_id=job.workspace_id, delivery=delivery, sent=sent)
+            Channel.objects.filter(id=job.channel.id).update(last_ok_at=now(), last_problem="", last_problem_at=None)
+            return
+        Channel.objects.filter(id=job.channel.id).update(last_problem=failure, last_problem_at=now())
+        if final or delivery.attempts >= MOST_ATTEMPTS:
+            failed(by=by, workspace_id=job.workspace_id, delivery=delivery, reason=failure)
+            return
+        delivery.state, delivery.reason, delivery.leased_until = Delivery.State.WAITING, failure, None
+        delivery.due_at = now() + retry_after(delivery.attempts)
+        delivery.save()
+        if delivery.attempts == 1:
+            # Nobody waits for a server to come back while there is another way.
+            hasten(delivery)
+
+
+def receipt(*, workspace_id: UUID, provider_id: str, state: str, reason: str = "") -> bool:
+    """What a provider says later about a message: “delivered”, or “failed” with its reason. Says whether it was one of ours."""
+    with transaction.atomic():
+        delivery = (
+            Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(workspace_id=workspace_id, provider_id=provider_id, state="sent").first()
+        )  # fmt: skip
+        if delivery is None:
+            return False
+        if state == "failed":
+            failed(by=system("worker"), workspace_id=workspace_id, delivery=delivery, reason=reason)
+        else:
+            delivery.state, delivery.done_at = Delivery.State.DELIVERED, now()
+            delivery.save(update_fields=["state", "done_at"])
+            _tell(delivery, "delivered")
+    return True

@@ -1,0 +1,10 @@
+from django.urls import path
+
+from watchbill.paging import pages
+
+urlpatterns = [
+    path("w/<slug:slug>/pages", pages.pages, name="pages"),
+    path("w/<slug:slug>/pages/<uuid:page_id>", pages.page, name="page"),
+    path("w/<slug:slug>/my-paging", pages.mine, name="my_paging"),
+    path("w/<slug:slug>/settings/channels", pages.channels, name="channels"),
+]

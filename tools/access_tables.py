@@ -1,0 +1,46 @@
+"""Writes the tables of docs/access.md anew from the code: python tools/access_tables.py. The prose around them stays."""
+
+import os
+import re
+from pathlib import Path
+
+os.environ |= {"WATCHBILL_PROCESS": "code", "DJANGO_SETTINGS_MODULE": "watchbill.server.settings"}
+
+import django
+
+django.setup()
+
+import watchbill.server.urls  # noqa: E402 - everything is registered
+import watchbill.server.worker  # noqa: E402, F401
+from watchbill.facts.publish import KINDS, SUBSCRIBERS  # noqa: E402
+from watchbill.ledger.command import COMMANDS  # noqa: E402
+from watchbill.people.rules import PERMISSIONS, ROLES  # noqa: E402
+from watchbill.runtime.principals import PRINCIPALS  # noqa: E402
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "access.md"
+
+
+def heard(kind: str) -> str:
+    names = sorted(name for name, (wanted, _) in SUBSCRIBERS.items() if wanted == kind)
+    return ", ".join(f"`{name}`" for name in names) or "nobody yet"
+
+
+TABLES = {
+    "role": [f"| `{role}` | {', '.join(f'`{one}`' for one in sorted(held))} |" for role, held in ROLES.items()],
+    "permission": [f"| `{name}` | {doc} |" for name, doc in PERMISSIONS.items()],
+    "command": [
+        f"| `{name}` | {f'`{info.needs}`' if info.needs else 'decides itself'} | {info.doc} |"
+        for name, info in sorted(COMMANDS.items())
+    ],
+    "fact": [f"| `{name}` | {kind.doc} | {heard(name)} |" for name, kind in sorted(KINDS.items())],
+    "principal": [f"| `{name}` | {doc} |" for name, doc in PRINCIPALS.items()],
+}
+
+text = PAGE.read_text()
+for head, rows in TABLES.items():
+    text = re.sub(
+        rf"(\| {head} \|[^\n]*\n\|[-|]+\|\n)(?:\|[^\n]*\n)*",
+        lambda found, rows=rows: found[1] + "\n".join(rows) + "\n",
+        text,
+    )
+PAGE.write_text(text)
