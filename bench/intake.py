@@ -82,7 +82,7 @@ def webhook(many: int) -> bytes:
 
 def measure() -> Iterator[dict[str, Any]]:
     binary = subprocess.run(
-        [ROOT / "tools" / "alertmanager", "--path"], capture_output=True, text=True, check=True
+        [ROOT / "tools" / "peer", "alertmanager", "--path"], capture_output=True, text=True, check=True
     ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder, running_hub() as hub:
         port = free_port()

@@ -70,12 +70,12 @@ def open_groups(browser: httpx.Client) -> list[dict[str, Any]]:
 
 @pytest.mark.skipif(
     not Path("/usr/share/prometheus/alertmanager/default.tmpl").exists() and os.geteuid() != 0,
-    reason="Debian's Alertmanager finds its template only where root has put it (tools/alertmanager)",
+    reason="Debian's Alertmanager finds its template only where root has put it (tools/peer)",
 )
 def test_a_real_alertmanager_opens_and_resolves_a_group(hub: Hub, tmp_path: Path) -> None:
     browser, url = integration(hub, "Alertmanager")
     binary = subprocess.run(
-        ["tools/alertmanager", "--path"], capture_output=True, text=True, check=True, cwd=ROOT
+        ["tools/peer", "alertmanager", "--path"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.strip()
     port = free_port()
     (tmp_path / "am.yml").write_text(

@@ -19,7 +19,7 @@ class Mail:
     def __init__(self, *, login: bool = False) -> None:
         self.got: list[tuple[str, Message]] = []
         self.refused: dict[str, str] = {}
-        self.login = login
+        self.login, self.dead = login, False
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]) -> str:
         """What it says of an address."""
@@ -47,7 +47,13 @@ class Mail:
         return self
 
     def __exit__(self, *args: Any) -> None:
-        self.controller.stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """The server dies; nothing answers on its port any more."""
+        if not self.dead:
+            self.dead = True
+            self.controller.stop()
 
     def config(self) -> dict[str, str]:
         """How a hub is set up with it."""

@@ -142,6 +142,8 @@ class Hub:
         return code, time.monotonic() - begun
 
     def clean_up(self) -> None:
+        if hasattr(self, "output"):
+            self.output.close()
         if self.child and self.child.poll() is None:
             self.child.terminate()
             try:

@@ -400,17 +400,14 @@ def test_me(*, by: Actor, workspace_id: UUID) -> Page:
         state="ended"
     ):
         end(by=by, workspace_id=workspace_id, page_id=one.id, why="another test began")
-    policy = {
-        "key": "",
-        "name": "Test",
-        "steps": [
-            {"after": 0, "targets": [{"kind": "person", "id": str(by.id), "name": "", "why": "you asked for a test"}]}
-        ],
-    }
-    return start(
-        by=by, workspace_id=workspace_id, subject=("test", by.id), title="Test page: nothing is wrong", policy=policy | {"repeat": 0, "otherwise": [{"kind": "none", "name": "nobody", "id": "", "reason": "a test"}]},
+    target = {"kind": "person", "id": str(by.id), "name": "", "why": "you asked for a test"}
+    policy = {"key": "", "name": "Test", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": ONCE}
+    page = start(
+        by=by, workspace_id=workspace_id, subject=("test", by.id), title="Test page: nothing is wrong", policy=policy,
         text="You asked Watchbill to page you. Acknowledge it to see that this works, too.", why="you asked for it",
     )  # fmt: skip
+    record(("person", by.id), detail={"page": str(page.id)})
+    return page
 
 
 # One's own contacts and rules

@@ -12,6 +12,9 @@ from watchbill.catalogue.api import router as catalogue
 from watchbill.console.api import router as console
 from watchbill.gates.api import router as gates
 from watchbill.handbook.api import router as handbook
+from watchbill.incidents.api import router as incidents
+from watchbill.oncall.api import router as oncall
+from watchbill.paging.api import router as paging
 from watchbill.people.api import router as people
 from watchbill.runtime.http import as_watchbill_error, problem
 from watchbill.runtime.rest import HubAuth
@@ -51,6 +54,9 @@ for tag, router in (
     ("handbook", handbook),
     ("requests", gates),
     ("alerts", signals),
+    ("incidents", incidents),
+    ("paging", paging),
+    ("on-call", oncall),
     ("secrets", secrets),
     ("sign-in", signin),
     ("hub", console),

@@ -7,13 +7,13 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbill.people.edge import place_of
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
-from watchbill.signals import commands
-from watchbill.signals.models import Group, Source
-from watchbill.signals.queries import access_group, access_groups, access_sources
+from watchbill.signals import commands, silences
+from watchbill.signals.models import Group, Silence, Source
+from watchbill.signals.queries import access_group, access_groups, access_silences, access_sources
 
 router = Router()
 
@@ -171,3 +171,89 @@ def get_alerts(request: HttpRequest, slug: str, group_id: UUID) -> dict[str, Any
     ]  # fmt: skip
     history = [{"at": one.at, "what": one.what, "why": one.why} for one in found.events.order_by("id")]
     return _group(found) | {"alerts": alerts, "history": history}
+
+
+class SilenceIn(Schema):
+    """Alerts to hold back: ``match`` as Alertmanager writes matchers; ``every`` day or week, in ``zone``, until ``until``."""
+
+    match: list[Annotated[str, StringConstraints(min_length=1, max_length=1000)]] = Field(min_length=1, max_length=50)
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    every: Literal["", "day", "week"] = ""
+    zone: Annotated[str, StringConstraints(max_length=60)] = "UTC"
+    until: AwareDatetime | None = None
+    maintenance: bool = False
+
+
+class SilenceOut(Schema):
+    """A silence."""
+
+    id: UUID
+    match: list[str]
+    reason: str
+    starts_at: datetime
+    ends_at: datetime
+    every: str
+    zone: str
+    until: datetime | None
+    maintenance: bool
+    made_by: UUID
+    ended_at: datetime | None
+
+
+class SilencesPage(Page):
+    """Silences, the newest first."""
+
+    items: list[SilenceOut]
+
+
+class HiddenOut(Schema):
+    """What a silence would hide now; ``more`` groups are not listed."""
+
+    items: list[GroupOut]
+    more: int
+
+
+def _silence(one: Silence) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in SilenceOut.model_fields}
+
+
+@router.get("/workspaces/{slug}/silences", response={200: SilencesPage, **ERRORS})
+def list_silences(
+    request: HttpRequest, slug: str, ended: bool = False, limit: Annotated[int, Field(ge=1, le=MOST)] = 50, cursor: Annotated[str, Query(max_length=100)] = ""
+) -> dict[str, Any]:  # fmt: skip
+    """Silences that hold or will hold; with ``ended``, those that are over."""
+    reader, place = place_of(request, slug)
+    found = access_silences(reader.actor, place.id, ended=ended)
+    before = decode_cursor(cursor, UUID)
+    if before is not None:
+        found = found.filter(id__lt=before)
+    items, following = cut(list(found[: limit + 1]), limit, lambda one: one.id)
+    return {"items": [_silence(one) for one in items], "next": following}
+
+
+@router.post("/workspaces/{slug}/silences", response={201: SilenceOut, **ERRORS})
+def create_silence(request: HttpRequest, slug: str, payload: SilenceIn) -> Status[Any]:
+    """Hold alerts back from paging for some time."""
+    reader, place = place_of(request, slug)
+    return Status(
+        201, _silence(silences.create_silence(by=reader.actor, workspace_id=place.id, **payload.model_dump()))
+    )
+
+
+@router.post("/workspaces/{slug}/silences/preview", response={200: HiddenOut, **ERRORS})
+def preview_silence(request: HttpRequest, slug: str, payload: SilenceIn) -> dict[str, Any]:
+    """What a silence would hide now; nothing is made by it."""
+    reader, place = place_of(request, slug)
+    reader.actor.require("alert.read", place.id)
+    found, more = silences.hidden_by(place.id, payload.match)
+    return {"items": [_group(one) for one in found], "more": more}
+
+
+@router.delete("/workspaces/{slug}/silences/{silence_id}", response={204: None, **ERRORS})
+def end_silence(request: HttpRequest, slug: str, silence_id: UUID) -> Status[Any]:
+    """End a silence now; what it held back is paged at once."""
+    reader, place = place_of(request, slug)
+    silences.end_silence(by=reader.actor, workspace_id=place.id, silence_id=silence_id)
+    return Status(204, None)

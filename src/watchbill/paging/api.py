@@ -1,0 +1,215 @@
+"""Pages, channels and one's own paging as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema, Status
+from pydantic import Field, StringConstraints
+
+from watchbill.paging import commands
+from watchbill.paging.models import Channel
+from watchbill.paging.models import Page as PageRow
+from watchbill.paging.queries import access_channels, access_page, access_pages
+from watchbill.people.edge import place_of
+from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
+
+router = Router()
+Short = Annotated[str, StringConstraints(max_length=500)]
+
+
+class DeliveryOut(Schema):
+    """One message: whom it is for and why, what came of it; ``stage`` is what stopped it."""
+
+    step: int
+    round: int
+    person_id: UUID | None
+    target: str
+    why: str
+    method: str
+    state: str
+    stage: str
+    reason: str
+    attempts: int
+    due_at: datetime
+    sent_at: datetime | None
+
+
+class PageOut(Schema):
+    """A page."""
+
+    id: UUID
+    about: list[str]
+    title: str
+    why: str
+    urgency: str
+    shadow: bool
+    state: str
+    step: int
+    escalation: str
+    started_at: datetime
+    next_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: UUID | None
+    acknowledged_via: str
+
+
+class PageWhole(PageOut):
+    """A page with its messages and history."""
+
+    deliveries: list[DeliveryOut]
+    history: list[dict[str, Any]]
+
+
+class PagesPage(Page):
+    """Pages, the newest first."""
+
+    items: list[PageOut]
+
+
+class PageActIn(Schema):
+    """Acknowledge or escalate."""
+
+    do: Literal["acknowledge", "escalate"]
+    reason: Short = ""
+
+
+class ChannelIn(Schema):
+    """A channel: the name of one that is there changes it. ``secret`` is kept sealed; left out, a stored one stays."""
+
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    config: dict[str, Short] = Field(default_factory=dict, max_length=40)
+    secret: Annotated[str, StringConstraints(max_length=20_000)] = ""
+
+
+class ChannelOut(Schema):
+    """A channel without its secret."""
+
+    id: UUID
+    kind: str
+    name: str
+    config: dict[str, str]
+    last_ok_at: datetime | None
+    last_problem: str
+
+
+class ChannelsPage(Page):
+    """Channels by name."""
+
+    items: list[ChannelOut]
+
+
+class StepIn(Schema):
+    """A method and the seconds it waits."""
+
+    method: Annotated[str, StringConstraints(max_length=40)]
+    delay: Annotated[int, Field(ge=0, le=3600)] = 0
+
+
+class RulesIn(Schema):
+    """By which methods one is paged; none is the default. ``quiet`` is {start, end, zone}, for what can wait."""
+
+    urgency: Literal["high", "low"]
+    steps: list[StepIn] = Field(default_factory=list, max_length=20)
+    quiet: dict[Literal["start", "end", "zone"], Short] = Field(default_factory=dict)
+
+
+def _page(one: PageRow) -> dict[str, Any]:
+    return {
+        "id": one.id, "about": [one.subject_kind, one.subject_id], "title": one.title, "why": one.why, "urgency": one.urgency, "shadow": one.shadow,
+        "state": one.state, "step": one.step, "escalation": one.policy.get("name", ""), "started_at": one.started_at, "next_at": one.next_at,
+        "acknowledged_at": one.acknowledged_at, "acknowledged_by": one.acknowledged_by, "acknowledged_via": one.acknowledged_via,
+    }  # fmt: skip
+
+
+def _channel(one: Channel) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "name": one.name,
+        "config": one.config,
+        "last_ok_at": one.last_ok_at,
+        "last_problem": one.last_problem,
+    }
+
+
+@router.get("/workspaces/{slug}/pages", response={200: PagesPage, **ERRORS})
+def list_pages(
+    request: HttpRequest, slug: str, shadow: bool = False, limit: Annotated[int, Field(ge=1, le=MOST)] = 50, cursor: Annotated[str, Query(max_length=100)] = ""
+) -> dict[str, Any]:  # fmt: skip
+    """Pages, the newest first; with ``shadow``, those that would have gone out."""
+    reader, place = place_of(request, slug)
+    found = access_pages(reader.actor, place.id).filter(shadow=shadow)
+    before = decode_cursor(cursor, UUID)
+    if before is not None:
+        found = found.filter(id__lt=before)
+    items, following = cut(list(found[: limit + 1]), limit, lambda one: one.id)
+    return {"items": [_page(one) for one in items], "next": following}
+
+
+@router.post("/workspaces/{slug}/pages/test", response={201: PageOut, **ERRORS})
+def test_my_pages(request: HttpRequest, slug: str) -> Status[Any]:
+    """Page oneself by all own methods, as a real page would."""
+    reader, place = place_of(request, slug)
+    return Status(201, _page(commands.test_me(by=reader.actor, workspace_id=place.id)))
+
+
+@router.get("/workspaces/{slug}/pages/{page_id}", response={200: PageWhole, **ERRORS})
+def get_page(request: HttpRequest, slug: str, page_id: UUID) -> dict[str, Any]:
+    """One page: whom, why, what came of each message, which stage stopped it."""
+    reader, place = place_of(request, slug)
+    found = access_page(reader.actor, place.id, page_id)
+    names = list(DeliveryOut.model_fields)
+    deliveries = [{name: getattr(one, name) for name in names} for one in found.deliveries.all()]
+    return _page(found) | {
+        "deliveries": deliveries,
+        "history": [{"at": one.at, "what": one.what, "why": one.why} for one in found.events.all()],
+    }
+
+
+@router.post("/workspaces/{slug}/pages/{page_id}", response={200: PageOut, **ERRORS})
+def act_on_page(request: HttpRequest, slug: str, page_id: UUID, payload: PageActIn) -> dict[str, Any]:
+    """Acknowledge a page, or begin its next step."""
+    reader, place = place_of(request, slug)
+    if payload.do == "acknowledge":
+        found, _ = commands.acknowledge(by=reader.actor, workspace_id=place.id, page_id=page_id)
+    else:
+        found = commands.escalate(by=reader.actor, workspace_id=place.id, page_id=page_id, reason=payload.reason)
+    return _page(found)
+
+
+@router.get("/workspaces/{slug}/channels", response={200: ChannelsPage, **ERRORS})
+def list_channels(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """The ways out."""
+    reader, place = place_of(request, slug)
+    return {"items": [_channel(one) for one in access_channels(reader.actor, place.id)], "next": None}
+
+
+@router.post("/workspaces/{slug}/channels", response={201: ChannelOut, **ERRORS})
+def set_channel(request: HttpRequest, slug: str, payload: ChannelIn) -> Status[Any]:
+    """Set a channel up, or change it."""
+    reader, place = place_of(request, slug)
+    made = commands.set_channel(
+        by=reader.actor, workspace_id=place.id, kind=payload.kind, name=payload.name, config=payload.config, secret=payload.secret
+    )  # fmt: skip
+    return Status(201, _channel(made))
+
+
+@router.delete("/workspaces/{slug}/channels/{channel_id}", response={204: None, **ERRORS})
+def remove_channel(request: HttpRequest, slug: str, channel_id: UUID) -> Status[Any]:
+    """Remove a channel, and its secret."""
+    reader, place = place_of(request, slug)
+    commands.remove_channel(by=reader.actor, workspace_id=place.id, channel_id=channel_id)
+    return Status(204, None)
+
+
+@router.put("/workspaces/{slug}/my-paging", response={204: None, **ERRORS})
+def set_my_rules(request: HttpRequest, slug: str, payload: RulesIn) -> Status[Any]:
+    """Say by which methods one is paged."""
+    reader, place = place_of(request, slug)
+    commands.set_rules(
+        by=reader.actor, workspace_id=place.id, urgency=payload.urgency, steps=[one.model_dump() for one in payload.steps], quiet={str(name): value for name, value in payload.quiet.items()} or None
+    )  # fmt: skip
+    return Status(204, None)
