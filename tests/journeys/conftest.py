@@ -152,7 +152,43 @@ def bring_changes(hub: Hub, browser: httpx.Client) -> None:
         "request": f"/w/{BOOK}/requests/{asked.json()['request']}",
         "guide": found[0],
         "alert-group": send_alerts(hub, browser),
+        **raise_incident(browser),
     }
+
+
+def raise_incident(browser: httpx.Client) -> dict[str, str]:
+    """An incident that pages, a schedule, a silence and a channel; answers their addresses."""
+    base, slug = "/api/v1/workspaces/ledger-and-agents", "ledger-and-agents"
+    mail = {
+        "kind": "email",
+        "name": "Mail",
+        "config": {"host": "mail.example.org", "port": "587", "from": "hub@example.org"},
+    }
+    assert put(browser, f"{base}/channels", mail, "POST").status_code == 201
+    told = {
+        "title": "Offline sync fails for everybody",
+        "severity": "Sev1",
+        "pages": "Production",
+        "summary": "Since the release of 09:10.",
+    }
+    number = put(browser, f"{base}/incidents", told, "POST").json()["number"]
+    assert (
+        put(browser, f"{base}/incidents/{number}", {"do": "note", "text": "Looking at the queue."}, "POST").status_code
+        == 200
+    )
+    quiet = {
+        "match": ['service="checkout"'], "reason": "The new release is noisy until Friday", "starts_at": "2026-01-01T00:00:00Z",
+        "ends_at": "2026-01-01T06:00:00Z", "every": "day",
+    }  # fmt: skip
+    assert put(browser, f"{base}/silences", quiet, "POST").status_code == 201
+    schedule = browser.get(f"{base}/oncall").json()["items"][0]["id"]
+    page = browser.get(f"{base}/pages").json()["items"][0]["id"]
+    return {
+        "incident": f"/w/{slug}/incidents/{number}", "incidents-filled": f"/w/{slug}/incidents", "oncall-filled": f"/w/{slug}/oncall",
+        "schedule": f"/w/{slug}/oncall/{schedule}", "page-filled": f"/w/{slug}/pages/{page}", "pages-filled": f"/w/{slug}/pages",
+        "silences-filled": f"/w/{slug}/silences", "channels-filled": f"/w/{slug}/settings/channels", "my-paging-filled": f"/w/{slug}/my-paging",
+        "due-filled": f"/w/{slug}/due?show=all", "overview-filled": f"/w/{slug}/",
+    }  # fmt: skip
 
 
 def send_alerts(hub: Hub, browser: httpx.Client) -> str:

@@ -259,3 +259,22 @@ def test_a_handbook_is_reviewed_by_thumb(open_page: Opener) -> None:
     expect(page.locator(f"#{identifier}")).to_contain_text("Ignored")
     page.locator(f"#{identifier}").get_by_role("button", name="Undo").click()
     expect(page.locator(f"#{identifier}")).not_to_have_class(re.compile("chosen"))
+
+
+def test_an_incident_changes_before_ones_eyes_and_is_acknowledged_with_one_tap(open_page: Opener, hub: Hub) -> None:
+    """Two people look at one incident: what one does, the other sees without loading the page again."""
+    watching, acting = open_page("desk"), open_page("phone")
+    address = hub.pages["incident"]
+    watching.goto(address)
+    acting.goto(address)
+    watching.evaluate("window.same = true")
+    assert watching.get_by_role("heading", level=1).inner_text().startswith("INC-")
+    acting.get_by_role("button", name="Acknowledge", exact=True).click()
+    watching.get_by_text("sees to it").wait_for(timeout=15_000)
+    assert watching.evaluate("window.same") is True, "the page was not loaded again"
+    acting.goto(address)
+    acting.locator("summary", has_text="Resolve").click()
+    acting.get_by_label("What ended it").fill("Rolled back.")
+    acting.get_by_role("button", name="Resolve INC-").click()
+    watching.get_by_text("It is over.").wait_for(timeout=15_000)
+    acting.get_by_text("Rolled back.").wait_for()

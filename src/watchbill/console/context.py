@@ -7,6 +7,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 import watchbill
+from watchbill.clocks.queries import access_open_clocks
+from watchbill.incidents.queries import access_incidents
 from watchbill.people.queries import Place, Reader
 
 
@@ -33,7 +35,7 @@ NAVIGATION = [
     Link("services", "Services", "box", "service.read", "s"),
     Link("people", "People", "people", "person.read", "p"),
     Link("teams", "Teams", "team", "team.read", "t"),
-    Link("audit", "Audit", "list", "ledger.read", "a"),
+    Link("audit", "Audit", "list", "ledger.read", "a", phone=True),
     Link("access", "Access", "key", "person.read", "x"),
     Link("settings", "Settings", "gear", "workspace.edit", ","),
 ]
@@ -46,6 +48,16 @@ def _last_place(request: HttpRequest, reader: Any) -> Place | None:
         return None
     last = request.COOKIES.get("watchbill_place", "")
     return next((place for place in reader.places if place.slug == last), reader.places[0])
+
+
+def _counts(reader: Reader, place: Place) -> dict[str, int]:
+    """Numbers beside the navigation: incidents that nobody acknowledged, and what is due."""
+    found = {}
+    if reader.actor.may("incident.read", place.id):
+        found["incidents"] = access_incidents(reader.actor, place.id, state="open").filter(state="open").count()
+    if reader.actor.may("due.read", place.id):
+        found["due"] = access_open_clocks(reader.actor, place.id).count()
+    return found
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -62,9 +74,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     }
     if isinstance(reader, Reader) and isinstance(place, Place):
         current = (match.url_name or "").split("_")[0] if match else ""
+        counts = _counts(reader, place)
         found["navigation"] = [
             {
                 "link": link,
+                "count": counts.get(link.name, 0),
                 "url": reverse(link.name, args=[place.slug]),
                 "current": link.name == current or link.name.rstrip("s") == current,
             }

@@ -24,6 +24,7 @@ from watchbill.console import commands, words
 from watchbill.console.tasks import Task, tasks_of
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
+from watchbill.incidents.queries import access_incidents
 from watchbill.ledger.export import export_ledger
 from watchbill.ledger.notes import verifier_key
 from watchbill.ledger.queries import (
@@ -36,6 +37,7 @@ from watchbill.ledger.queries import (
     hub_id,
 )
 from watchbill.ledger.sealer import signer_name
+from watchbill.oncall.queries import access_schedules
 from watchbill.people import commands as people
 from watchbill.people.edge import place_of, reader_of
 from watchbill.people.queries import (
@@ -101,11 +103,17 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     todo = _first_steps(reader, place, len(services), tasks)
     dated = sorted(tasks, key=lambda task: (task.until is None, task.until or now()))
     health = _hub_health()
+    burning = (
+        list(access_incidents(reader.actor, place.id, state="open")[:5])
+        if reader.actor.may("incident.read", place.id)
+        else []
+    )
+    waiting = sum(1 for one in burning if one.state == "open")
     context = {
         "todo": todo,
         "due_first": dated[0] if dated else None,
         "due_count": len(dated),
-        "answer": _answer(health, todo, [service for service in services if service.owner_id is None]),
+        "answer": _answer(health, waiting, todo, [service for service in services if service.owner_id is None]),
         "rows": _rows(reader, place, entries),
         "services": services[:6],
         "service_count": len(services),
@@ -114,6 +122,8 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         if reader.actor.may("person.read", place.id)
         else None,
         "health": health,
+        "burning": burning,
+        "watches": _on_call(reader, place),
         "log": access_health(reader.actor, place.id) if may_audit else None,
     }
     response = render(request, "console/overview.html", context)
@@ -128,6 +138,18 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     return response
 
 
+def _on_call(reader: Reader, place: Place) -> list[tuple[str, str]]:
+    """Each schedule with who is on now."""
+    if not reader.actor.may("oncall.read", place.id):
+        return []
+    watches = access_schedules(reader.actor, place.id, now(), days=1)[:5]
+    names = names_of(reader.actor, {UUID(one.now.who) for one in watches if one.now and one.now.who})
+    return [
+        (one.schedule.name, names.get(UUID(one.now.who), "somebody who left") if one.now and one.now.who else "")
+        for one in watches
+    ]
+
+
 def _first_steps(reader: Reader, place: Place, services: int, tasks: list[Task]) -> list[tuple[str, str, str]]:
     """What a new workspace wants first; each goes when it is done."""
     steps = [(f"{task.title}: {task.note}", task.url, "check") for task in tasks if task.mine]
@@ -138,10 +160,12 @@ def _first_steps(reader: Reader, place: Place, services: int, tasks: list[Task])
     return steps
 
 
-def _answer(health: dict[str, Any], todo: list[tuple[str, str, str]], unowned: list[Any]) -> str:
+def _answer(health: dict[str, Any], waiting: int, todo: list[tuple[str, str, str]], unowned: list[Any]) -> str:
     """The one sentence that matters, worst first."""
     if not health["worker"]:
         return "No worker is alive: nothing is sealed, delivered or scanned. Start one, and see watchbill doctor."
+    if waiting:
+        return f"{waiting} incident{'s are' if waiting > 1 else ' is'} not acknowledged."
     if health["failed"]:
         return f"{health['failed']} event deliveries failed for good: see Settings → Events."
     if todo:

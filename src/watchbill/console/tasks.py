@@ -12,6 +12,9 @@ from watchbill.gates.models import Request
 from watchbill.gates.pages import STATES
 from watchbill.gates.queries import access_waiting
 from watchbill.handbook.queries import access_draft, access_draft_items
+from watchbill.incidents.queries import access_waiting as incidents_waiting
+from watchbill.incidents.rules import WORDS
+from watchbill.paging.queries import paged_about
 from watchbill.people.queries import Place, Reader
 
 
@@ -34,8 +37,45 @@ def _pill(one: Request, clock: Clock | None) -> tuple[str, str]:
     return ("notice", f"{clock.warned} % of its time is over") if clock and clock.warned else STATES[one.state]
 
 
+#: Clocks of an incident whose meeting the reader can press, with what Due calls it.
+_DO = {
+    "acknowledge": "Acknowledge",
+    "respond": "Begin to work on",
+    "update": "Tell how it stands:",
+    "resolve": "Resolve",
+    "brief": "Brief about",
+}
+
+
+def _incidents(reader: Reader, place: Place) -> list[Task]:
+    """What incidents wait for: mine where I was paged or have acknowledged it, my role's where I may respond."""
+    if not reader.actor.may("incident.read", place.id):
+        return []
+    waits = incidents_waiting(reader.actor, place.id)
+    paged = paged_about(reader.actor, place.id, [str(one.incident.id) for one in waits])
+    responds, found = reader.actor.may("incident.respond", place.id), []
+    for one in waits:
+        clock, incident = one.clock, one.incident
+        late = clock.state == "breached"
+        pill = (
+            ("wrong", "late")
+            if late
+            else ("notice", f"{clock.warned} % of its time is over")
+            if clock.warned
+            else ("info", "running")
+        )
+        mine = responds and (str(incident.id) in paged or incident.acknowledged_by == reader.person_id)
+        found.append(
+            Task(
+                f"{_DO.get(clock.kind, clock.kind)} {incident.code} {incident.title}", f"{incident.severity}: {WORDS.get(clock.kind, clock.kind)}".lstrip(": "),
+                reverse("incident", args=[place.slug, incident.number]), pill, None, one.due, mine, responds,
+            )
+        )  # fmt: skip
+    return found
+
+
 def tasks_of(reader: Reader, place: Place) -> list[Task]:
-    """What waits in this workspace: requests for approval, and the handbook. Clocks arrive with the features that start them."""
+    """What waits in this workspace: incidents' clocks, requests for approval, and the handbook."""
     found = []
     if reader.actor.may("due.read", place.id):
         clocks = {(one.subject_kind, one.subject_id): one for one in access_open_clocks(reader.actor, place.id)[:500]}
@@ -49,6 +89,7 @@ def tasks_of(reader: Reader, place: Place) -> list[Task]:
                     None if one.state == "broken" else one.expires_at, asked or (holds and not answered), holds and not asked,
                 )
             )  # fmt: skip
+    found += _incidents(reader, place)
     draft = access_draft(reader.actor, place.id) if reader.actor.may("handbook.read", place.id) else None
     if draft is not None:
         applies = reader.actor.may("handbook.apply", place.id)

@@ -25,6 +25,8 @@ from watchbill.handbook.queries import (
     access_review,
     bound_names,
 )
+from watchbill.oncall.queries import schedule_names
+from watchbill.paging.queries import access_channels
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader, access_names, access_teams
@@ -182,7 +184,14 @@ def _people(reader: Reader, place: Place) -> list[tuple[str, list[tuple[str, str
     """Whom a name can mean: groups of (value, name)."""
     teams = [(f"team:{team.id}", team.name) for team in access_teams(reader.actor, place.id)[:500]]
     persons = [(f"person:{person}", name) for person, name in access_names(reader.actor, place.id)]
-    return [("Teams", teams), ("People", persons)]
+    schedules = [(f"schedule:{one.id}", one.name) for one in schedule_names(reader.actor, place.id)]
+    channels = (
+        [(f"channel:{one.id}", one.name) for one in access_channels(reader.actor, place.id)]
+        if reader.actor.may("channel.read", place.id)
+        else []
+    )
+    groups = [("Teams", teams), ("People", persons), ("Schedules", schedules), ("Channels", channels)]
+    return [(name, rows) for name, rows in groups if rows]
 
 
 def _unbound(

@@ -131,7 +131,12 @@ def _answer(found: Incident, page: Page | None, who: str | None) -> str:
     told = list(
         dict.fromkeys(one.target for one in page.deliveries.all() if one.step == page.step and one.state != "stopped")
     )
-    return f"Nobody acknowledged yet. Step {page.step} of {steps} pages {', '.join(told) or 'nobody'}."
+    if not told:
+        stopped = next((one.reason for one in page.deliveries.all() if one.step == page.step and one.reason), "")
+        return (
+            f"Nobody acknowledged yet. Step {page.step} of {steps} reaches nobody{f': {stopped}' if stopped else ''}."
+        )
+    return f"Nobody acknowledged yet. Step {page.step} of {steps} pages {', '.join(told)}."
 
 
 def _act(request: HttpRequest, reader: Reader, place: Place, found: Incident) -> None:

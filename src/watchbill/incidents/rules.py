@@ -45,6 +45,8 @@ def whom(route: Mapping[str, Any], severity: Mapping[str, Any] | None) -> Choice
     """Whom an incident pages: the route says, else its severity."""
     pages = str(route.get("pages") or "")
     place = f"{route['path']}:{route['line']}" if route.get("path") else ""
+    if pages and not place:
+        return Choice((canonical(pages),), f"whoever declared it chose {pages}")
     if pages:
         return Choice((canonical(pages),), f"the route “{route.get('name', '')}” ({place}) pages {pages}")
     if severity and severity.get("pages"):

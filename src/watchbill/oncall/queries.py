@@ -89,6 +89,12 @@ def access_schedules(
     return found
 
 
+def schedule_names(reader: Actor, workspace_id: UUID) -> QuerySet[Schedule]:
+    """The schedules by name, without their shifts."""
+    reader.require("oncall.read", workspace_id)
+    return Schedule.objects.filter(workspace_id=workspace_id, retired_at=None).order_by("name", "key")
+
+
 def access_schedule(reader: Actor, workspace_id: UUID, schedule_id: UUID) -> Schedule:
     """One schedule. Raises NotFound."""
     reader.require("oncall.read", workspace_id)

@@ -51,6 +51,14 @@ def pages_about(reader: Actor, workspace_id: UUID, subject: tuple[str, object]) 
     )
 
 
+def paged_about(reader: Actor, workspace_id: UUID, subjects: Iterable[str], kind: str = "incident") -> set[str]:
+    """Which of these subjects the reader was paged about: one query."""
+    rows = Delivery.objects.filter(
+        workspace_id=workspace_id, person_id=reader.id, page__subject_kind=kind, page__subject_id__in=list(subjects), page__shadow=False
+    )  # fmt: skip
+    return set(rows.values_list("page__subject_id", flat=True).distinct())
+
+
 def policy_named(workspace_id: UUID, name: str, *, shadow: bool = False) -> Policy | None:
     """The escalation that a canonical name means: a live one, or for a shadow also a shadow one. For rules."""
     states = ["live", "shadow"] if shadow else ["live"]
