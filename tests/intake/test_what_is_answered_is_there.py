@@ -202,3 +202,40 @@ def test_kills_at_random_lose_nothing_that_was_answered(hub: Hub, rounds: int) -
         found = [title.partition(":")[0] for title in titles()]
     assert set(answered) <= set(found), f"lost: {sorted(set(answered) - set(found))[:3]} (seed {seed})"
     assert len(found) == len(set(found)), "each is present once"
+
+
+def test_every_sender_gets_the_answer_that_it_expects(hub: Hub) -> None:
+    """Status and body, at the addresses that senders have built in; a key of another protocol is refused."""
+    browser = hub.signed_in()
+    keys = {}
+    for protocol in ("prometheus", "pagerduty", "healthchecks", "json"):
+        body = {"name": f"All {protocol}", "protocol": protocol} | (
+            {"mapping": {"title": "what"}} if protocol == "json" else {}
+        )
+        made = write(browser, "/api/v1/workspaces/main/integrations", body)
+        assert made.status_code == 201, made.text
+        keys[protocol] = made.json()["key"]
+    fixtures = Path(__file__).parent / "fixtures"
+    prometheus = httpx.post(
+        f"{hub.url}/intake/{keys['prometheus']}/api/v2/alerts",
+        content=(fixtures / "prometheus-2.42-firing.json").read_bytes(),
+    )
+    assert (prometheus.status_code, prometheus.content) == (200, b"")
+    event = json.loads((fixtures / "pagerduty-alertmanager-0.25-trigger.json").read_bytes())
+    pager = httpx.post(f"{hub.url}/v2/enqueue", json=event | {"routing_key": keys["pagerduty"]})
+    assert (pager.status_code, pager.json()["status"]) == (202, "success")
+    assert (
+        httpx.post(f"{hub.url}/v2/enqueue", json=event | {"routing_key": "nobody"}).json()["status"] == "invalid event"
+    )
+    assert httpx.post(f"{hub.url}/v2/enqueue", json=event | {"routing_key": keys["json"]}).status_code == 400
+    base = f"{hub.url}/ping/{keys['healthchecks']}"
+    assert (httpx.get(f"{base}/backup").status_code, httpx.get(f"{base}/backup").text) == (404, "not found")
+    made = httpx.get(f"{base}/backup?create=1")
+    assert (made.status_code, made.text) == (201, "Created")
+    wait_for(lambda: httpx.get(f"{base}/backup").status_code == 200, 10)
+    assert httpx.head(f"{base}/backup/start").status_code == 200
+    assert httpx.get(f"{hub.url}/ping/0b2b6a3c-5a5e-4b4a-9b1e-0123456789ab").text == "not found"
+    assert httpx.put(f"{base}/backup").status_code == 405
+    assert httpx.post(f"{hub.url}/intake/{keys['json']}/json", json={"what": "Queue is long"}).status_code == 200
+    wanted = {"SyncFails: web", "Queue is long"}
+    wait_for(lambda: wanted <= {group["title"] for group in open_groups(browser)}, 20)

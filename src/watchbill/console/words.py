@@ -38,6 +38,8 @@ PHRASES = {
     "handbook.discard": "discarded the review of",
     "handbook.bind": "bound a name of",
     "handbook.unbind": "unbound a name of",
+    "check.create": "added a check to",
+    "check.remove": "removed a check from",
     "source.create": "added the integration",
     "source.rotate": "replaced the key of",
     "source.revoke": "revoked the integration",

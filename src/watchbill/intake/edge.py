@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from watchbill.base.errors import TooMany
+from watchbill.intake.protocols import Answer, Protocol, protocol_of
 from watchbill.people import tokens
 from watchbill.runtime.ratelimit import Buckets
 
@@ -33,6 +34,11 @@ BELIEVED = 5.0
 #: Requests a minute from one source, before it is told to slow down.
 RATE = 600_000
 _FIND = "SELECT id, workspace_id, protocol FROM signals_source WHERE key_digest = %s AND revoked_at IS NULL"
+_FIND_CHECK = (
+    "SELECT s.id, s.workspace_id, s.protocol FROM signals_source s JOIN signals_check c ON c.source_id = s.id "
+    "WHERE c.digest = %s AND c.removed_at IS NULL AND s.revoked_at IS NULL"
+)
+_SLUG = "SELECT 1 FROM signals_check WHERE source_id = %s AND slug = %s AND removed_at IS NULL"
 _PUT = "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) SELECT s, w, wb_now(), b FROM unnest(%b::uuid[], %b::uuid[], %b::bytea[]) AS t(s, w, b)"
 
 
@@ -71,40 +77,75 @@ class Door:
             await self.finder.close()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request to /intake/KEY/PROTOCOL."""
-        parts = scope["path"].split("/")
-        if scope["method"] != "POST" or len(parts) != 4:
-            await _answer(send, 405 if len(parts) == 4 else 404, "Send it as POST to /intake/KEY/PROTOCOL.")
+        """Answers one request of a sender: which protocol it is shows in the address (`protocols.py`)."""
+        protocol = protocol_of(scope["path"])
+        if protocol is None:
+            await _answer(send, 404, "Send it to /intake/KEY/PROTOCOL; docs/intake.md has every address.")
             return
-        try:
-            found = await self._find(parts[2])
-        except (psycopg.Error, OSError):
-            await _answer(send, 503, "The hub's database does not answer; send it again.", {"retry-after": "5"})
+        if scope["method"] not in protocol.methods:
+            await _send(send, protocol.refuse(405, "Send it as POST."))
             return
-        if found is None or found[2] != parts[3]:
-            await _answer(send, 404, "There is no integration with this key and protocol, or it was revoked.")
+        # Where the key stands in the address, a request is refused before its body is read.
+        if (key := protocol.key(scope["path"])) and not await self._known(key, protocol, send):
+            return
+        body = await _body(scope, receive)
+        if body is None:
+            await _send(send, protocol.refuse(413, f"The hub takes up to {MAX_BODY:,} bytes at once."))
+            return
+        taken = protocol.take(
+            scope["path"], scope.get("query_string", b"").decode("latin-1"), scope["method"], scope["headers"], body
+        )
+        if isinstance(taken, Answer):
+            await _send(send, taken)
+            return
+        if (found := await self._known(taken.key, protocol, send)) is None:
             return
         try:
             self.buckets.take(str(found[0]))
         except TooMany as error:
-            await _answer(send, 429, "This integration sends faster than the hub takes.", {"retry-after": str(error.retry_after)})  # fmt: skip
+            await _send(
+                send, protocol.refuse(429, "This integration sends faster than the hub takes.", str(error.retry_after))
+            )
             return
-        body = await _body(scope, receive)
-        if body is None:
-            await _answer(send, 413, f"The hub takes up to {MAX_BODY:,} bytes at once.")
-            return
+        body = taken.body
+        if taken.slug and not await self._has_check(found[0], taken.slug):
+            if not taken.creates:
+                await _send(send, protocol.refuse(404, "not found"))
+                return
+            taken = replace(taken, answer=replace(taken.answer, status=201, body=b"Created"))
         waiting = _Waiting(found[0], found[1], body, asyncio.get_running_loop().create_future())
         try:
             self.queue.put_nowait(waiting)
         except asyncio.QueueFull:
-            await _answer(send, 503, "The hub is busy; send it again.", {"retry-after": "2"})
+            await _send(send, protocol.refuse(503, "The hub is busy; send it again.", "2"))
             return
         try:
             await waiting.done
         except (psycopg.Error, OSError):
-            await _answer(send, 503, "It could not be stored; send it again.", {"retry-after": "5"})
+            await _send(send, protocol.refuse(503, "It could not be stored; send it again.", "5"))
             return
-        await _answer(send, 200, "")
+        await _send(send, taken.answer)
+
+    async def _known(self, key: str, protocol: Protocol, send: Send) -> tuple[UUID, UUID, str] | None:
+        """The integration of a key; None where it was answered already that there is none."""
+        try:
+            found = await self._find(key)
+        except (psycopg.Error, OSError):
+            await _send(send, protocol.refuse(503, "The hub's database does not answer; send it again.", "5"))
+            return None
+        if found is None or found[2] not in protocol.names:
+            await _send(
+                send, protocol.refuse(404, "There is no integration with this key and protocol, or it was revoked.")
+            )
+            return None
+        return found
+
+    async def _has_check(self, source_id: UUID, slug: str) -> bool:
+        async with self.finding:
+            if self.finder is None or self.finder.closed:
+                self.finder = await _connect("watchbill-intake-keys")
+            cursor = await self.finder.execute(_SLUG, [source_id, slug])
+            return await cursor.fetchone() is not None
 
     async def _find(self, key: str) -> tuple[UUID, UUID, str] | None:
         digest, at = tokens.digest(key), asyncio.get_running_loop().time()
@@ -114,7 +155,7 @@ class Door:
         async with self.finding:
             if self.finder is None or self.finder.closed:
                 self.finder = await _connect("watchbill-intake-keys")
-            cursor = await self.finder.execute(_FIND, [digest])
+            cursor = await self.finder.execute(_FIND_CHECK if _is_uuid(key) else _FIND, [digest])
             row = await cursor.fetchone()
         if len(self.known) > 10_000:
             self.known.clear()
@@ -152,6 +193,10 @@ class Door:
         await connection.execute(_PUT, [list(sources), list(workspaces), list(bodies)])
 
 
+def _is_uuid(key: str) -> bool:
+    return len(key) == 36 and key.count("-") == 4
+
+
 def _fail(batch: list[_Waiting], failure: Exception) -> None:
     """Tells those who wait that it was not stored: they answer 503, and the sender comes again."""
     for one in batch:
@@ -185,6 +230,17 @@ async def _body(scope: Scope, receive: Receive) -> bytes | None:
         pieces.append(piece)
         if not message.get("more_body"):
             return b"".join(pieces)
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    told = [
+        (b"content-type", answer.media.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    told += [(b"retry-after", answer.retry.encode())] if answer.retry else []
+    await send({"type": "http.response.start", "status": answer.status, "headers": told})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 async def _answer(send: Send, status: int, detail: str, headers: dict[str, str] | None = None) -> None:

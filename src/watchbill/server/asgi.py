@@ -57,7 +57,7 @@ class Hub:
             await self._metrics(scope, send)
         elif path == "/live":
             await self.live.serve(scope, receive, send)
-        elif path.startswith("/intake/"):
+        elif path.startswith(("/intake/", "/ping/")) or path == "/v2/enqueue":
             await self.door.serve(scope, receive, send)
         else:
             await self._django(scope, receive, send)

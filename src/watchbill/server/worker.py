@@ -28,6 +28,7 @@ from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
+from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
 from watchbill.signals.silences import sweep as sweep_silences
 
@@ -97,6 +98,7 @@ def sweep() -> None:
             ("runtime_heartbeat", "at", timedelta(days=1)),
             # What could not be understood: the sweeper sees no other of them.
             ("signals_arrival", "received_at", timedelta(days=30)),
+            ("signals_ping", "at", timedelta(days=90)),
             ("paging_reply", "expires_at", timedelta(days=1)),
         ):
             query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names
@@ -216,6 +218,7 @@ def run() -> int:
         Loop("heartbeat", heartbeat, stop, 5.0),
         Loop("facts", deliver_one, stop),
         Loop("intake", lambda: take_in(ADAPTERS), stop),
+        Loop("checks", sweep_signals, stop, SWEEP),
         Loop("clocks", sweep_clocks, stop, SWEEP),
         Loop("pages", sweep_pages, stop, SWEEP),
         Loop("incidents", sweep_incidents, stop, 1.0),

@@ -8,6 +8,11 @@ TABLES = [
         app=_WRITE,
         others={"worker": _WRITE, "intake": "select (id, workspace_id, protocol, key_digest, revoked_at)"},
     ),
+    # A ping's address holds a check's UUID, or the integration's key and a slug.
+    Table(
+        "signals_check", app=_WRITE, others={"worker": _WRITE, "intake": "select (source_id, slug, digest, removed_at)"}
+    ),
+    Table("signals_ping", app="select", others={"worker": "select, insert", "sweeper": "select (at), delete"}),
     Table(
         "signals_arrival",
         app="select",

@@ -4,16 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbill.people.edge import place_of
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
-from watchbill.signals import commands, silences
-from watchbill.signals.models import Group, Silence, Source
-from watchbill.signals.queries import access_group, access_groups, access_silences, access_sources
+from watchbill.signals import checks, commands, silences
+from watchbill.signals.models import Check, Group, Silence, Source
+from watchbill.signals.queries import access_checks, access_group, access_groups, access_silences, access_sources
 
 router = Router()
 
@@ -22,7 +21,10 @@ class SourceIn(Schema):
     """An integration to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=80)]
-    protocol: Literal["alertmanager"] = "alertmanager"
+    protocol: Literal["alertmanager", "grafana", "prometheus", "pagerduty", "healthchecks", "json"] = "alertmanager"
+    mapping: dict[str, Any] | None = Field(
+        None, description="for “json”: where an alert's parts stand, as JMESPath expressions"
+    )
 
 
 class SourceOut(Schema):
@@ -37,9 +39,10 @@ class SourceOut(Schema):
 
 
 class SourceMade(SourceOut):
-    """A new integration, or one with a new key: the address to send to holds the key and is shown this once."""
+    """A new integration, or one with a new key: the address to send to, and the key, are shown this once."""
 
     url: str
+    key: str
 
 
 class SourcesPage(Page):
@@ -100,7 +103,7 @@ def _group(one: Group) -> dict[str, Any]:
 
 
 def _made(source: Source, text: str) -> dict[str, Any]:
-    return _source(source) | {"url": f"{settings.PUBLIC_URL}/intake/{text}/{source.protocol}"}
+    return _source(source) | {"url": commands.address_of(source.protocol, text), "key": text}
 
 
 @router.get("/workspaces/{slug}/integrations", response={200: SourcesPage, **ERRORS})
@@ -122,7 +125,11 @@ def create_integration(request: HttpRequest, slug: str, payload: SourceIn) -> St
     """Make an integration."""
     reader, place = place_of(request, slug)
     source, text = commands.create_source(
-        by=reader.actor, workspace_id=place.id, protocol=payload.protocol, name=payload.name
+        by=reader.actor,
+        workspace_id=place.id,
+        protocol=payload.protocol,
+        name=payload.name,
+        config={"mapping": payload.mapping} if payload.mapping is not None else None,
     )
     return Status(201, _made(source, text))
 
@@ -256,4 +263,75 @@ def end_silence(request: HttpRequest, slug: str, silence_id: UUID) -> Status[Any
     """End a silence now; what it held back is paged at once."""
     reader, place = place_of(request, slug)
     silences.end_silence(by=reader.actor, workspace_id=place.id, silence_id=silence_id)
+    return Status(204, None)
+
+
+class CheckIn(Schema):
+    """A job that pings every ``period`` seconds, or by a cron line; it is missing after ``grace`` seconds more."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    period: Annotated[int, Field(ge=60, le=31_622_400)] = 86400
+    cron: Annotated[str, StringConstraints(max_length=100)] = ""
+    zone: Annotated[str, StringConstraints(max_length=60)] = "UTC"
+    grace: Annotated[int, Field(ge=60, le=31_622_400)] = 3600
+    severity: Literal["critical", "error", "warning", "info"] = "warning"
+
+
+class CheckOut(Schema):
+    """A check: its address, its state, when the next ping is due."""
+
+    id: UUID
+    name: str
+    slug: str
+    url: str
+    state: str
+    period: int
+    cron: str
+    grace: int
+    severity: str
+    last_ping_at: datetime | None
+    last_duration: float | None
+    due_at: datetime | None
+
+
+class ChecksPage(Page):
+    """Checks by name."""
+
+    items: list[CheckOut]
+
+
+def _check(one: Check) -> dict[str, Any]:
+    return {
+        "id": one.id, "name": one.name, "slug": one.slug, "url": checks.url_of(one), "state": one.state, "period": one.period, "cron": one.cron, "grace": one.grace,
+        "severity": one.severity, "last_ping_at": one.last_ping_at, "last_duration": one.last_duration, "due_at": checks.due_at(one),
+    }  # fmt: skip
+
+
+@router.get("/workspaces/{slug}/integrations/{source_id}/checks", response={200: ChecksPage, **ERRORS})
+def list_checks(request: HttpRequest, slug: str, source_id: UUID) -> dict[str, Any]:
+    """The jobs that ping an integration."""
+    reader, place = place_of(request, slug)
+    return {
+        "items": [_check(one) for one in access_checks(reader.actor, place.id) if one.source_id == source_id],
+        "next": None,
+    }
+
+
+@router.post("/workspaces/{slug}/integrations/{source_id}/checks", response={201: CheckOut, **ERRORS})
+def create_check(request: HttpRequest, slug: str, source_id: UUID, payload: CheckIn) -> Status[Any]:
+    """Make a check."""
+    reader, place = place_of(request, slug)
+    return Status(
+        201,
+        _check(
+            checks.create_check(by=reader.actor, workspace_id=place.id, source_id=source_id, **payload.model_dump())
+        ),
+    )
+
+
+@router.delete("/workspaces/{slug}/checks/{check_id}", response={204: None, **ERRORS})
+def remove_check(request: HttpRequest, slug: str, check_id: UUID) -> Status[Any]:
+    """Remove a check; its alert ends."""
+    reader, place = place_of(request, slug)
+    checks.remove_check(by=reader.actor, workspace_id=place.id, check_id=check_id)
     return Status(204, None)

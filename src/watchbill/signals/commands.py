@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models import Q
 
@@ -15,6 +17,9 @@ from watchbill.ledger.command import command, record
 from watchbill.people import tokens
 from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
+from watchbill.signals.checks import PROTOCOL as PINGS
+from watchbill.signals.checks import forgotten, missing, take_pings
+from watchbill.signals.mapping import clean_mapping
 from watchbill.signals.matchers import read_matchers
 from watchbill.signals.models import Alert, Arrival, Group, GroupEvent, Route, Source
 from watchbill.signals.rules import Incoming, Known, fingerprint, group_key, group_labels, route_of, title, weigh
@@ -23,20 +28,35 @@ from watchbill.signals.rules import Route as Rule
 OPENED = declare("group.opened", "alerts of a new group fire", "severity")
 GREW = declare("group.grew", "further alerts of an open group fire", "firing")
 RESOLVED = declare("group.resolved", "the last alert of a group is resolved")
-PROTOCOLS = {"alertmanager": "Prometheus Alertmanager (webhook)"}
+PROTOCOLS = {
+    "alertmanager": "Prometheus Alertmanager (webhook)",
+    "grafana": "Grafana (webhook)",
+    "prometheus": "Prometheus itself (Alertmanager's API v2)",
+    "pagerduty": "PagerDuty Events API v2",
+    "healthchecks": "Pings of jobs (Healthchecks)",
+    "json": "Any JSON, by a mapping",
+}
 #: Arrivals in one transaction of the worker.
 BATCH = 500
-Adapter = Callable[[bytes, datetime], list[Incoming]]
+Adapter = Callable[[bytes, datetime, Mapping[str, Any]], list[Incoming]]
 
 
 @command("source.create", needs="source.edit")
-def create_source(*, by: Actor, workspace_id: UUID, protocol: str, name: str) -> tuple[Source, str]:
+def create_source(
+    *, by: Actor, workspace_id: UUID, protocol: str, name: str, config: Mapping[str, Any] | None = None
+) -> tuple[Source, str]:  # fmt: skip
     """Makes an integration with a key of its own. Returns it with the key's text, which is shown this once."""
     if protocol not in PROTOCOLS:
         raise Invalid(f"“{protocol[:40]}” is no protocol that is known.", field="protocol")
+    told = dict(config or {})
+    if protocol == "json":
+        told = {"mapping": clean_mapping(told.get("mapping") or {})}
+    elif told:
+        raise Invalid(f"{PROTOCOLS[protocol]} needs no settings.", field="config")
     text = tokens.fresh("wbi_")
     source = Source(
         workspace_id=workspace_id, protocol=protocol, name=clean_name(name, longest=80), key_digest=tokens.digest(text), key_prefix=tokens.prefix(text), created_at=now(),
+        config=told,
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -100,9 +120,17 @@ def _take_source(adapters: Mapping[str, Adapter], source: Source, arrivals: list
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('signals.source'), hashtext(%s))", [str(source.id)])
     read: list[tuple[int, list[Incoming]]] = []
     problems: list[Arrival] = []
-    for arrival in arrivals:
+    if source.protocol == PINGS:
+        read, told = take_pings(source, [(one.id, bytes(one.body), one.received_at) for one in arrivals])
+        for one in arrivals:
+            if one.id in told:
+                one.problem = told[one.id]
+                problems.append(one)
+    for arrival in arrivals if source.protocol != PINGS else ():
         try:
-            read.append((arrival.id, adapters[source.protocol](bytes(arrival.body), arrival.received_at)))
+            read.append(
+                (arrival.id, adapters[source.protocol](bytes(arrival.body), arrival.received_at, source.config))
+            )
         except (WatchbillError, KeyError) as error:
             arrival.problem = error.detail if isinstance(error, WatchbillError) else f"Nothing reads {source.protocol}."
             problems.append(arrival)
@@ -129,20 +157,41 @@ def _take_source(adapters: Mapping[str, Adapter], source: Source, arrivals: list
     Source.objects.filter(id=source.id).update(**news)
 
 
-def take_alerts(source: Source, arrivals: Iterable[tuple[int, list[Incoming]]]) -> None:
+def sweep(limit: int = BATCH) -> int:
+    """Pings that are missing become alerts, and alerts that their sender forgot end; several workers share the work."""
+    with transaction.atomic():
+        done = 0
+        for source, alerts in missing(limit):
+            take_alerts(source, [(0, alerts)], again=True)
+            done += len(alerts)
+        for source, told in forgotten(limit):
+            take_alerts(source, [(number, [alert]) for number, alert in told], again=True)
+            done += len(told)
+    return done
+
+
+def take_alerts(source: Source, arrivals: Iterable[tuple[int, list[Incoming]]], *, again: bool = False) -> None:
     """The alerts of some arrivals in their order: deduplicated and grouped in memory, then written with a few statements.
 
-    What changes a group is a fact in the same transaction.
+    What changes a group is a fact in the same transaction. With ``again`` the hub itself says so: it is no arrival, and newer than what is known.
     """
     routes = routes_of(source.workspace_id)
     told = [
         (number, fingerprint(alert), alert, route_of(routes, alert.labels)) for number, alerts in arrivals for alert in alerts
     ]  # fmt: skip
     keys = {group_key(source.id, alert, route) for _, _, alert, route in told}
-    batch = _Batch(source, routes, {mark for _, mark, *_ in told}, keys)
+    batch = _Batch(source, routes, again, {mark for _, mark, *_ in told}, keys)
     for number, mark, alert, route in told:
         batch.take(number, mark, alert, route)
     batch.write()
+
+
+def address_of(protocol: str, text: str) -> str:
+    """Where a sender of a protocol sends to, with its key."""
+    base = settings.PUBLIC_URL
+    return {
+        "prometheus": f"{base}/intake/{text}", "pagerduty": f"{base}/v2/enqueue", "healthchecks": f"{base}/ping/{text}/your-job",
+    }.get(protocol, f"{base}/intake/{text}/{protocol}")  # fmt: skip
 
 
 def routes_of(workspace_id: UUID) -> list[Rule]:
@@ -165,8 +214,8 @@ def replace_routes(*, workspace_id: UUID, routes: Iterable[Route]) -> None:
 class _Batch:
     """What is known of the alerts and groups that some arrivals speak of, and what they change."""
 
-    def __init__(self, source: Source, routes: list[Rule], marks: set[str], keys: set[str]) -> None:
-        self.source, self.at, self.routes = source, now(), routes
+    def __init__(self, source: Source, routes: list[Rule], again: bool, marks: set[str], keys: set[str]) -> None:
+        self.source, self.at, self.routes, self.again = source, now(), routes, again
         known = Alert.objects.select_for_update(of=("self",)).filter(source=source, fingerprint__in=marks)
         self.alerts = {one.fingerprint: one for one in known.select_related("group")}
         self.known = set(self.alerts)
@@ -183,9 +232,14 @@ class _Batch:
     def take(self, number: int, mark: str, alert: Incoming, route: Rule | None) -> None:
         """One alert of one arrival."""
         row = self.alerts.get(mark)
+        if row is None and alert.keeps and not alert.firing:
+            # All is well with what nobody heard of: nothing to keep.
+            return
         known = Known(row.firing, row.starts_at, row.ends_at, row.arrival) if row else None
         # Alerts of one arrival have its number; the same one twice in it is not older than itself.
-        twice = row is not None and mark in self.touched and row.arrival == number
+        if row is not None and self.again:
+            number = row.arrival
+        twice = row is not None and (self.again or mark in self.touched) and row.arrival == number
         verdict = weigh(known, alert, number + 1 if twice else number)
         if verdict == "older":
             return
@@ -199,7 +253,11 @@ class _Batch:
             before.firing -= 1
         if alert.firing:
             group.firing += 1
-        row.group, row.labels, row.annotations, row.url = group, dict(alert.labels), dict(alert.annotations), alert.url
+        row.group = group
+        if alert.firing or not row.labels:
+            # What says only that it is over (a resolve of PagerDuty's) knows nothing else of it.
+            row.labels, row.annotations, row.url = dict(alert.labels), dict(alert.annotations), alert.url
+        row.expires_at = alert.expires_at if alert.firing else None
         row.firing, row.starts_at, row.ends_at, row.arrival, row.seen_at = (
             alert.firing,
             alert.starts_at,
@@ -268,7 +326,18 @@ class _Batch:
         old = [group for group in self.changed.values() if group.id in self.there or not group._state.adding]
         Group.objects.bulk_update(old, ["state", "firing", "changed_at", "resolved_at"], batch_size=1000)
         Group.objects.bulk_create((group for group in self.changed.values() if group._state.adding), batch_size=1000)
-        fields = ["group", "labels", "annotations", "url", "firing", "starts_at", "ends_at", "arrival", "seen_at"]
+        fields = [
+            "group",
+            "labels",
+            "annotations",
+            "url",
+            "firing",
+            "starts_at",
+            "ends_at",
+            "expires_at",
+            "arrival",
+            "seen_at",
+        ]
         Alert.objects.bulk_update(
             [one for mark, one in self.touched.items() if mark in self.known], fields, batch_size=500
         )

@@ -25,6 +25,7 @@ class Source(models.Model):
     last_received_at = models.DateTimeField(null=True)
     last_problem = models.TextField(default="")
     last_problem_at = models.DateTimeField(null=True)
+    config = models.JSONField(default=dict, db_default=_NOTHING, help_text="the mapping of generic JSON")
 
     class Meta:
         db_table = "signals_source"
@@ -137,12 +138,21 @@ class Alert(models.Model):
     firing = models.BooleanField()
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(
+        null=True, help_text="it is over then, unless the sender says again that it fires"
+    )
     arrival = models.BigIntegerField(help_text="the number of what said so last")
     seen_at = models.DateTimeField()
 
     class Meta:
         db_table = "signals_alert"
         constraints = [models.UniqueConstraint(fields=["source", "fingerprint"], name="signals_alert_once")]
+        # Serves the sweep of what its sender forgot.
+        indexes = [
+            models.Index(
+                fields=["expires_at"], name="signals_alert_expires", condition=Q(firing=True, expires_at__isnull=False)
+            )
+        ]
 
 
 class GroupEvent(models.Model):
@@ -188,3 +198,66 @@ class Silence(models.Model):
         ]
         # Serves what asks whether an alert is silenced.
         indexes = [models.Index(fields=["workspace"], name="signals_silence_current", condition=Q(ended_at=None))]
+
+
+class Check(models.Model):
+    """A job that is to ping in time: every so often, or by a cron line; what is late or failed is an alert."""
+
+    class State(models.TextChoices):
+        NEW = "new"
+        UP = "up"
+        DOWN = "down"
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="checks")
+    slug = models.TextField()
+    name = models.TextField()
+    digest = models.BinaryField(
+        unique=True, help_text="SHA-256 of its address's UUID, which is computed from the hub's key"
+    )
+    period = models.IntegerField(default=86400, help_text="seconds")
+    cron = models.TextField(default="", help_text="five fields; instead of the period")
+    zone = models.TextField(default="UTC")
+    grace = models.IntegerField(default=3600, help_text="seconds beyond, and how long a run may take")
+    severity = models.TextField(default="warning", help_text="the label of its alert")
+    state = models.TextField(choices=State.choices, default=State.NEW)
+    last_ping_at = models.DateTimeField(null=True)
+    last_start_at = models.DateTimeField(null=True)
+    last_duration = models.FloatField(null=True, help_text="seconds")
+    run = models.TextField(default="", help_text="the run id that was started last")
+    next_at = models.DateTimeField(null=True, help_text="when it is missing if nothing comes")
+    created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "signals_check"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "slug"], name="signals_check_slug_once", condition=Q(removed_at=None)
+            ),
+            models.CheckConstraint(condition=Q(period__gte=60) & Q(grace__gte=60), name="signals_check_minute"),
+        ]
+        # Serves the sweep: what is missing next.
+        indexes = [models.Index(fields=["next_at"], name="signals_check_next", condition=Q(next_at__isnull=False))]
+
+
+class Ping(models.Model):
+    """One ping, with its body as evidence."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    to = models.ForeignKey(Check, on_delete=models.PROTECT, related_name="pings", db_column="check_id")
+    at = models.DateTimeField()
+    action = models.TextField(help_text="success, start, fail, log")
+    exit_status = models.IntegerField(null=True)
+    run = models.TextField(default="")
+    method = models.TextField()
+    agent = models.TextField(default="")
+    body = models.BinaryField(default=bytes)
+    size = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "signals_ping"
+        # Serves a check's last pings.
+        indexes = [models.Index(fields=["to", "-id"], name="signals_ping_latest")]

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -16,8 +15,15 @@ from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader, names_of
 from watchbill.runtime.http import start_of
 from watchbill.runtime.now import now
-from watchbill.signals import commands
-from watchbill.signals.queries import access_group, access_groups, access_problems, access_silences, access_sources
+from watchbill.signals import checks, commands
+from watchbill.signals.queries import (
+    access_checks,
+    access_group,
+    access_groups,
+    access_problems,
+    access_silences,
+    access_sources,
+)
 from watchbill.signals.rules import quiet_until
 from watchbill.signals.silences import create_silence, end_silence, hidden_by, quiet_of
 
@@ -131,8 +137,22 @@ def integrations(request: HttpRequest, slug: str) -> HttpResponse:
             error = problem
     sources = list(access_sources(reader.actor, place.id))
     problems = access_problems(reader.actor, place.id)
-    rows = [(source, problems.get(source.id, [])) for source in sources]
-    context = {"rows": rows, "protocols": commands.PROTOCOLS, "shown": shown, "error": error}
+    jobs = access_checks(reader.actor, place.id)
+    rows = [
+        (
+            source,
+            problems.get(source.id, []),
+            [(one, checks.url_of(one), checks.due_at(one)) for one in jobs if one.source_id == source.id],
+        )
+        for source in sources
+    ]
+    context = {
+        "rows": rows,
+        "protocols": commands.PROTOCOLS,
+        "severities": checks.SEVERITIES,
+        "shown": shown,
+        "error": error,
+    }
     response = render(request, "signals/integrations.html", context, status=error.status if error else 200)
     if shown:
         response["Cache-Control"] = "no-store"
@@ -145,8 +165,23 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> dict[str, Any] |
     match post.get("do"):
         case "create":
             source, text = commands.create_source(
-                **common, protocol=post.get("protocol", ""), name=post.get("name", "")
+                **common,
+                protocol=post.get("protocol", ""),
+                name=post.get("name", ""),
+                config=_mapping(post.get("mapping", "")),
             )
+        case "check":
+            period, grace = post.get("period", ""), post.get("grace", "")
+            if not all(one.isascii() and one.isdecimal() and len(one) < 7 for one in (period, grace)):
+                raise Invalid("Period and grace are minutes.", field="period")
+            checks.create_check(
+                **common, source_id=as_uuid(post.get("source", "")), name=post.get("name", ""), period=int(period) * 60, grace=int(grace) * 60,
+                cron=post.get("cron", ""), zone=place.time_zone, severity=post.get("severity", "warning"),
+            )  # fmt: skip
+            return None
+        case "uncheck":
+            checks.remove_check(**common, check_id=as_uuid(post.get("check", "")))
+            return None
         case "rotate":
             source, text = commands.rotate_key(**common, source_id=as_uuid(post.get("source", "")))
         case "revoke":
@@ -154,4 +189,24 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> dict[str, Any] |
             return None
         case other:
             raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
-    return {"source": source, "url": f"{settings.PUBLIC_URL}/intake/{text}/{source.protocol}"}
+    return {"source": source, "url": commands.address_of(source.protocol, text), "key": text}
+
+
+def _mapping(text: str) -> dict[str, Any] | None:
+    """A mapping as typed: lines “field: expression”, labels as “labels.name: expression”."""
+    if not text.strip():
+        return None
+    found: dict[str, Any] = {"labels": {}}
+    for number, line in enumerate(text.replace("\0", "").splitlines(), 1):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not name:
+            continue
+        if not colon or not value:
+            raise Invalid(f"Line {number} is not “field: expression”.", field="mapping")
+        if name.startswith("labels."):
+            found["labels"][name[7:]] = value
+        elif name == "resolved":
+            found["resolved"] = [one.strip() for one in value.split(",")]
+        else:
+            found[name] = value
+    return {"mapping": found}

@@ -12,7 +12,7 @@ from watchbill.base.errors import NotFound
 from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
 from watchbill.runtime.now import now
-from watchbill.signals.models import Arrival, Group, Route, Silence, Source
+from watchbill.signals.models import Arrival, Check, Group, Route, Silence, Source
 
 
 def access_groups(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Group]:
@@ -38,6 +38,13 @@ def access_sources(reader: Actor, workspace_id: UUID) -> QuerySet[Source]:
     """The integrations in use, by name."""
     reader.require("source.read", workspace_id)
     return Source.objects.filter(workspace_id=workspace_id, revoked_at=None).order_by("name")
+
+
+def access_checks(reader: Actor, workspace_id: UUID) -> list[Check]:
+    """The jobs that ping, by name."""
+    reader.require("source.read", workspace_id)
+    rows = Check.objects.filter(workspace_id=workspace_id, removed_at=None, source__revoked_at=None).defer("digest")
+    return list(rows.order_by("name")[:2000])
 
 
 def access_problems(reader: Actor, workspace_id: UUID, *, each: int = 5) -> dict[UUID, list[Arrival]]:

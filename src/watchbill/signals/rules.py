@@ -26,6 +26,10 @@ class Incoming:
     fingerprint: str = ""
     group_key: str = ""
     group_labels: Mapping[str, str] = field(default_factory=dict)
+    #: When a firing alert is over unless it is sent again: what Prometheus says of its own.
+    expires_at: datetime | None = None
+    #: The sender does not say when an episode began: what fires already goes on, what ended may fire again at any time.
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,11 @@ def weigh(known: Known | None, alert: Incoming, arrival: int) -> Verdict:
     """
     if known is None:
         return "new"
-    if arrival <= known.arrival or alert.starts_at < known.starts_at:
+    if arrival <= known.arrival:
+        return "older"
+    if alert.keeps:
+        return ("same" if known.firing else "fired") if alert.firing else "resolved" if known.firing else "same"
+    if alert.starts_at < known.starts_at:
         return "older"
     if alert.firing:
         if not known.firing and alert.starts_at == known.starts_at:

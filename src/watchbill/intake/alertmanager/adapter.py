@@ -1,6 +1,8 @@
 """Reads a webhook of Alertmanager (version 4): pure. `endsAt` in year 1 means that the alert goes on."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -33,7 +35,7 @@ class _Webhook(msgspec.Struct, rename="camel"):
 _DECODER = msgspec.json.Decoder(_Webhook)
 
 
-def read(body: bytes, received_at: datetime) -> list[Incoming]:
+def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> list[Incoming]:
     """The alerts of a webhook. Raises Invalid, saying what is wrong with it and where."""
     try:
         found = _DECODER.decode(body)
@@ -53,23 +55,25 @@ def _incoming(webhook: _Webhook, alert: _Alert, received_at: datetime) -> Incomi
         raise Invalid(f"An alert's status is “firing” or “resolved”, not {alert.status[:40]!r}.")
     if len(alert.labels) > MOST_LABELS:
         raise Invalid(f"An alert has {len(alert.labels):,} labels; this hub reads up to {MOST_LABELS}.")
-    starts = _aware(alert.starts_at)
-    ends = _aware(alert.ends_at) if alert.ends_at and alert.ends_at.year > 1 else None
+    starts = aware(alert.starts_at)
+    ends = aware(alert.ends_at) if alert.ends_at and alert.ends_at.year > 1 else None
     return Incoming(
-        labels=_texts(alert.labels), firing=alert.status == "firing", starts_at=starts if starts.year > 1 else received_at,
-        ends_at=ends if alert.status == "resolved" else None, annotations=_texts(alert.annotations), url=_clean(alert.generator_url),
-        fingerprint=_clean(alert.fingerprint), group_key=_clean(webhook.group_key), group_labels=_texts(webhook.group_labels),
+        labels=texts(alert.labels), firing=alert.status == "firing", starts_at=starts if starts.year > 1 else received_at,
+        ends_at=ends if alert.status == "resolved" else None, annotations=texts(alert.annotations), url=clean(alert.generator_url),
+        fingerprint=clean(alert.fingerprint), group_key=clean(webhook.group_key), group_labels=texts(webhook.group_labels),
     )  # fmt: skip
 
 
-def _aware(at: datetime) -> datetime:
+def aware(at: datetime) -> datetime:
+    """An instant; without a zone it is UTC."""
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without NUL, which the database cannot hold, and not longer than anybody reads."""
     return text.replace("\0", "\ufffd")[:LONGEST]
 
 
-def _texts(found: dict[str, str]) -> dict[str, str]:
-    return {_clean(name)[:200]: _clean(value) for name, value in found.items()}
+def texts(found: dict[str, str]) -> dict[str, str]:
+    """Names and values that the database can hold."""
+    return {clean(name)[:200]: clean(value) for name, value in found.items()}

@@ -1,0 +1,236 @@
+"""Jobs that ping: what a ping changes, when one is missing, and the alert that follows. The addresses and answers are Healthchecks'."""
+
+import base64
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from watchbill.base.actor import Actor
+from watchbill.base.errors import Conflict, Invalid, NotFound
+from watchbill.base.ids import slugify
+from watchbill.ledger.command import command, record
+from watchbill.people import tokens
+from watchbill.people.values import clean_name, clean_zone
+from watchbill.runtime.now import now
+from watchbill.signals.models import Alert, Check, Ping, Source
+from watchbill.signals.rules import Incoming
+
+PROTOCOL = "healthchecks"
+LONGEST = 366 * 86400
+SEVERITIES = ("critical", "error", "warning", "info")
+
+
+def ping_uuid(check_id: UUID) -> UUID:
+    """The UUID in a check's address: computed, so that it can be shown and no table holds it."""
+    mark = hmac.new(settings.KEYS.derive("ping"), check_id.bytes, "sha256").digest()
+    return UUID(bytes=mark[:16], version=4)
+
+
+def url_of(check: Check) -> str:
+    """The address that a job pings."""
+    return f"{settings.PUBLIC_URL}/ping/{ping_uuid(check.id)}"
+
+
+def due_at(check: Check) -> datetime | None:
+    """When the next ping is due; None before the first one."""
+    if check.last_ping_at is None:
+        return None
+    if check.cron:
+        found: datetime = croniter(check.cron, check.last_ping_at.astimezone(ZoneInfo(check.zone))).get_next(datetime)
+        return found.astimezone(UTC)
+    return check.last_ping_at + timedelta(seconds=check.period)
+
+
+def missing_at(check: Check) -> datetime | None:
+    """When it is missing: the time that is due and the grace; a run that was started has the grace to end."""
+    due = due_at(check)
+    ends = [due + timedelta(seconds=check.grace)] if due else []
+    if check.last_start_at is not None:
+        ends.append(check.last_start_at + timedelta(seconds=check.grace))
+    return min(ends, default=None)
+
+
+def note_ping(check: Check, action: str, exit_status: int | None, run: str, at: datetime) -> str:
+    """Changes a check by a ping. Answers “success”, “start”, “fail” or “log”."""
+    kind = "fail" if action == "fail" or (exit_status or 0) > 0 else action if action in ("start", "log") else "success"
+    if kind == "log":
+        return kind
+    if kind == "start":
+        check.last_start_at, check.run = at, run
+    else:
+        mine = check.last_start_at is not None and (not run or not check.run or run == check.run)
+        check.last_duration = (at - check.last_start_at).total_seconds() if mine and check.last_start_at else None
+        check.last_ping_at, check.last_start_at, check.run = at, None, ""
+        check.state = Check.State.UP if kind == "success" else Check.State.DOWN
+    check.next_at = missing_at(check) if check.state != "down" or kind == "start" else None
+    return kind
+
+
+def alert_of(check: Check, why: str, firing: bool, at: datetime) -> Incoming:
+    """A check as an alert."""
+    labels = {"alertname": check.name, "check": check.slug, "severity": check.severity}
+    return Incoming(
+        labels=labels, firing=firing, starts_at=at, ends_at=None if firing else at, annotations={"summary": why} if why else {},
+        fingerprint=f"check:{check.id}", group_key=f"check:{check.id}", group_labels={"alertname": check.name, "check": check.slug}, keeps=True,
+    )  # fmt: skip
+
+
+def take_pings(
+    source: Source, arrivals: Iterable[tuple[int, bytes, datetime]]
+) -> tuple[list[tuple[int, list[Incoming]]], dict[int, str]]:
+    """Pings of one source in their order: kept, and what they change as alerts; and what could not be understood, with why."""
+    read: list[tuple[int, list[Incoming]]] = []
+    problems: dict[int, str] = {}
+    checks: dict[UUID, Check] = {}
+    pings: list[Ping] = []
+    for number, body, at in arrivals:
+        try:
+            told = json.loads(body)
+            check = _check(source, told, at, checks)
+            action, status = str(told["action"]), None
+            if action.isdecimal():
+                action, status = "", int(action)
+            raw = base64.b64decode(told["body"])
+        except (ValueError, KeyError, TypeError) as error:
+            problems[number] = str(error) if isinstance(error, LookupError) else "This is no ping."
+            continue
+        if check is None:
+            problems[number] = f"There is no check “{str(told.get('slug', ''))[:100]}” here; ?create=1 makes one."
+            continue
+        kind = note_ping(check, action, status, str(told["run"]), at)
+        pings.append(
+            Ping(
+                workspace_id=source.workspace_id, to=check, at=at, action=kind, exit_status=status, run=str(told["run"])[:40], method=str(told["method"])[:10],
+                agent=str(told["agent"]).replace("\0", ""), body=raw, size=int(told["size"]),
+            )
+        )  # fmt: skip
+        alerts = []
+        if kind == "fail":
+            alerts = [alert_of(check, f"it failed{f' with exit status {status}' if status else ''}", True, at)]
+        elif kind == "success":
+            alerts = [alert_of(check, "", False, at)]
+        read.append((number, alerts))
+    for check in checks.values():
+        check.save()
+    Ping.objects.bulk_create(pings)
+    return read, problems
+
+
+def _check(source: Source, told: Mapping[str, Any], at: datetime, known: dict[UUID, Check]) -> Check | None:
+    rows = Check.objects.select_for_update().filter(source=source, removed_at=None)
+    key, slug = str(told.get("key") or ""), str(told.get("slug") or "")
+    found = next(
+        (one for one in known.values() if (slug and one.slug == slug) or (key and str(ping_uuid(one.id)) == key)), None
+    )
+    found = found or (rows.filter(digest=tokens.digest(key)).first() if key else rows.filter(slug=slug).first())
+    if found is None and slug and told.get("create"):
+        found = _new(source, slug, slug, at)
+        found.save(force_insert=True)
+    if found is not None:
+        known[found.id] = found
+    return found
+
+
+def _new(source: Source, name: str, slug: str, at: datetime, **more: Any) -> Check:
+    check = Check(workspace_id=source.workspace_id, source=source, name=name, slug=slug, created_at=at, **more)
+    check.digest = tokens.digest(str(ping_uuid(check.id)))
+    return check
+
+
+def missing(limit: int = 500) -> list[tuple[Source, list[Incoming]]]:
+    """Within a transaction: the checks whose time is over, as alerts by source. Several workers share it."""
+    at = now()
+    rows = (
+        Check.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(next_at__lte=at, removed_at=None)
+        .select_related("source")
+    )
+    found: dict[UUID, tuple[Source, list[Incoming]]] = {}
+    # What was removed while it was down is nobody's alert any more.
+    gone = (
+        Check.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(removed_at__isnull=False, state="down")
+        .select_related("source")
+    )
+    for check in gone[:limit]:
+        check.state = Check.State.NEW
+        check.save(update_fields=["state"])
+        found.setdefault(check.source_id, (check.source, []))[1].append(alert_of(check, "", False, at))
+    for check in rows.order_by("next_at")[:limit]:
+        late = check.last_start_at is not None and check.last_start_at + timedelta(seconds=check.grace) <= at
+        why = (
+            f"it began at {check.last_start_at:%H:%M} UTC and has not ended"
+            if late
+            else f"no ping since {check.last_ping_at:%Y-%m-%d %H:%M} UTC"
+        )
+        check.state, check.next_at = Check.State.DOWN, None
+        check.save(update_fields=["state", "next_at"])
+        found.setdefault(check.source_id, (check.source, []))[1].append(alert_of(check, why, True, at))
+    return list(found.values())
+
+
+def forgotten(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
+    """Within a transaction: alerts that their sender said would be over by now unless it spoke again, as ended, by source."""
+    rows = (
+        Alert.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(firing=True, expires_at__lte=now())
+        .select_related("source")
+    )
+    found: dict[UUID, tuple[Source, list[tuple[int, Incoming]]]] = {}
+    for row in rows.order_by("expires_at")[:limit]:
+        over = Incoming(
+            labels=row.labels, firing=False, starts_at=row.starts_at, ends_at=row.expires_at, annotations=row.annotations, url=row.url,
+            fingerprint=row.fingerprint, keeps=True,
+        )  # fmt: skip
+        found.setdefault(row.source_id, (row.source, []))[1].append((row.arrival, over))
+    return list(found.values())
+
+
+@command("check.create", needs="source.edit")
+def create_check(
+    *, by: Actor, workspace_id: UUID, source_id: UUID, name: str, period: int = 86400, cron: str = "", zone: str = "UTC", grace: int = 3600,
+    severity: str = "warning",
+) -> Check:  # fmt: skip
+    """Makes a check: a job that pings every ``period`` seconds or by a cron line, and is missing after ``grace`` seconds more."""
+    source = Source.objects.filter(workspace_id=workspace_id, id=source_id, protocol=PROTOCOL, revoked_at=None).first()
+    if source is None:
+        raise NotFound("There is no integration for pings here.", hint="Make one of the kind “Pings of jobs”.")
+    name, cron = clean_name(name, longest=100), " ".join(cron.split())
+    slug = slugify(name)
+    if not slug:
+        raise Invalid("The name needs a letter or digit for its address.", field="name")
+    if cron and (len(cron.split()) != 5 or not croniter.is_valid(cron)):
+        raise Invalid(f"“{cron[:60]}” is no cron line of five fields.", field="cron")
+    if not 60 <= period <= LONGEST or not 60 <= grace <= LONGEST:
+        raise Invalid("Period and grace are a minute to a year.", field="period")
+    if severity not in SEVERITIES:
+        raise Invalid(f"The severity is one of {', '.join(SEVERITIES)}.", field="severity")
+    check = _new(
+        source, name, slug, now(), period=period, cron=cron, zone=clean_zone(zone), grace=grace, severity=severity
+    )
+    try:
+        with transaction.atomic():
+            check.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"There is a check “{slug}” already.", field="name") from None
+    record(("source", source.id), detail={"check": slug, "period": period, "cron": cron, "grace": grace})
+    return check
+
+
+@command("check.remove", needs="source.edit")
+def remove_check(*, by: Actor, workspace_id: UUID, check_id: UUID) -> None:
+    """Removes a check: its pings are refused from then on, and its alert ends."""
+    check = Check.objects.select_for_update().filter(workspace_id=workspace_id, id=check_id, removed_at=None).first()
+    if check is None:
+        raise NotFound("There is no such check here.")
+    check.removed_at, check.next_at = now(), None
+    check.save(update_fields=["removed_at", "next_at"])
+    record(("source", check.source_id), detail={"check": check.slug})
