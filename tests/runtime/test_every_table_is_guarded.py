@@ -55,6 +55,7 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.people.models import ContactMethod
     from watchbill.runtime.now import now
     from watchbill.secrets.commands import open_secret, store_secret
+    from watchbill.signals.checks import create_check
     from watchbill.signals.commands import create_source, take_in
     from watchbill.signals.silences import create_silence
 
@@ -117,12 +118,18 @@ def filled(cast: Cast, db: Any) -> Cast:
         create_silence(
             by=by, workspace_id=here, match=["service=x"], reason="x", starts_at=now(), ends_at=now() + timedelta(hours=1)
         )  # fmt: skip
+        pings, _ = create_source(by=by, workspace_id=here, protocol="healthchecks", name="Jobs")
+        create_check(by=by, workspace_id=here, source_id=pings.id, name="Backup")
         watch = Schedule.objects.get()
         oncall.create_feed(by=by, workspace_id=here, schedule_id=watch.id)
         oncall.add_override(
             by=by, workspace_id=here, schedule_id=watch.id, person_id=cast.edo, starts_at=now(), ends_at=now() + timedelta(hours=8), reason="x"
         )  # fmt: skip
     alert = {"status": "firing", "labels": {"alertname": "Slow"}, "startsAt": "2026-11-21T16:00:00Z"}
+    told = {"slug": "backup", "action": "", "run": "", "method": "GET", "agent": "", "body": "", "size": 0}
+    db.run(
+        "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) VALUES (%s, %s, now(), %s)", pings.id, here, json.dumps(told).encode()
+    )  # fmt: skip
     for body in (json.dumps({"alerts": [alert]}).encode(), b"nonsense"):
         db.run(
             "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) VALUES (%s, %s, now(), %s)",

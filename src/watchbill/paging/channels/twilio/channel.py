@@ -39,6 +39,7 @@ _NEVER = {
     13226,
     13227,
 }
+_UNSPOKEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: How long the phone rings.
 RINGS = 30
 
@@ -97,7 +98,8 @@ def signature(token: str, url: str, params: Iterable[tuple[str, str]]) -> str:
 
 def say(text: str) -> str:
     """One spoken sentence."""
-    return f"<Say>{escape(text)}</Say>"
+    # XML 1.0 has no place for control characters and halves of surrogate pairs; nobody can hear them either.
+    return f"<Say>{escape(_UNSPOKEN.sub(' ', text))}</Say>"
 
 
 def hangup() -> str:
