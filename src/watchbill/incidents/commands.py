@@ -16,7 +16,7 @@ from watchbill.clocks.rules import Policy
 from watchbill.facts.publish import declare, publish
 from watchbill.incidents.models import Guide, Incident, IncidentEvent, SeverityLevel
 from watchbill.incidents.rules import CLOCKS, WORDS, clocks_of, guide_for, together, whom
-from watchbill.language.names import severity_name
+from watchbill.language.names import canonical, severity_name
 from watchbill.ledger.command import command, record
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
@@ -224,7 +224,7 @@ def declare_incident(
     if severity and level_named(workspace_id, severity) is None:
         raise Invalid(f"“{severity[:40]}” is no severity of the live handbook.", field="severity")
     route = {"pages": pages[:200], "name": "declared by a person"} if pages else {}
-    if pages and not whom(route, None).names:
+    if pages and policy_named(workspace_id, canonical(pages)) is None:
         raise Invalid("There is no such escalation.", field="pages")
     return _open(by, workspace_id, title, summary, route, {}, severity=severity)
 

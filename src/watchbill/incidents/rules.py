@@ -82,6 +82,9 @@ def guide_for(name: str, guides: Iterable[tuple[str, str, bool]]) -> str | None:
     for identifier, told, exact in guides:
         if exact and canonical(_spaced(told)) == wanted:
             return identifier
+        if exact:
+            # The page of another alert.
+            continue
         there = {word.strip("()[]{}.,:;!?\"'") for word in canonical(_spaced(told)).split() if len(word) > 2}
         common = words & there
         if not common or (len(common) < 2 and not (len(words) <= 2 and max(map(len, common)) > 5)):

@@ -136,7 +136,12 @@ def late(fact: Fact) -> None:
     page = Page.objects.filter(
         subject_kind="incident", subject_id=str(incident.id), state="running", shadow=False
     ).first()
-    if kind == "acknowledge" and page is not None and page.step < len(page.policy.get("steps", [])):
+    if (
+        kind == "acknowledge"
+        and page is not None
+        and paging.silence_of(page) is None
+        and page.step < len(page.policy.get("steps", []))
+    ):
         paging.escalate(
             by=by, workspace_id=incident.workspace_id, page_id=page.id, reason="the time to acknowledge is over"
         )
