@@ -342,3 +342,31 @@ def test_what_is_live_can_be_looked_through_again(cast: Cast) -> None:
     made = apply(cast, cast.ada)
     assert isinstance(made, Revision)
     assert [change[:3] for step in made.steps for change in step["changes"]] == [["state", "shadow", "live"]]
+
+
+def test_a_review_of_routes_says_what_they_would_have_done(cast: Cast, db: Any) -> None:
+    """The alerts of the last fourteen days, by the routes under review."""
+    from tests.night import example_files, night
+    from watchbill.handbook.commands import choose, keep_draft
+
+    with night(cast, db) as it:
+        it.set_up().fire(service="web")
+        it.fire("Note", service="web", severity="info")
+        files, lock, config = example_files()
+        changed = [(path, text.replace("""['severity!="info"']""", "[]")) for path, text in files]
+        with cast.acts(cast.ada) as by:
+            draft = keep_draft(by=by, workspace_id=cast.main, slug="main", files=changed, lock=lock, config=config)
+            choose(by=by, workspace_id=cast.main, version=draft.version, keys=["route/the-rest"], choice="live")
+        page = signed_in(cast.ada).get("/w/main/handbook/review").content.decode()
+        assert "it would have paged 1 more times: 2, not 1, for 2 groups of alerts" in page
+        assert "More: Note: web" in page
+
+
+def test_a_route_to_nobody_that_is_known_is_an_error_with_its_line() -> None:
+    from watchbill.handbook.compile import compile_sources
+    from watchbill.handbook.config import Config
+    from watchbill.handbook.files import Source
+
+    text = "- kind: route\n  name: r\n  pages: Prodcution\n  severity: Sev9\n- kind: escalation\n  name: Production\n  steps: [{to: [SRE]}]\n"
+    found = compile_sources([Source("r.watchbill.yaml", text)], "main", Config()).findings
+    assert {(one.code, one.level, one.line) for one in found} == {("WB119", "error", 1), ("WB115", "warning", 1)}

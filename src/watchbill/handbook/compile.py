@@ -7,7 +7,7 @@ from typing import cast
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
-from watchbill.handbook.heads import Head, agree, chains, head_of, mint
+from watchbill.handbook.heads import Head, agree, chains, head_of, mint, routes
 from watchbill.handbook.heads import outside as missing
 from watchbill.handbook.kinds import ENFORCED
 from watchbill.handbook.lock import Lock, Matched, match, parse_lock
@@ -140,7 +140,9 @@ def compile_sources(
     for number in overruled:
         if book.items[number].state == "proposed":
             book.items[number].effect, book.items[number].reason = "shown", "reference"
-    book.findings = in_order([*book.findings, *found, *disagreements, *missing(outside, paths), *chains(heads)])
+    book.findings = in_order(
+        [*book.findings, *found, *disagreements, *missing(outside, paths), *chains(heads), *routes(heads)]
+    )
     return book
 
 

@@ -14,8 +14,9 @@ import msgspec
 from watchbill.incidents.spec import Severity
 from watchbill.language.findings import Finding, finding
 from watchbill.language.items import Item
-from watchbill.language.names import severity_name
+from watchbill.language.names import canonical, severity_name
 from watchbill.people.spec import Contact
+from watchbill.signals.spec import Route
 
 CLOCKS = ("acknowledge", "respond", "resolve", "update")
 Clock = tuple[str, bool, str | None]
@@ -44,6 +45,8 @@ def head_of(item: Item) -> Head:
                 head.clocks[name] = (value.duration, value.business, value.at_least)
     elif isinstance(item, Contact):
         head.chain, head.severities = item.chain, item.severities
+    elif isinstance(item, Route):
+        head.chain, head.severities = [item.pages] if item.pages else [], [item.severity] if item.severity else []
     return head
 
 
@@ -122,6 +125,39 @@ def outside(told: Iterable[tuple[str, Sequence[tuple[str, int]]]], inside: set[s
             known = {posixpath.normpath(posixpath.join(here, target)), posixpath.normpath(target.lstrip("/"))}
             if not known & inside:
                 findings.append(finding("WB112", path, line, target=target))
+    return findings
+
+
+def routes(heads: Sequence[Head]) -> list[Finding]:
+    """Routes that name a severity or an escalation that is not there."""
+    levels = {severity_name(head.name): head.name for head in heads if head.kind == "severity"}
+    paged = {canonical(head.name): head.name for head in heads if head.kind in ("escalation", "contact")}
+    findings = []
+    for head in heads:
+        if head.kind != "route":
+            continue
+        for name in head.severities:
+            if severity_name(name) not in levels:
+                findings.append(
+                    finding(
+                        "WB115",
+                        head.path,
+                        head.line,
+                        name=name,
+                        known=", ".join(levels.values())[:200] or "none is there",
+                    )
+                )
+        for name in head.chain:
+            if canonical(name) not in {*paged, "nobody"}:
+                findings.append(
+                    finding(
+                        "WB119",
+                        head.path,
+                        head.line,
+                        name=name,
+                        known=", ".join(paged.values())[:200] or "none is there",
+                    )
+                )
     return findings
 
 

@@ -25,6 +25,7 @@ from watchbill.handbook.queries import (
     access_review,
     bound_names,
 )
+from watchbill.handbook.replay import Replay, replay, routes_from
 from watchbill.oncall.queries import schedule_names
 from watchbill.paging.queries import access_channels
 from watchbill.people.edge import place_of
@@ -129,7 +130,9 @@ def _summary(reader: Reader, place: Place, found: Review) -> dict[str, Any]:
         digest = commands.exact_digest(found.plan, files, live.number if live else 0)
         asked = access_asked(reader.actor, place.id, commands.GATE, digest)
     weak = sum(1 for step in found.plan.steps if step.weakens)
+    changed = any(step.kind == "route" for step in found.plan.steps)
     return {
+        "replay": _replay(place, found) if changed else None,
         "found": found, "todo": sum(1 for row in found.rows if _todo(row)), "steps": commands.shown_steps(found.plan)[:100],
         "more_steps": max(0, len(found.plan.steps) - 100), "weak": weak, "asked": asked, "live": live,
         "can_apply": not found.draft.errors and not found.undecided and not found.unbound and bool(found.plan.steps),
@@ -172,6 +175,18 @@ def review(request: HttpRequest, slug: str) -> HttpResponse:
     else:
         context["live"] = access_live(reader.actor, place.id)
     return render(request, "handbook/review.html", context, status=error.status if error else 200)
+
+
+def _replay(place: Place, found: Review) -> Replay:
+    """What the routes that the choices make would have done with the last days' alerts."""
+    from watchbill.handbook.lock import parse_lock
+
+    lock = parse_lock(found.lock_text)[0]
+    live = {key for key, one in lock.items.items() if one.state == "live"} if lock else set()
+    rows = sorted(
+        (row for row in found.rows if row.kind == "route" and row.key in live), key=lambda row: (row.path, row.line)
+    )
+    return replay(place.id, routes_from((row.key, row.data) for row in rows))
 
 
 def _version() -> int:

@@ -29,7 +29,7 @@ from watchbill.handbook.compile import (
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
-from watchbill.handbook.heads import Head, agree, chains, head_of, mint, outside
+from watchbill.handbook.heads import Head, agree, chains, head_of, mint, outside, routes
 from watchbill.handbook.report import Checked, Summary, document_of
 from watchbill.language.findings import Finding, Level
 from watchbill.language.items import Item
@@ -127,7 +127,7 @@ def _compare(
     missing = outside(
         [(sheet.path, sheet.outside) for sheet in sheets if sheet.summary], {sheet.path for sheet in sheets}
     )
-    everything = in_order([*findings, *own, *found, *disagreements, *missing, *chains(heads)])
+    everything = in_order([*findings, *own, *found, *disagreements, *missing, *chains(heads), *routes(heads)])
 
     def items() -> Iterator[tuple[str, str]]:
         bodies = (body for sheet in sheets for body in sheet.bodies)

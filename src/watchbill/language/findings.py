@@ -53,6 +53,7 @@ CODES: dict[str, Code] = {
     "WB115": Code("warning", "An unknown severity", "“{name}” is no severity of this handbook.", "Use one of: {known}."),
     "WB116": Code("error", "An escalation in a circle", "This escalation comes back to where it began: {chain}.", "End the chain with somebody who decides."),
     "WB117": Code("warning", "A time that cannot be", "“{text}” is no {what} that exists.", "Correct it."),
+    "WB119": Code("error", "A route that pages nobody that is known", "“{name}” is no escalation and no contact of this handbook, so this route would page nobody.", "Write one of {known}, or “nobody”."),
     "WB118": Code("warning", "A current value is missing", "The current value of “{name}” is not filled in.", "Let the hub measure it, or fill it in."),
 }  # fmt: skip
 
