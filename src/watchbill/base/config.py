@@ -99,6 +99,12 @@ SETTINGS = [
         "empty: none",
         "A folder of accepted handbooks that a new hub begins with, a workspace each. `make serve` names examples/handbooks.",
     ),
+    Setting(
+        "WATCHBILL_DEADMAN_URL",
+        "empty: none",
+        "An address outside that is asked while intake, grouping and delivery really work, end to end.",
+    ),
+    Setting("WATCHBILL_DEADMAN_EVERY", "300", "Seconds between two of these tests, at least 10."),
     Setting("WATCHBILL_TOKEN", "none", "The API token that `watchbill apply` sends; the hub itself does not read it."),
     Setting("WATCHBILL_METRICS_TOKEN", "empty: loopback only", "A bearer token that /metrics asks for."),
 ]
@@ -229,6 +235,16 @@ def read_config(env: Mapping[str, str] | None = None) -> Config:
             f"WATCHBILL_LOG_LEVEL is “{level}”.", hint="Use DEBUG, INFO, WARNING or ERROR.", field="WATCHBILL_LOG_LEVEL"
         )
     rate = env.get("WATCHBILL_RATE") or "600"
+    every = env.get("WATCHBILL_DEADMAN_EVERY") or "300"
+    if not every.isdecimal() or not 10 <= int(every) <= 86_400:
+        raise SettingError(
+            f"WATCHBILL_DEADMAN_EVERY is “{every}”.", hint="Use 10 to 86400 seconds.", field="WATCHBILL_DEADMAN_EVERY"
+        )
+    deadman = env.get("WATCHBILL_DEADMAN_URL", "")
+    if deadman and not deadman.startswith(("http://", "https://")):
+        raise SettingError(
+            "WATCHBILL_DEADMAN_URL is no address.", hint="It begins with https://.", field="WATCHBILL_DEADMAN_URL"
+        )
     if not rate.isdecimal() or int(rate) < 1:
         raise SettingError(
             f"WATCHBILL_RATE is “{rate}”.", hint="Use a whole number of requests a minute.", field="WATCHBILL_RATE"

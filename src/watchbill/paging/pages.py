@@ -188,7 +188,7 @@ def channels(request: HttpRequest, slug: str) -> HttpResponse:
             error = problem
     rows = [(one, KINDS[one.kind]) for one in access_channels(reader.actor, place.id) if one.kind in KINDS]
     context = {
-        "rows": rows, "kinds": list(KINDS.values()), "error": error, "asked": request.POST.get("kind", ""),
+        "rows": rows, "kinds": [one for one in KINDS.values() if one.name != "selftest"], "error": error, "asked": request.POST.get("kind", ""),
         "demo": is_demo(place.id),
     }  # fmt: skip
     return render(request, "paging/channels.html", context, status=error.status if error else 200)

@@ -28,6 +28,7 @@ from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
+from watchbill.server.deadman import Deadman
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
 from watchbill.signals.silences import sweep as sweep_silences
@@ -228,6 +229,8 @@ def run() -> int:
         *(Loop(f"sender {number}", send_one, stop) for number in range(1, SENDERS + 1)),
         Loop("sealer", sealing(sealer), stop),
     ]
+    if settings.DEADMAN_URL:
+        loops.append(Loop("deadman", Deadman(settings.DEADMAN_URL, settings.DEADMAN_EVERY).step, stop, 1.0))
     if top := handbook_folder():
         loops.append(Loop("handbook", Watcher(top).step, stop, WATCH))
 

@@ -43,7 +43,7 @@ Adapter = Callable[[bytes, datetime, Mapping[str, Any]], list[Incoming]]
 
 @command("source.create", needs="source.edit")
 def create_source(
-    *, by: Actor, workspace_id: UUID, protocol: str, name: str, config: Mapping[str, Any] | None = None
+    *, by: Actor, workspace_id: UUID, protocol: str, name: str, config: Mapping[str, Any] | None = None, key: str = ""
 ) -> tuple[Source, str]:  # fmt: skip
     """Makes an integration with a key of its own. Returns it with the key's text, which is shown this once."""
     if protocol not in PROTOCOLS:
@@ -53,7 +53,7 @@ def create_source(
         told = {"mapping": clean_mapping(told.get("mapping") or {})}
     elif told:
         raise Invalid(f"{PROTOCOLS[protocol]} needs no settings.", field="config")
-    text = tokens.fresh("wbi_")
+    text = key if key and by.kind == "system" else tokens.fresh("wbi_")
     source = Source(
         workspace_id=workspace_id, protocol=protocol, name=clean_name(name, longest=80), key_digest=tokens.digest(text), key_prefix=tokens.prefix(text), created_at=now(),
         config=told,

@@ -2,8 +2,9 @@
 
 from watchbill.paging.channels.base import Kind
 from watchbill.paging.channels.email.channel import EMAIL
+from watchbill.paging.channels.selftest.channel import SELFTEST
 from watchbill.paging.channels.twilio.channel import TWILIO
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (EMAIL, TWILIO)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (EMAIL, TWILIO, SELFTEST)}
 #: method → the kind of channel that carries it.
 CARRIERS = {method: kind.name for kind in KINDS.values() for method in kind.methods}
