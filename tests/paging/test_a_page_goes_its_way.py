@@ -417,3 +417,83 @@ def test_any_title_is_a_mail_and_a_call(title: str, why: str) -> None:
 
     compose(Message(str(uuid4()), title, why=why), "hub@example.org", "a@example.org").as_bytes()
     ElementTree.fromstring(ask(title, why, "http://h/k"))
+
+
+@pytest.fixture
+def receiver() -> Any:
+    """Somebody's server that takes webhooks: it keeps them, and answers as it is told."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Receiver(HTTPServer):
+        answer, got = 200, []  # type: ignore[var-annotated]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            server: Any = self.server
+            server.got.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(server.answer)
+            if server.answer == 302:
+                self.send_header("Location", "http://127.0.0.1:9/")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Silent."""
+
+    server = Receiver(("127.0.0.1", 0), Handler)
+    server.got = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_a_webhook_carries_a_signature_that_the_specifications_own_library_accepts(receiver: Any) -> None:
+    from standardwebhooks import Webhook, WebhookVerificationError
+
+    from watchbill.paging.channels.webhook.channel import WEBHOOK
+
+    config = WEBHOOK.clean({"url": f"http://127.0.0.1:{receiver.server_address[1]}/hook"})
+    for _ in range(2):
+        WEBHOOK.send("webhook", "", Message("7", "Ünïcode [Sev1]", page_url="http://hub/w/x"), config, SIGNING)
+    (headers, body), (again, _) = receiver.got
+    told = Webhook(SIGNING).verify(body, {name.lower(): value for name, value in headers.items()})
+    assert told["data"]["title"] == "Ünïcode [Sev1]"
+    assert again["webhook-id"] == headers["webhook-id"], "tried twice, it is the same message"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SIGNING).verify(body + " ", {name.lower(): value for name, value in headers.items()})
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(500, Temporary), (429, Temporary), (302, Temporary), (410, Permanent)])
+def test_what_a_receiver_answers_is_for_now_or_for_good(receiver: Any, answer: int, kind: type[Exception]) -> None:
+    from watchbill.paging.channels.webhook.channel import WEBHOOK
+
+    receiver.answer = answer
+    with pytest.raises(kind):
+        WEBHOOK.send(
+            "webhook", "", Message("7", "t"), {"url": f"http://127.0.0.1:{receiver.server_address[1]}/"}, SIGNING
+        )
+    with pytest.raises(Permanent):
+        WEBHOOK.send("webhook", "", Message("7", "t"), {"url": "http://127.0.0.1:9/"}, "no base64!")
+    with pytest.raises(Temporary):
+        WEBHOOK.send("webhook", "", Message("7", "t"), {"url": "http://169.254.169.254/"}, SIGNING)
+
+
+def test_a_name_that_is_bound_to_a_channel_is_told_there(cast: Cast, db: Any, receiver: Any) -> None:
+    from watchbill.handbook.commands import bind_name
+    from watchbill.paging.commands import set_channel
+
+    with night(cast, db) as it:
+        it.set_up()
+        url = f"http://127.0.0.1:{receiver.server_address[1]}/hook"
+        with cast.acts(cast.ada) as by:
+            made = set_channel(
+                by=by, workspace_id=cast.main, kind="webhook", name="Chat", config={"url": url}, secret=SIGNING
+            )
+            bind_name(by=by, workspace_id=cast.main, name="#oncall-sre", target_kind="channel", target_id=made.id)
+        it.fire("Quiet", service="web", severity="warning")
+        assert [row[:4] for row in it.told() if row[1] == "Chat"] == [(1, "Chat", "webhook", "sent")]
+        assert "Quiet: web" in receiver.got[0][1]
