@@ -4,6 +4,7 @@ from watchbill.intake.alertmanager import adapter as alertmanager
 from watchbill.intake.generic import adapter as generic
 from watchbill.intake.pagerduty import adapter as pagerduty
 from watchbill.intake.prometheus import adapter as prometheus
+from watchbill.intake.slack import adapter as slack
 from watchbill.signals.commands import Adapter
 
 #: Grafana's webhook is a superset of Alertmanager's. Pings are read by `signals/checks.py`, which knows when the next one is due.
@@ -13,4 +14,5 @@ ADAPTERS: dict[str, Adapter] = {
     "prometheus": prometheus.read,
     "pagerduty": pagerduty.read,
     "json": generic.read,
+    "slack": slack.read,
 }

@@ -71,6 +71,19 @@ def _named(name: str) -> Protocol:
     return Protocol(frozenset({name}), frozenset({"POST"}), _second, _plain)
 
 
+# /intake/KEY/slack: buttons
+
+
+def _slack(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
+    told = dict(headers)
+    kept = {
+        "timestamp": told.get(b"x-slack-request-timestamp", b"").decode("latin-1"), "signature": told.get(b"x-slack-signature", b"").decode("latin-1"),
+        "body": base64.b64encode(body).decode(),
+    }  # fmt: skip
+    # Slack wants an empty 200 within three seconds.
+    return Taken(_second(path), json.dumps(kept).encode(), Answer(200, b""))
+
+
 # /intake/KEY/api/v2/alerts: Prometheus itself
 
 
@@ -171,6 +184,7 @@ def _ping(path: str, query: str, method: str, headers: Headers, body: bytes) -> 
 
 
 _ALERTMANAGER, _GRAFANA, _GENERIC = _named("alertmanager"), _named("grafana"), _named("json")
+_SLACK = Protocol(frozenset({"slack"}), frozenset({"POST"}), _second, _slack)
 _PROMETHEUS = Protocol(frozenset({"prometheus"}), frozenset({"POST"}), _second, _prometheus)
 _PAGERDUTY = Protocol(frozenset({"pagerduty"}), frozenset({"POST"}), lambda path: "", _pagerduty, _pagerduty_refuse)
 _PING = Protocol(frozenset({"healthchecks"}), frozenset({"GET", "POST", "HEAD"}), _ping_key, _ping, _text)
@@ -184,7 +198,7 @@ def protocol_of(path: str) -> Protocol | None:
         return _PING
     parts = path.split("/")
     if len(parts) == 4 and parts[1] == "intake" and parts[2]:
-        return {"alertmanager": _ALERTMANAGER, "grafana": _GRAFANA, "json": _GENERIC}.get(parts[3])
+        return {"alertmanager": _ALERTMANAGER, "grafana": _GRAFANA, "json": _GENERIC, "slack": _SLACK}.get(parts[3])
     if len(parts) == 6 and parts[1] == "intake" and parts[2] and parts[3:] == ["api", "v2", "alerts"]:
         return _PROMETHEUS
     return None

@@ -11,6 +11,7 @@ TABLES = [
         "paging_reply", app="", others={"worker": _WRITE, "signin": "select", "sweeper": "select (expires_at), delete"}
     ),
     Table("paging_event", app="select, insert", others={"worker": "select, insert"}),
+    Table("paging_press", app="", others={"worker": _WRITE, "sweeper": "select (at), delete"}),
     Table("paging_verification", app=f"{_WRITE}, delete", others={"worker": "select"}),
     Table("paging_habit", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),
 ]

@@ -8,7 +8,7 @@ class PagingConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.paging import queries, sending, subscribers  # noqa: F401 - they declare what they publish and listen to
+        from watchbill.paging import presses, queries, sending, subscribers  # noqa: F401 - they declare what they publish and listen to
 
         register("page", "page", resolve=queries.resolve_pages)
         register("channel", "channel", resolve=queries.resolve_channels)

@@ -29,6 +29,7 @@ from watchbill.signals import silences
 STARTED = declare("page.started", "somebody is paged", "about", "shadow")
 ACKNOWLEDGED = declare("page.acknowledged", "somebody acknowledged a page", "about", "by", "via")
 ESCALATED = declare("page.escalated", "a page went on to its next step", "about", "step")
+ENDED = declare("page.ended", "a page is over", "about", "why")
 EXHAUSTED = declare("page.exhausted", "nobody could be reached", "about")
 #: The clock that acknowledging meets.
 ACKNOWLEDGE = "acknowledge"
@@ -387,6 +388,9 @@ def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str) -> Page:
     if page.state != "ended":
         page.state, page.next_at, page.ended_at, page.ended_why = Page.State.ENDED, None, now(), why[:300]
         page.save()
+        publish(
+            ENDED, workspace_id=workspace_id, subject=("page", page.id), data={"about": _about(page), "why": why[:300]}
+        )
         _say(page, "ended", why, by.id if by.kind == "person" else None)
     return page
 

@@ -244,3 +244,19 @@ class Verification(models.Model):
 
     class Meta:
         db_table = "paging_verification"
+
+
+class Press(models.Model):
+    """A button that was pressed in a message, as it came; its body goes when it was carried out."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    body = models.BinaryField()
+    timestamp = models.TextField()
+    signature = models.TextField()
+    at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+    problem = models.TextField(default="")
+
+    class Meta:
+        db_table = "paging_press"

@@ -18,6 +18,7 @@ from watchbill.base.mask import mask_text
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.paging.channels import KINDS
+from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import code_of, silence_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
@@ -160,6 +161,9 @@ def _look(delivery: Delivery, page: Page) -> Look:
 
 def _message(delivery: Delivery, page: Page) -> Message:
     reply = ""
+    if delivery.address.startswith(THREAD):
+        # What happened since, in the thread of the message.
+        return Message(str(delivery.id), delivery.why)
     if page.subject_kind == "contact":
         known = Verification.objects.filter(contact_id=delivery.contact_id).first() if delivery.contact_id else None
         words = (

@@ -7,7 +7,10 @@ from watchbill.base.ids import HUB
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
 from watchbill.paging import commands
-from watchbill.paging.models import Channel, Page
+from watchbill.paging.channels.slack.channel import THREAD
+from watchbill.paging.models import Channel, Delivery, Page
+from watchbill.paging.presses import thread
+from watchbill.people.models import Person
 from watchbill.signals.models import Group
 
 #: The integration and the channel of the test, in the hub's own workspace.
@@ -44,3 +47,31 @@ def end(fact: Fact) -> None:
         state="ended"
     ):
         commands.end(by=system("worker"), workspace_id=HUB, page_id=page.id, why="the test is over")
+
+
+def _threads(fact: Fact, what: str, text: str) -> None:
+    """A line in the thread of every message of a page that went to Slack."""
+    rows = Delivery.objects.filter(page_id=UUID(fact.subject_id), method="slack", step__gt=0, state="sent").exclude(
+        address__startswith=THREAD
+    )
+    for delivery in rows:
+        thread(delivery, what, text)
+
+
+@subscribe("page.acknowledged", "paging.thread_acknowledged")
+def acknowledged(fact: Fact) -> None:
+    """Who took it, in the thread."""
+    name = Person.objects.filter(id=UUID(fact.data["by"])).values_list("name", flat=True).first() or "somebody"
+    _threads(fact, "acknowledged", f"Acknowledged by {name} ({fact.data['via']}).")
+
+
+@subscribe("page.escalated", "paging.thread_escalated")
+def escalated(fact: Fact) -> None:
+    """That the next step began, in the thread."""
+    _threads(fact, f"step {fact.data['step']}", f"Step {fact.data['step']} of the escalation began.")
+
+
+@subscribe("page.ended", "paging.thread_ended")
+def ended(fact: Fact) -> None:
+    """That it is over, in the thread."""
+    _threads(fact, "over", f"Over: {fact.data['why']}.")

@@ -100,6 +100,7 @@ def sweep() -> None:
             # What could not be understood: the sweeper sees no other of them.
             ("signals_arrival", "received_at", timedelta(days=30)),
             ("signals_ping", "at", timedelta(days=90)),
+            ("paging_press", "at", timedelta(days=30)),
             ("paging_reply", "expires_at", timedelta(days=1)),
         ):
             query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names

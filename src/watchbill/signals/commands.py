@@ -35,6 +35,7 @@ PROTOCOLS = {
     "pagerduty": "PagerDuty Events API v2",
     "healthchecks": "Pings of jobs (Healthchecks)",
     "json": "Any JSON, by a mapping",
+    "slack": "Buttons pressed in Slack",
 }
 #: Arrivals in one transaction of the worker.
 BATCH = 500
@@ -129,7 +130,14 @@ def _take_source(adapters: Mapping[str, Adapter], source: Source, arrivals: list
     for arrival in arrivals if source.protocol != PINGS else ():
         try:
             read.append(
-                (arrival.id, adapters[source.protocol](bytes(arrival.body), arrival.received_at, source.config))
+                (
+                    arrival.id,
+                    adapters[source.protocol](
+                        bytes(arrival.body),
+                        arrival.received_at,
+                        {**source.config, "workspace": str(source.workspace_id)},
+                    ),
+                )
             )
         except (WatchbillError, KeyError) as error:
             arrival.problem = error.detail if isinstance(error, WatchbillError) else f"Nothing reads {source.protocol}."
