@@ -226,3 +226,26 @@ def test_a_handover_is_noticed_and_a_feed_opens_nothing_but_shifts(cast: Cast, d
         with cast.acts(cast.edo) as by:
             revoke_feed(by=by, workspace_id=cast.main, feed_id=feed.id)
         assert Client().get(f"/feed/{text}.ics").status_code == 404
+
+
+def test_whoever_is_on_from_now_hears_of_it(cast: Cast, db: Any, clock: Any) -> None:
+    from tests.cast import as_worker
+    from watchbill.oncall.commands import add_override, look
+
+    with night(cast, db) as it:
+        it.set_up()
+        schedule_id = it.rows("SELECT id FROM oncall_schedule")[0][0]
+        with as_worker():
+            look()
+        it.run()
+        assert it.mail.got == [], "the first look is no handover"
+        with cast.acts(cast.edo) as by:
+            add_override(
+                by=by, workspace_id=cast.main, schedule_id=schedule_id, person_id=cast.apo, starts_at=clock.now(), ends_at=clock.now() + timedelta(hours=8)
+            )  # fmt: skip
+        clock.forward(seconds=5)
+        with as_worker():
+            assert look() == 1
+        it.run()
+        ((to, message),) = it.mail.got
+        assert (to, str(message["Subject"])) == ("apo@example.org", "You are on call now: On-Call SRE")

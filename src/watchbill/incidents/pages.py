@@ -102,15 +102,15 @@ def _context(reader: Reader, place: Place, found: Incident) -> dict[str, Any]:
         one for one in (found.acknowledged_by, found.resolved_by, found.opened_by) if one
     }
     names = names_of(reader.actor, ids)
-    guide = commands.guide_of(found)
+    guide, clocks = commands.guide_of(found), clocks_about(reader.actor, found)
     levels = list(access_levels(reader.actor, place.id))
     return {
         "incident": found, "pill": STATES[found.state], "events": [(one, names.get(one.by) if one.by else "") for one in reversed(events)],
-        "clocks": [(one, WORDS.get(one.kind, one.kind), _CLOCKS[one.state]) for one in clocks_about(reader.actor, found)],
+        "clocks": [(one, WORDS.get(one.kind, one.kind), _CLOCKS[one.state]) for one in clocks],
         "page": page, "deliveries": list(page.deliveries.all()) if page else [], "answer": _answer(found, page, names.get(found.acknowledged_by) if found.acknowledged_by else ""),
         "guide": guide, "guide_url": f"{reverse('runbook', args=[place.slug, guide.path])}#L{guide.line}" if guide else "",
         "severity": found.policy.get("severity") or {}, "why": found.policy.get("why", ""), "levels": [one for one in levels if one.name != found.severity],
-        "snoozes": SNOOZES, "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None and one.state != "cancelled" for one in clocks_about(reader.actor, found)),
+        "snoozes": SNOOZES, "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None for one in clocks),
         "safe_url": found.runbook_url if found.runbook_url.startswith(("https://", "http://")) else "",
     }  # fmt: skip
 

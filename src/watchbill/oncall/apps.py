@@ -10,4 +10,5 @@ class OncallConfig(AppConfig):
         from watchbill.facts.subjects import register
         from watchbill.oncall import queries
 
+        register("handover", "handover", resolve=queries.resolve_schedules)
         register("schedule", "on-call schedule", resolve=queries.resolve_schedules, search=queries.search_schedules)

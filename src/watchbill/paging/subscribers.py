@@ -2,15 +2,18 @@
 
 from uuid import UUID
 
+from django.urls import reverse
+
 from watchbill.base.actor import system
 from watchbill.base.ids import HUB
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
+from watchbill.oncall.models import Schedule
 from watchbill.paging import commands
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.models import Channel, Delivery, Page
 from watchbill.paging.presses import thread
-from watchbill.people.models import Person
+from watchbill.people.models import Person, Workspace
 from watchbill.signals.models import Group
 
 #: The integration and the channel of the test, in the hub's own workspace.
@@ -75,3 +78,22 @@ def escalated(fact: Fact) -> None:
 def ended(fact: Fact) -> None:
     """That it is over, in the thread."""
     _threads(fact, "over", f"Over: {fact.data['why']}.")
+
+
+@subscribe("oncall.handed_over", "paging.handover")
+def handed_over(fact: Fact) -> None:
+    """Whoever is on call from now on hears so; what can wait until quiet hours end waits."""
+    schedule = Schedule.objects.filter(id=UUID(fact.subject_id), retired_at=None).first()
+    if schedule is None or not fact.data["from"] or not fact.data["to"]:
+        # The first look at a schedule is no handover, and nobody is told of a gap here: On-call shows it.
+        return
+    by = system("worker")
+    for page in Page.objects.filter(subject_kind="handover", subject_id=str(schedule.id)).exclude(state="ended"):
+        commands.end(by=by, workspace_id=page.workspace_id, page_id=page.id, why="somebody else is on call by now")
+    slug = Workspace.objects.filter(id=schedule.workspace_id).values_list("slug", flat=True).get()
+    target = {"kind": "person", "id": fact.data["to"], "name": "", "why": f"{schedule.name} hands over to you"}
+    policy = {"name": "Handover", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": commands.ONCE}
+    commands.start(
+        by=by, workspace_id=schedule.workspace_id, subject=("handover", schedule.id), title=f"You are on call now: {schedule.name}", urgency="low",
+        url=reverse("oncall_schedule", args=[slug, schedule.id]), policy=policy, why=f"{schedule.name} hands over to you",
+    )  # fmt: skip
