@@ -245,3 +245,39 @@ def test_all_hands_are_added_once_to_the_first_step() -> None:
     found = together(policy, everyone)
     assert [one["id"] for one in found["steps"][0]["targets"]] == ["1", "2"]
     assert len(policy["steps"][0]["targets"]) == 1, "the handbook's own stays as it is"
+
+
+def test_whoever_joins_the_team_takes_turns_and_whoever_left_does_not(cast: Cast, db: Any) -> None:
+    from watchbill.people import commands as people
+
+    with night(cast, db) as it:
+        it.set_up()
+        with cast.acts(cast.ada) as by:
+            team = people.create_team(by=by, workspace_id=cast.main, name="SRE")
+            people.add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=cast.edo)
+        from watchbill.handbook.commands import bind_name
+
+        with cast.acts(cast.ada) as by:
+            bind_name(by=by, workspace_id=cast.main, name="On-Call SRE", target_kind="team", target_id=team.id)
+            people.add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=cast.apo)
+        it.run()
+        assert it.rows("SELECT jsonb_array_length(layers->0->'participants') FROM oncall_schedule") == [(2,)]
+        with cast.acts(cast.ada) as by:
+            people.deactivate_person(by=by, workspace_id=cast.main, person_id=cast.apo)
+        it.run()
+        assert it.rows("SELECT jsonb_array_length(layers->0->'participants') FROM oncall_schedule") == [(1,)]
+
+
+def test_a_worker_that_starts_makes_the_live_handbook_run(cast: Cast, db: Any) -> None:
+    """Also one that an earlier release applied, which knew of no routes."""
+    from tests.cast import as_worker
+    from watchbill.handbook.apply import bring_all
+
+    with night(cast, db) as it:
+        it.set_up()
+        for table in ("signals_route", "paging_policy", "incidents_severity"):
+            db.run(f"DELETE FROM {table}")
+        with as_worker():
+            assert bring_all() == 1
+        it.fire(service="web")
+        assert it.incident() == ("open", "Sev1")

@@ -16,3 +16,16 @@ def forget(fact: Fact) -> None:
     gone.delete()
     for workspace_id in places:
         bring(workspace_id)
+
+
+@subscribe("team.changed", "handbook.team")
+def team_changed(fact: Fact) -> None:
+    """Turns of a team go round its members: whoever joined has a turn, whoever left has none."""
+    bring(fact.workspace_id)
+
+
+@subscribe("person.deactivated", "handbook.gone")
+def person_gone(fact: Fact) -> None:
+    """Whoever may no longer sign in has no turn any more, in every workspace."""
+    for workspace_id in set(Binding.objects.values_list("workspace_id", flat=True)):
+        bring(workspace_id)

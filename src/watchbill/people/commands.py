@@ -33,6 +33,7 @@ from watchbill.runtime.now import now
 WORKSPACE_CREATED = declare("workspace.created", "a workspace was founded", "slug")
 ROLE_CHANGED = declare("role.changed", "a person's roles here changed", "role", "change")
 PERSON_DEACTIVATED = declare("person.deactivated", "a person may no longer sign in")
+TEAM_CHANGED = declare("team.changed", "somebody joined or left a team")
 PERSON_ERASED = declare("person.erased", "a person's data is to be gone everywhere")
 
 
@@ -433,6 +434,7 @@ def add_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: 
             TeamMember(workspace_id=workspace_id, team_id=team_id, person_id=person_id).save(force_insert=True)
     except IntegrityError:
         raise Conflict("They are in this team already.") from None
+    publish(TEAM_CHANGED, workspace_id=workspace_id, subject=("team", team_id))
     record(("team", team_id), detail={"person": str(person_id)})
 
 
@@ -442,6 +444,7 @@ def remove_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_i
     _team_here(workspace_id, team_id)
     if not TeamMember.objects.filter(team_id=team_id, person_id=person_id).delete()[0]:
         raise NotFound("They are not in this team.")
+    publish(TEAM_CHANGED, workspace_id=workspace_id, subject=("team", team_id))
     record(("team", team_id), detail={"person": str(person_id)})
 
 

@@ -19,6 +19,7 @@ from procrastinate.exceptions import ConnectorException
 import watchbill
 from watchbill.clocks.commands import sweep as sweep_clocks
 from watchbill.facts.publish import deliver_one
+from watchbill.handbook.apply import bring_all
 from watchbill.handbook.jobs import Watcher
 from watchbill.handbook.jobs import folder as handbook_folder
 from watchbill.incidents.commands import sweep as sweep_incidents
@@ -234,6 +235,12 @@ def run() -> int:
         loops.append(Loop("deadman", Deadman(settings.DEADMAN_URL, settings.DEADMAN_EVERY).step, stop, 1.0))
     if top := handbook_folder():
         loops.append(Loop("handbook", Watcher(top).step, stop, WATCH))
+
+    try:
+        bring_all()
+    except Exception:
+        # What runs stays as it was; a broken handbook must not keep the hub from paging.
+        log.exception("handbook.not_brought")
 
     async def main() -> None:
         done, loop = asyncio.Event(), asyncio.get_running_loop()
