@@ -17,7 +17,13 @@ serve: $(VENV)/.run ## Install what is needed and run the hub (ARGS="--port 9000
 	@WATCHBILL_HANDBOOKS="$${WATCHBILL_HANDBOOKS-$(CURDIR)/examples/handbooks}" "$(BIN)/watchbill" serve $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.idp browser peers ## Install what is needed and run the tests (T=tests/ledger for some of them)
+ifdef T
 	@"$(BIN)/python" -m pytest $(T) $(ARGS)
+else
+	@# What needs no hub of its own runs on two cores; real processes, killed and timed, and the browser run one after the other.
+	@"$(BIN)/python" -m pytest -n 2 -m "not process and not browser" $(ARGS)
+	@"$(BIN)/python" -m pytest -m "process or browser" $(ARGS)
+endif
 
 check: lint types layers ## Lint, types and layers
 

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from bench import handbook, intake, ledger, pages, start
+from bench import handbook, intake, ledger, pages, paging, start
 
 PARTS = {
     "handbook": handbook.measure,
     "intake": intake.measure,
     "ledger": ledger.measure,
     "pages": pages.measure,
+    "paging": paging.measure,
     "start": start.measure,
 }
 LATER = {"intake"}

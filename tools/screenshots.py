@@ -21,6 +21,9 @@ wanted = [
     "handbook-desk-dark",
     "runbook-phone-light",
     "guide-phone-light",
+    "incident-desk-light",
+    "incident-phone-dark",
+    "oncall-filled-desk-light",
 ]
 if "--keep" not in sys.argv:
     subprocess.run(
