@@ -6,15 +6,16 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.night import EXAMPLE
 from tests.peers.mail import Mail
 from tests.server.hub import Hub, wait_for
 
 from bench.house import connect, line, running_hub
 
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "handbooks" / "ledger-and-agents"
 RECORDS = int(os.environ.get("BENCH_RECORDS", "100000"))
 _UUID = "(lpad(to_hex(n), 12, '0') || '7000' || '8' || lpad(to_hex(n), 15, '0'))::uuid"
 _FILL = f"""
