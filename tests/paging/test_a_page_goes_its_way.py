@@ -497,3 +497,21 @@ def test_a_name_that_is_bound_to_a_channel_is_told_there(cast: Cast, db: Any, re
         it.fire("Quiet", service="web", severity="warning")
         assert [row[:4] for row in it.told() if row[1] == "Chat"] == [(1, "Chat", "webhook", "sent")]
         assert "Quiet: web" in receiver.got[0][1]
+
+
+def test_an_erased_persons_name_stands_in_no_page_any_more(cast: Cast, db: Any, clock: Any) -> None:
+    from watchbill.people.commands import erase_person
+
+    with night(cast, db) as it:
+        it.set_up().fire(service="web")
+        clock.forward(minutes=6)
+        it.run()
+        assert "Apo Approver" in str(it.rows("SELECT * FROM paging_delivery"))
+        with cast.acts(cast.ada) as by:
+            erase_person(by=by, workspace_id=cast.main, person_id=cast.apo)
+        it.run()
+        for table in ("paging_delivery", "paging_event", "paging_page", "paging_policy", "oncall_schedule"):
+            assert "Apo Approver" not in str(it.rows(f"SELECT * FROM {table}")), table
+        assert it.rows("SELECT count(*) > 0 FROM paging_delivery WHERE person_id = %s", cast.apo) == [(True,)], (
+            "that somebody was paged stays"
+        )

@@ -10,7 +10,8 @@ TABLES = [
     Table(
         "paging_reply", app="", others={"worker": _WRITE, "signin": "select", "sweeper": "select (expires_at), delete"}
     ),
-    Table("paging_event", app="select, insert", others={"worker": "select, insert"}),
+    # Erasing a person takes their name out of what was said.
+    Table("paging_event", app="select, insert", others={"worker": "select, insert, update (what, why)"}),
     Table("paging_press", app="", others={"worker": _WRITE, "sweeper": "select (at), delete"}),
     Table("paging_verification", app=f"{_WRITE}, delete", others={"worker": "select"}),
     Table("paging_habit", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),

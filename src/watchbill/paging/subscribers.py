@@ -1,5 +1,6 @@
 """What paging hears of: the hub's own test, which goes the way of every alert."""
 
+import json
 from uuid import UUID
 
 from django.urls import reverse
@@ -11,7 +12,7 @@ from watchbill.facts.publish import subscribe
 from watchbill.oncall.models import Schedule
 from watchbill.paging import commands
 from watchbill.paging.channels.slack.channel import THREAD
-from watchbill.paging.models import Channel, Delivery, Page
+from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent
 from watchbill.paging.presses import thread
 from watchbill.people.models import Person, Workspace
 from watchbill.signals.models import Group
@@ -97,3 +98,48 @@ def handed_over(fact: Fact) -> None:
         by=by, workspace_id=schedule.workspace_id, subject=("handover", schedule.id), title=f"You are on call now: {schedule.name}", urgency="low",
         url=reverse("oncall_schedule", args=[slug, schedule.id]), policy=policy, why=f"{schedule.name} hands over to you",
     )  # fmt: skip
+
+
+ERASED = "somebody who was erased"
+
+
+@subscribe("person.erased", "paging.forget")
+def forget(fact: Fact) -> None:
+    """Takes an erased person's name out of every page, message and history, in every workspace; that somebody was paged stays."""
+    person_id = UUID(fact.subject_id)
+    mine = Delivery.objects.filter(person_id=person_id)
+    told = list(mine.values_list("page_id", "target").distinct())
+    names = {name for _, name in told if name and name != ERASED}
+    pages = list(Page.objects.filter(id__in={page_id for page_id, _ in told}))
+    # Also where the name stands in a stamped escalation whose turn never came.
+    pages += list(
+        Page.objects.filter(policy__contains={"steps": [{"targets": [{"id": str(person_id)}]}]}).exclude(
+            id__in=[one.id for one in pages]
+        )
+    )
+    for page in pages:
+        names |= {
+            str(target.get("name") or "")
+            for step in page.policy.get("steps", [])
+            for target in step["targets"]
+            if target["id"] == str(person_id)
+        }
+    names.discard("")
+    for page in pages:
+        text = json.dumps(page.policy, ensure_ascii=False)
+        for name in names:
+            text = text.replace(json.dumps(name, ensure_ascii=False)[1:-1], ERASED)
+        page.policy = json.loads(text)
+        page.save(update_fields=["policy"])
+        for event in PageEvent.objects.filter(page=page):
+            what, why = event.what, event.why
+            for name in names:
+                what, why = what.replace(name, ERASED), why.replace(name, ERASED)
+            if (what, why) != (event.what, event.why):
+                PageEvent.objects.filter(id=event.id).update(what=what, why=why)
+    for row in Delivery.objects.filter(page__in=pages):
+        why, reason, target = row.why, row.reason, ERASED if row.person_id == person_id else row.target
+        for name in names:
+            why, reason = why.replace(name, ERASED), reason.replace(name, ERASED)
+        Delivery.objects.filter(id=row.id).update(why=why, reason=reason, target=target)
+    Habit.objects.filter(person_id=person_id).delete()
