@@ -120,3 +120,8 @@ def test_what_the_database_cannot_hold_is_replaced() -> None:
 def test_any_bytes_are_read_or_refused_with_a_reason(body: bytes) -> None:
     with contextlib.suppress(Invalid):
         assert isinstance(read(body, NOW), list)
+
+
+def test_alerts_that_the_sender_left_out_are_said() -> None:
+    (found,) = read(json.dumps(json.loads(changed()) | {"truncatedAlerts": 1200}).encode(), NOW)
+    assert found.annotations["left out"] == "the sender left out 1,200 more alerts of this group (max_alerts)"

@@ -59,9 +59,15 @@ def _incoming(webhook: _Webhook, alert: _Alert, received_at: datetime) -> Incomi
     ends = aware(alert.ends_at) if alert.ends_at and alert.ends_at.year > 1 else None
     return Incoming(
         labels=texts(alert.labels), firing=alert.status == "firing", starts_at=starts if starts.year > 1 else received_at,
-        ends_at=ends if alert.status == "resolved" else None, annotations=texts(alert.annotations), url=clean(alert.generator_url),
+        ends_at=ends if alert.status == "resolved" else None, annotations=texts(alert.annotations) | _left_out(webhook), url=clean(alert.generator_url),
         fingerprint=clean(alert.fingerprint), group_key=clean(webhook.group_key), group_labels=texts(webhook.group_labels),
     )  # fmt: skip
+
+
+def _left_out(webhook: _Webhook) -> dict[str, str]:
+    """What `max_alerts` of the sender cut off: said beside the alerts that came."""
+    count = webhook.truncated_alerts
+    return {"left out": f"the sender left out {count:,} more alerts of this group (max_alerts)"} if count > 0 else {}
 
 
 def aware(at: datetime) -> datetime:
