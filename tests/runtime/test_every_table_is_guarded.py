@@ -137,14 +137,14 @@ def filled(cast: Cast, db: Any) -> Cast:
             here,
             body,
         )
-    db.run(
-        "INSERT INTO incidents_guide (id, workspace_id, key, alert, exact, title, meaning, steps, path, line) VALUES (%s, %s, 'x', 'x', true, 'x', '', '[]', 'x', 1)",
-        uuid7(), here,
-    )  # fmt: skip
     with as_worker():
         take_in(ADAPTERS)
         while deliver_one() or send_one():
             pass
+    db.run(
+        "INSERT INTO incidents_guide (id, workspace_id, key, alert, exact, title, meaning, steps, path, line) VALUES (%s, %s, 'x', 'x', true, 'x', '', '[]', 'x', 1)",
+        uuid7(), here,
+    )  # fmt: skip
     signed_in(cast.ada)
     token = cast.token(cast.ada)
     from tests.cast import api
