@@ -102,6 +102,10 @@ def open_port(config: Config) -> socket.socket:
     return listener
 
 
+#: How long PostgreSQL is tried again before the hub gives up, in seconds.
+PATIENCE = 120.0
+
+
 @dataclass
 class Part:
     """One child that is kept alive: how it starts, and how often it ended of late."""
@@ -136,6 +140,8 @@ class Hub:
         self.stopping = False
         self.postgres: Postgres | None = None
         self.parts: list[Part] = []
+        self.failing_since: float | None = None
+        self.not_before = 0.0
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT. Returns the exit code."""
@@ -236,11 +242,25 @@ class Hub:
 
     def _look(self) -> None:
         """Brings back what has ended."""
-        if self.postgres and self.postgres.child and self.postgres.child.poll() is not None:
-            self.say("PostgreSQL ended; it starts again and recovers")
-            self.postgres.start(log=self.config.data / "logs" / "postgres.log")
+        now = time.monotonic()
+        if self.postgres and self.postgres.child and self.postgres.child.poll() is not None and now >= self.not_before:
+            self._revive(self.postgres, now)
         for part in self.parts:
             part.tend(self.say)
+
+    def _revive(self, postgres: Postgres, now: float) -> None:
+        """Starts PostgreSQL again. On a busy machine what is left of the one before may hold its memory for seconds: it is tried again."""
+        if self.failing_since is None:
+            self.say("PostgreSQL ended; it starts again and recovers")
+        try:
+            postgres.start(log=self.config.data / "logs" / "postgres.log")
+            self.failing_since = None
+        except Unavailable as error:
+            self.failing_since = self.failing_since or now
+            if now - self.failing_since > PATIENCE:
+                raise
+            self.say(f"{error.detail} It is tried again in a second.")
+            self.not_before = time.monotonic() + 1.0
 
     def _stop(self) -> None:
         running = [part.child for part in self.parts if part.child is not None]
