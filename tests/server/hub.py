@@ -36,7 +36,7 @@ def environment(data: Path, **extra: str) -> dict[str, str]:
     )
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 30, message: str = "") -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 30, message: str | Callable[[], str] = "") -> Any:
     """Until it is true; polls, and fails with a message."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -47,7 +47,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 30, message: str = "") ->
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(message or "it did not happen in time")
+    raise AssertionError((message() if callable(message) else message) or "it did not happen in time")
 
 
 class Hub:
@@ -132,6 +132,13 @@ class Hub:
             if int(path.name) != os.getpid() and (f"WATCHBILL_DATA={self.data}" in env or marks[0] in command):
                 found.append(int(path.name))
         return found
+
+    def command(self, pid: int) -> str:
+        """What a process is, for a message."""
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        except OSError:
+            return "(ended just now)"
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Stops it; answers exit code and seconds."""
