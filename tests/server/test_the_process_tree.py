@@ -91,7 +91,9 @@ def test_after_the_parent_was_killed_nothing_stays_and_the_next_start_recovers(h
     assert hub.child is not None
     hub.child.kill()
     hub.child.wait()
-    wait_for(lambda: not hub.everything(), 30, lambda: f"these stayed: {[hub.command(pid) for pid in hub.everything()]}")
+    wait_for(
+        lambda: not hub.everything(), 30, lambda: f"these stayed: {[hub.command(pid) for pid in hub.everything()]}"
+    )
     hub.start()
     assert "Kept" in hub.signed_in().get("/w/main/teams").text
 
