@@ -15,9 +15,9 @@ class Buckets:
     def __init__(self, rate: float, burst: float) -> None:
         self.rate, self.burst = rate / 60, burst
         self._lock = threading.Lock()
-        self._state: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._state: OrderedDict[object, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str, cost: float = 1.0, *, now: float | None = None) -> None:
+    def take(self, key: object, cost: float = 1.0, *, now: float | None = None) -> None:
         """Takes ``cost`` units. Raises TooMany with the seconds to wait."""
         at = time.monotonic() if now is None else now
         with self._lock:
