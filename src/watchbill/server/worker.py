@@ -24,19 +24,20 @@ from watchbill.handbook.jobs import Watcher
 from watchbill.handbook.jobs import folder as handbook_folder
 from watchbill.incidents.commands import sweep as sweep_incidents
 from watchbill.intake.adapters import ADAPTERS
+from watchbill.intake.edge import ARRIVED
 from watchbill.ledger.sealer import Sealer
 from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.server.deadman import Deadman
+from watchbill.server.loops import PAUSE, Listener, Loop
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
 from watchbill.signals.silences import sweep as sweep_silences
 
 log = structlog.get_logger("watchbill.worker")
 MAX_ATTEMPTS = 8
-PAUSE = 0.2
 GRACE = 4.5
 #: How often clocks are looked at: a warning or breach is late by no more.
 SWEEP = 0.5
@@ -44,37 +45,6 @@ SWEEP = 0.5
 SENDERS = 4
 #: How often the handbooks' folder is looked at; a change is brought after two looks.
 WATCH = 2.0
-
-
-class Loop(threading.Thread):
-    """A step, again and again: at once while there is work, after a pause when there is none, later after an error."""
-
-    def __init__(self, name: str, step: Callable[[], int | bool], stop: threading.Event, pause: float = PAUSE) -> None:
-        super().__init__(name=name, daemon=True)
-        self.step, self.stopping, self.pause = step, stop, pause
-
-    def run(self) -> None:
-        """Until told to stop."""
-        wait = self.pause
-        while not self.stopping.is_set():
-            try:
-                worked = self.step()
-                wait = 0.0 if worked else self.pause
-            except DatabaseError as error:
-                log.warning(f"{self.name}.database", error=type(error).__name__)
-                self._close()
-                wait = 1.0
-            except Exception:
-                log.exception(f"{self.name}.failed")
-                self._close()
-                wait = 2.0
-            if wait:
-                self.stopping.wait(wait)
-        self._close()
-
-    def _close(self) -> None:
-        for connection in connections.all(initialized_only=True):
-            connection.close()
 
 
 def heartbeat() -> bool:
@@ -217,18 +187,25 @@ def run() -> int:
     """Runs until SIGTERM or SIGINT."""
     stop = threading.Event()
     sealer = Sealer(settings.KEYS)
+    # A server that does not answer holds up one sender, not all; one that has work calls the next.
+    senders: list[Loop] = []
+    for number in range(SENDERS, 0, -1):
+        senders.append(Loop(f"sender {number}", send_one, stop, PAUSE if number == 1 else 1.0, wakes=senders[-1:]))
+    sending = senders[-1:]
+    facts = Loop("facts", deliver_one, stop, wakes=sending)
+    # In a storm what senders wait for goes first: what has come is durable, and understood a moment later.
+    intake = Loop("intake", lambda: take_in(ADAPTERS), stop, wakes=[facts], nice=10, rest=0.5)
     loops = [
         Loop("heartbeat", heartbeat, stop, 5.0),
-        Loop("facts", deliver_one, stop),
-        Loop("intake", lambda: take_in(ADAPTERS), stop),
-        Loop("checks", sweep_signals, stop, SWEEP),
-        Loop("clocks", sweep_clocks, stop, SWEEP),
-        Loop("pages", sweep_pages, stop, SWEEP),
-        Loop("incidents", sweep_incidents, stop, 1.0),
-        Loop("silences", sweep_silences, stop, 1.0),
-        Loop("handovers", look_for_handovers, stop, 5.0),
-        # A server that does not answer holds up one of them, not all.
-        *(Loop(f"sender {number}", send_one, stop) for number in range(1, SENDERS + 1)),
+        facts,
+        intake,
+        Loop("checks", sweep_signals, stop, SWEEP, wakes=[facts]),
+        Loop("clocks", sweep_clocks, stop, SWEEP, wakes=[facts]),
+        Loop("pages", sweep_pages, stop, SWEEP, wakes=[facts, *sending]),
+        Loop("incidents", sweep_incidents, stop, 1.0, wakes=sending),
+        Loop("silences", sweep_silences, stop, 1.0, wakes=[facts]),
+        Loop("handovers", look_for_handovers, stop, 5.0, wakes=[facts]),
+        *senders,
         Loop("sealer", sealing(sealer), stop),
     ]
     if settings.DEADMAN_URL:
@@ -255,13 +232,15 @@ def run() -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
-        for each in loops:
+        for each in (*loops, Listener(ARRIVED, intake, stop)):
             each.start()
         log.info("worker.started")
         await _work(done)
         stop.set()
 
     asyncio.run(main())
+    for each in loops:
+        each.woken.set()
     for each in loops:
         each.join(3)
     return 0
