@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from watchbill.runtime.now import now
-from watchbill.signals.commands import routes_of
+from watchbill.signals.batch import routes_of
 from watchbill.signals.matchers import read_matchers
 from watchbill.signals.models import Alert
 from watchbill.signals.rules import Route, route_of

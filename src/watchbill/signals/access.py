@@ -27,6 +27,7 @@ TABLES = [
     Table("signals_route", app="select, insert, delete", others={"worker": "select, insert, delete"}),
     Table("signals_silence", app=_WRITE, others={"worker": _WRITE}),
     Table("signals_alert", app="select", others={"worker": _WRITE}),
+    Table("signals_label", app="select", others={"worker": "select, insert, delete"}),
     Table("signals_group", app="select", others={"worker": _WRITE}),
     Table("signals_group_event", app="select", others={"worker": "select, insert"}),
 ]

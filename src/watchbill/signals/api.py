@@ -11,8 +11,16 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from watchbill.people.edge import place_of
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
 from watchbill.signals import checks, commands, silences
+from watchbill.signals.matchers import read_matchers
 from watchbill.signals.models import Check, Group, Silence, Source
-from watchbill.signals.queries import access_checks, access_group, access_groups, access_silences, access_sources
+from watchbill.signals.queries import (
+    access_checks,
+    access_group,
+    access_groups,
+    access_silences,
+    access_sources,
+    alerts_of,
+)
 
 router = Router()
 
@@ -78,9 +86,10 @@ class GroupOut(Schema):
 
 
 class GroupWhole(GroupOut):
-    """A group with its alerts and its history."""
+    """A group with its alerts and its history; ``more`` alerts are not listed."""
 
     alerts: list[AlertOut]
+    more: int
     history: list[dict[str, Any]]
 
 
@@ -153,12 +162,12 @@ def revoke_integration(request: HttpRequest, slug: str, source_id: UUID) -> Stat
 
 @router.get("/workspaces/{slug}/alerts", response={200: GroupsPage, **ERRORS})
 def list_alerts(
-    request: HttpRequest, slug: str, state: Literal["", "open", "resolved"] = "", limit: Annotated[int, Field(ge=1, le=MOST)] = 50,
-    cursor: Annotated[str, Query(max_length=100)] = "",
+    request: HttpRequest, slug: str, state: Literal["", "open", "resolved"] = "", filter: Annotated[list[str], Query(max_length=20)] = [],  # noqa: B006
+    limit: Annotated[int, Field(ge=1, le=MOST)] = 50, cursor: Annotated[str, Query(max_length=100)] = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Groups of alerts, the newest first."""
+    """Groups of alerts, the newest first. ``filter``, as often as needed, is a matcher as Alertmanager has it: `service="checkout"`."""
     reader, place = place_of(request, slug)
-    found = access_groups(reader.actor, place.id, state=state).order_by("-id")
+    found = access_groups(reader.actor, place.id, state=state, match=read_matchers(filter)).order_by("-id")
     before = decode_cursor(cursor, UUID)
     if before is not None:
         found = found.filter(id__lt=before)
@@ -171,15 +180,16 @@ def get_alerts(request: HttpRequest, slug: str, group_id: UUID) -> dict[str, Any
     """One group with its alerts and its history."""
     reader, place = place_of(request, slug)
     found = access_group(reader.actor, place.id, group_id)
+    rows = alerts_of(found)
     alerts = [
         {
             "fingerprint": one.fingerprint, "labels": one.labels, "annotations": one.annotations, "firing": one.firing, "starts_at": one.starts_at,
             "ends_at": one.ends_at,
         }
-        for one in found.alerts.all()
+        for one in rows[:MOST]
     ]  # fmt: skip
     history = [{"at": one.at, "what": one.what, "why": one.why} for one in found.events.order_by("id")]
-    return _group(found) | {"alerts": alerts, "history": history}
+    return _group(found) | {"alerts": alerts, "more": max(0, rows.count() - MOST), "history": history}
 
 
 class SilenceIn(Schema):

@@ -19,6 +19,7 @@ LONGEST = 1000
 _FORM = re.compile(
     r'^\s*(?:"(?P<quoted>[^"]+)"|(?P<name>[A-Za-z_][\w.:/-]*))\s*(?P<op>=~|!~|!=|=)\s*(?P<value>.*?)\s*$', re.S
 )
+_PARTS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+|"')
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 1 << 20
@@ -82,3 +83,17 @@ def read_matchers(texts: Iterable[str]) -> list[Matcher]:
 def holds(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
     """Whether the labels fulfil all of them."""
     return all(one.holds(labels) for one in matchers)
+
+
+def split_search(text: str) -> tuple[str, list[Matcher]]:
+    """What somebody typed to find alerts: its plain words, and its matchers. Raises Invalid for a matcher that is none.
+
+    `slow service="check out" env!=test` is one word and two matchers; a value with blanks stands in quotation marks.
+    """
+    words, matchers = [], []
+    for part in _PARTS.findall(text):
+        if _FORM.match(part):
+            matchers.append(read_matcher(part))
+        else:
+            words.append(part)
+    return " ".join(words), matchers

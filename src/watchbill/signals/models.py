@@ -155,6 +155,23 @@ class Alert(models.Model):
         ]
 
 
+class Label(models.Model):
+    """A label of an alert as a row: what a list is filtered by. Derived from the alert, which has its labels whole."""
+
+    #: Serves filters: the alerts that have a label, and which values it has.
+    pk = models.CompositePrimaryKey("workspace_id", "name", "value", "alert_id")
+    # No constraints to the alert and workspace: the rows are written with the alert's own, thousands at a time.
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    name = models.TextField()
+    value = models.TextField(help_text="its first 400 characters")
+
+    class Meta:
+        db_table = "signals_label"
+
+
 class GroupEvent(models.Model):
     """One line of a group's history: what happened, when, and why."""
 

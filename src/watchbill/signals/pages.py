@@ -16,6 +16,8 @@ from watchbill.people.queries import Place, Reader, names_of
 from watchbill.runtime.http import start_of
 from watchbill.runtime.now import now
 from watchbill.signals import checks, commands
+from watchbill.signals.matchers import Matcher, split_search
+from watchbill.signals.models import Group
 from watchbill.signals.queries import (
     access_checks,
     access_group,
@@ -23,11 +25,14 @@ from watchbill.signals.queries import (
     access_problems,
     access_silences,
     access_sources,
+    alerts_of,
 )
 from watchbill.signals.rules import quiet_until
 from watchbill.signals.silences import create_silence, end_silence, hidden_by, quiet_of
 
 FEED = 50
+#: Alerts of a group on its page.
+SHOWN = 200
 
 
 @require_GET
@@ -35,13 +40,21 @@ def alerts(request: HttpRequest, slug: str) -> HttpResponse:
     """Groups of alerts: what fires, or everything."""
     reader, place = place_of(request, slug)
     show = "resolved" if request.GET.get("show") == "resolved" else "open"
-    words, start = request.GET.get("q", "").replace("\0", "")[:100], start_of(request)
-    found = list(access_groups(reader.actor, place.id, state=show, words=words)[start : start + FEED + 1])
+    typed, start = request.GET.get("q", "").replace("\0", "")[:500], start_of(request)
+    found: list[Group] = []
+    error: Invalid | None = None
+    try:
+        words, match = split_search(typed)
+        found = list(
+            access_groups(reader.actor, place.id, state=show, words=words, match=match)[start : start + FEED + 1]
+        )
+    except Invalid as problem:
+        error = problem
     context = {
-        "groups": found[:FEED], "show": show, "q": words, "following": start + FEED if len(found) > FEED else None,
+        "groups": found[:FEED], "show": show, "q": typed, "following": start + FEED if len(found) > FEED else None, "error": error,
         "firing": access_groups(reader.actor, place.id, state="open").count(),
     }  # fmt: skip
-    return render(request, "signals/alerts.html", context)
+    return render(request, "signals/alerts.html", context, status=422 if error else 200)
 
 
 @require_GET
@@ -49,19 +62,20 @@ def group(request: HttpRequest, slug: str, group_id: UUID) -> HttpResponse:
     """One group: its alerts, what they have in common, and its history."""
     reader, place = place_of(request, slug)
     found = access_group(reader.actor, place.id, group_id)
-    alerts = sorted(found.alerts.all(), key=lambda alert: (not alert.firing, alert.starts_at))
+    alerts = alerts_of(found)
     rows = [
         {
             "alert": alert, "labels": [(name, value) for name, value in sorted(alert.labels.items()) if found.labels.get(name) != value],
             "told": [(name, value) for name, value in sorted(alert.annotations.items())],
         }
-        for alert in alerts[:200]
+        for alert in alerts[:SHOWN]
     ]  # fmt: skip
     context = {
         "group": found,
         "rows": rows,
-        "more": max(0, len(alerts) - 200),
-        "silence": "\n".join(f'{name}="{value}"' for name, value in sorted(found.labels.items())),
+        "more": max(0, alerts.count() - SHOWN),
+        "common": [(name, value, str(Matcher(name, "=", value))) for name, value in sorted(found.labels.items())],
+        "silence": "\n".join(str(Matcher(name, "=", value)) for name, value in sorted(found.labels.items())),
         "events": list(found.events.order_by("-id")[:100]),
     }
     return render(request, "signals/group.html", context)

@@ -1,37 +1,76 @@
 """Reads of alerts and integrations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet, Window
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.urls import reverse
 
 from watchbill.base.actor import Actor
-from watchbill.base.errors import NotFound
+from watchbill.base.errors import Invalid, NotFound
 from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
 from watchbill.runtime.now import now
-from watchbill.signals.models import Arrival, Check, Group, Route, Silence, Source
+from watchbill.signals.batch import LONGEST_VALUE
+from watchbill.signals.matchers import Matcher
+from watchbill.signals.models import Alert, Arrival, Check, Group, Label, Route, Silence, Source
+
+#: Values of one label that an expression is tried on.
+MOST_VALUES = 20_000
 
 
-def access_groups(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Group]:
-    """Groups of alerts, the newest change first."""
+def access_groups(
+    reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "", match: Sequence[Matcher] = ()
+) -> QuerySet[Group]:
+    """Groups of alerts, the newest change first. With matchers: those that have an alert whose labels fulfil all of them."""
     reader.require("alert.read", workspace_id)
     found = Group.objects.filter(workspace_id=workspace_id)
     if state:
         found = found.filter(state=state)
     for word in words.split()[:6]:
         found = found.filter(Q(title__icontains=word) | Q(severity__iexact=word))
+    if match:
+        alerts = Alert.objects.filter(workspace_id=workspace_id)
+        if state == "open":
+            alerts = alerts.filter(firing=True)
+        for one in match:
+            alerts = alerts.filter(_fits(workspace_id, one))
+        found = found.filter(id__in=alerts.values("group_id"))
     return found.order_by("-changed_at", "-id")
 
 
+def _fits(workspace_id: UUID, matcher: Matcher) -> Q:
+    """A matcher as a condition on alerts. A label that is not there is empty, as Alertmanager has it."""
+    rows = Label.objects.filter(workspace_id=workspace_id, name=matcher.name)
+    mine = rows.filter(alert=OuterRef("pk"))
+    wanted = matcher.op in ("=", "=~")
+    if matcher.op in ("=", "!="):
+        values = [matcher.value[:LONGEST_VALUE]]
+    else:
+        there = rows.values_list("value", flat=True).distinct()[: MOST_VALUES + 1]
+        values = [value for value in there if matcher.holds({matcher.name: value}) == wanted]
+        if len(there) > MOST_VALUES:
+            raise Invalid(
+                f"“{matcher.name}” has more than {MOST_VALUES:,} values: too many to look at each.", hint='Say it whole: name="value".', field="match",
+            )  # fmt: skip
+    fits = Q(Exists(mine.filter(value__in=values)))
+    if Matcher(matcher.name, "=" if matcher.op in ("=", "!=") else "=~", matcher.value).holds({}):
+        fits |= ~Q(Exists(mine.exclude(value="")))
+    return fits if wanted else ~fits
+
+
 def access_group(reader: Actor, workspace_id: UUID, group_id: UUID) -> Group:
-    """One group with its alerts and history. Raises NotFound."""
-    found = access_groups(reader, workspace_id).filter(id=group_id).prefetch_related("alerts").first()
+    """One group. Raises NotFound."""
+    found = access_groups(reader, workspace_id).filter(id=group_id).first()
     if found is None:
         raise NotFound("There is no such group of alerts here.")
     return found
+
+
+def alerts_of(group: Group) -> QuerySet[Alert]:
+    """The alerts of a group that its reader was let to see: those that fire first."""
+    return Alert.objects.filter(group=group).order_by("-firing", "starts_at", "id")
 
 
 def access_sources(reader: Actor, workspace_id: UUID) -> QuerySet[Source]:

@@ -1,0 +1,256 @@
+"""What a batch of arrivals changes: read, weighed and grouped in memory, written with a few set-based statements.
+
+A storm brings thousands of alerts a second, so what has a row per alert goes past the ORM; groups are few.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from django.db import connection
+from django.db.models import Q
+
+from watchbill.base.ids import uuid7
+from watchbill.facts.publish import declare, publish_all
+from watchbill.runtime.now import now
+from watchbill.signals.matchers import read_matchers
+from watchbill.signals.models import Group, GroupEvent, Source
+from watchbill.signals.models import Route as Row
+from watchbill.signals.rules import Incoming, Known, Route, fingerprint, group_key, group_labels, route_of, title, weigh
+
+OPENED = declare("group.opened", "alerts of a new group fire", "severity")
+GREW = declare("group.grew", "further alerts of an open group fire", "firing")
+RESOLVED = declare("group.resolved", "the last alert of a group is resolved")
+
+_FIND = (
+    "SELECT fingerprint, id, group_id, firing, starts_at, ends_at, expires_at, arrival, labels::text, annotations::text, url "
+    "FROM signals_alert WHERE source_id = %s AND fingerprint = ANY(%s) ORDER BY fingerprint FOR UPDATE"
+)
+_PUT = (
+    "INSERT INTO signals_alert (id, group_id, fingerprint, firing, starts_at, ends_at, expires_at, arrival, labels, annotations, url, workspace_id, source_id, seen_at) "
+    "SELECT i, g, f, x, s, e, p, n, l::jsonb, a::jsonb, u, %b, %b, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::bool[], %b::timestamptz[], "
+    "%b::timestamptz[], %b::timestamptz[], %b::bigint[], %b::text[], %b::text[], %b::text[]) AS t(i, g, f, x, s, e, p, n, l, a, u) "
+    "ON CONFLICT (source_id, fingerprint) DO UPDATE SET group_id = excluded.group_id, firing = excluded.firing, starts_at = excluded.starts_at, "
+    "ends_at = excluded.ends_at, expires_at = excluded.expires_at, arrival = excluded.arrival, seen_at = excluded.seen_at, labels = excluded.labels, "
+    "annotations = excluded.annotations, url = excluded.url"
+)
+#: Labels as rows, so that a list of them is found by an index under row-level security; the alert itself has them whole.
+_FORGET = (
+    "DELETE FROM signals_label USING unnest(%b::uuid[], %b::text[]) AS t(i, l), jsonb_each_text(l::jsonb) AS e(n, v) "
+    "WHERE workspace_id = %b AND name = n AND value = left(v, %b) AND alert_id = i"
+)
+_LABEL = (
+    "INSERT INTO signals_label (workspace_id, alert_id, name, value) SELECT %b, i, n, left(v, %b) "
+    "FROM unnest(%b::uuid[], %b::text[]) AS t(i, l), jsonb_each_text(l::jsonb) AS e(n, v)"
+)
+#: As much of a label's value as can be filtered by: an index entry has an end.
+LONGEST_VALUE = 400
+
+
+@dataclass(slots=True)
+class _Alert:
+    """An alert as it stands, and as this batch leaves it. Labels and annotations are JSON, as it is stored."""
+
+    id: UUID
+    group: UUID | None
+    firing: bool
+    starts_at: datetime
+    ends_at: datetime | None
+    expires_at: datetime | None
+    arrival: int
+    labels: str
+    annotations: str
+    url: str
+    #: The labels that its rows have: none while it has none, or while they stay.
+    before: str | None = None
+    relabelled: bool = False
+
+
+def take_alerts(source: Source, arrivals: Iterable[tuple[int, list[Incoming]]], *, again: bool = False) -> None:
+    """The alerts of some arrivals in their order: deduplicated and grouped in memory, then written with a few statements.
+
+    What changes a group is a fact in the same transaction. With ``again`` the hub itself says so: it is no arrival, and newer than what is known.
+    """
+    routes = routes_of(source.workspace_id)
+    told = [
+        (number, fingerprint(alert), alert, route_of(routes, alert.labels)) for number, alerts in arrivals for alert in alerts
+    ]  # fmt: skip
+    if not told:
+        return
+    keys = {group_key(source.id, alert, route) for _, _, alert, route in told}
+    batch = Batch(source, routes, again, {mark for _, mark, *_ in told}, keys)
+    for number, mark, alert, route in told:
+        batch.take(number, mark, alert, route)
+    batch.write()
+
+
+def routes_of(workspace_id: UUID) -> list[Route]:
+    """The routes of the live handbook in their order, ready to be asked."""
+    rows = Row.objects.filter(workspace_id=workspace_id).order_by("position")
+    return [
+        Route(
+            one.key, one.name, one.state, tuple(read_matchers(one.match)), one.severity, one.pages, tuple(one.group_by), one.path, one.line,
+        )
+        for one in rows
+    ]  # fmt: skip
+
+
+def _json(found: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(found)).decode()
+
+
+class Batch:
+    """What is known of the alerts and groups that some arrivals speak of, and what they change."""
+
+    def __init__(self, source: Source, routes: list[Route], again: bool, marks: set[str], keys: set[str]) -> None:
+        self.source, self.at, self.routes, self.again = source, now(), routes, again
+        self.alerts = self._find(marks)
+        rows = Group.objects.select_for_update().filter(workspace_id=source.workspace_id)
+        wanted = {one.group for one in self.alerts.values()}
+        self.groups = {one.id: one for one in rows.filter(Q(key__in=keys, state="open") | Q(id__in=wanted))}
+        self.open = {one.key: one for one in self.groups.values() if one.state == "open"}
+        self.changed: dict[UUID, Group] = {}
+        self.touched: dict[str, _Alert] = {}
+        self.grown: dict[UUID, Group] = {}
+        self.events: list[GroupEvent] = []
+        self.news: list[tuple[str, UUID, tuple[str, object], dict[str, object]]] = []
+
+    def _find(self, marks: set[str]) -> dict[str, _Alert]:
+        with _cursor() as cursor:
+            cursor.execute(_FIND, [self.source.id, sorted(marks)])
+            return {row[0]: _Alert(*row[1:]) for row in cursor}
+
+    def take(self, number: int, mark: str, alert: Incoming, route: Route | None) -> None:
+        """One alert of one arrival."""
+        row = self.alerts.get(mark)
+        if row is None and alert.keeps and not alert.firing:
+            # All is well with what nobody heard of: nothing to keep.
+            return
+        known = Known(row.firing, row.starts_at, row.ends_at, row.arrival) if row else None
+        # Alerts of one arrival have its number; the same one twice in it is not older than itself.
+        if row is not None and self.again:
+            number = row.arrival
+        twice = row is not None and (self.again or mark in self.touched) and row.arrival == number
+        verdict = weigh(known, alert, number + 1 if twice else number)
+        if verdict == "older":
+            return
+        before = self.groups[row.group] if row is not None and row.group is not None else None
+        if alert.firing:
+            group = self._open(alert, route)
+        else:
+            group = before or self._over(alert, route)
+        if row is None:
+            row = _Alert(uuid7(), None, False, self.at, None, None, 0, "{}", "{}", "", relabelled=True)
+        if row.firing and before is not None:
+            before.firing -= 1
+        if alert.firing:
+            group.firing += 1
+        row.group = group.id
+        self._tell(row, alert)
+        row.firing, row.starts_at, row.ends_at, row.arrival = alert.firing, alert.starts_at, alert.ends_at, number
+        row.expires_at = alert.expires_at if alert.firing else None
+        self.alerts[mark] = self.touched[mark] = row
+        if alert.firing and verdict in ("new", "fired"):
+            if group.firing == 1:
+                self._say(group, "opened", "1 firing")
+                self.news.append((OPENED, group.workspace_id, ("group", group.id), {"severity": group.severity}))
+            else:
+                # Said once for all that came together: a storm is one line, and one fact, not thousands.
+                self.grown[group.id] = group
+        for one in {id(found): found for found in (before, group) if found is not None}.values():
+            self._settle(one)
+
+    def _tell(self, row: _Alert, alert: Incoming) -> None:
+        """What is said of an alert. What says only that it is over (a resolve of PagerDuty's) knows nothing else of it."""
+        if not alert.firing and row.labels != "{}":
+            return
+        if not row.relabelled and msgspec.json.decode(row.labels) != alert.labels:
+            row.relabelled, row.before = True, row.labels
+        row.labels, row.annotations, row.url = _json(alert.labels), _json(alert.annotations), alert.url
+
+    def _open(self, alert: Incoming, route: Route | None) -> Group:
+        key = group_key(self.source.id, alert, route)
+        group = self.open.get(key)
+        if group is None:
+            group = self.open[key] = self._new(alert, key, route)
+        self.changed[group.id] = group
+        return group
+
+    def _over(self, alert: Incoming, route: Route | None) -> Group:
+        """For what was resolved before anybody heard of it: kept, in a group that is over already."""
+        group = self._new(alert, group_key(self.source.id, alert, route), route)
+        group.state, group.resolved_at = Group.State.RESOLVED, self.at
+        self._say(group, "resolved", "it came resolved")
+        return group
+
+    def _new(self, alert: Incoming, key: str, route: Route | None) -> Group:
+        shadow = route_of(self.routes, alert.labels, "shadow")
+        group = Group(
+            workspace_id=self.source.workspace_id, source=self.source, key=key, title=title(alert), labels=group_labels(alert, route),
+            severity=alert.labels.get("severity", "")[:60], route=route.stamp() if route else {}, shadow=shadow.stamp() if shadow else {},
+            opened_at=self.at, changed_at=self.at,
+        )  # fmt: skip
+        self.groups[group.id] = self.changed[group.id] = group
+        return group
+
+    def _settle(self, group: Group) -> None:
+        if group.state == "open" and group.firing == 0:
+            group.state, group.resolved_at = Group.State.RESOLVED, self.at
+            self.open.pop(group.key, None)
+            self._say(group, "resolved", "nothing fires any more")
+            self.news.append((RESOLVED, group.workspace_id, ("group", group.id), {}))
+        self.changed[group.id] = group
+
+    def _say(self, group: Group, what: str, why: str) -> None:
+        self.events.append(GroupEvent(workspace_id=group.workspace_id, group=group, at=self.at, what=what, why=why))
+
+    def write(self) -> None:
+        """All of it: what ends first, so that its key is free for what opens."""
+        for group in self.grown.values():
+            if group.state == "open":
+                self._say(group, "grew", f"{group.firing} firing")
+                self.news.append((GREW, group.workspace_id, ("group", group.id), {"firing": group.firing}))
+        for group in self.changed.values():
+            group.changed_at = self.at
+        old = [group for group in self.changed.values() if not group._state.adding]
+        Group.objects.bulk_update(old, ["state", "firing", "changed_at", "resolved_at"], batch_size=1000)
+        Group.objects.bulk_create((group for group in self.changed.values() if group._state.adding), batch_size=1000)
+        self._put()
+        GroupEvent.objects.bulk_create(self.events, batch_size=1000)
+        publish_all(self.news)
+
+    def _put(self) -> None:
+        """The alerts, in the order of their fingerprints, so that two that write the same wait for each other instead of meeting; and their labels."""
+        rows = sorted(self.touched.items())
+        if not rows:
+            return
+        workspace_id, found = self.source.workspace_id, [row for _, row in rows]
+        columns: list[list[Any]] = [
+            [one.id for one in found], [one.group for one in found], [mark for mark, _ in rows], [one.firing for one in found], [one.starts_at for one in found],
+            [one.ends_at for one in found], [one.expires_at for one in found], [one.arrival for one in found], [one.labels for one in found],
+            [one.annotations for one in found], [one.url for one in found],
+        ]  # fmt: skip
+        other = [one for one in found if one.relabelled]
+        with _cursor() as cursor:
+            cursor.execute(_PUT, [workspace_id, self.source.id, self.at, *columns])
+            if past := [one for one in other if one.before]:
+                cursor.execute(
+                    _FORGET, [[one.id for one in past], [one.before for one in past], workspace_id, LONGEST_VALUE]
+                )
+            if other:
+                cursor.execute(
+                    _LABEL, [workspace_id, LONGEST_VALUE, [one.id for one in other], [one.labels for one in other]]
+                )
+
+
+@contextmanager
+def _cursor() -> "Iterator[psycopg.Cursor[Any]]":
+    """A cursor of psycopg's own within Django's transaction: it binds at the server, so that long lists go as they are, in binary."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        yield cursor
