@@ -30,7 +30,7 @@ def hub() -> Iterator[Hub]:
     folder = Path(tempfile.mkdtemp(prefix="watchbill-journey-"))
     folder.chmod(0o711)
     shutil.copytree(ARTEFACTS.parent / "examples" / "handbooks", folder / "handbooks")
-    found = Hub(folder / "data", WATCHBILL_HANDBOOKS=str(folder / "handbooks"))
+    found = Hub(folder / "data", WATCHBILL_HANDBOOKS=str(folder / "handbooks"), WATCHBILL_OUTBOUND="127.0.0.1")
     try:
         found.start()
         wait_for(found.ready, 30)

@@ -13,6 +13,8 @@ PHRASES = {
     "person.invite": "added",
     "person.edit": "renamed",
     "person.contact.add": "added contact details of",
+    "person.browser.add": "added a browser of",
+    "person.contact.gone": "took away a contact that serves no more of",
     "person.contact.remove": "removed contact details of",
     "person.reveal": "looked at the contact details of",
     "person.deactivate": "deactivated",

@@ -285,7 +285,12 @@ def _acknowledged(by: Actor | None, incident: Incident, person_id: UUID, via: st
 
 
 def _via(via: str) -> str:
-    return {"web": "in the console", "voice": "by key press on the phone", "link": "from the message"}.get(via, via)
+    return {
+        "web": "in the console",
+        "voice": "by key press on the phone",
+        "link": "from the message",
+        "push": "from the notification",
+    }.get(via, via)
 
 
 @command("incident.note_answer", needs=None)

@@ -4,7 +4,7 @@ The middleware has found the key (`signin/middleware.py`): `request.reply` and t
 """
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
@@ -69,6 +69,19 @@ def link(request: HttpRequest, key: str) -> HttpResponse:
         "page_url": page.url or reverse("page", args=[slug, page.id]),
     }  # fmt: skip
     return render(request, "intake/reply.html", context, status=error.status if error else 200)
+
+
+@csrf_exempt
+@require_POST
+def acknowledge(request: HttpRequest, key: str) -> HttpResponse:
+    """The button of a browser's notification. The key in the address is what it may do it by: no cookie counts here."""
+    reply, actor = _who(request)
+    _, page = _page_of(reply)
+    page, first = commands.acknowledge(by=actor, workspace_id=reply.workspace_id, page_id=page.id, via="push")
+    words = {"ended": "It is over already"}.get(
+        page.state, "Acknowledged: it is yours" if first else "It was acknowledged already"
+    )
+    return JsonResponse({"state": page.state, "first": first, "said": words})
 
 
 def _signed(request: HttpRequest) -> tuple[Reply, Actor, Delivery, Page]:

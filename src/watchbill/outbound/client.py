@@ -175,9 +175,14 @@ class _GuardedAdapter(BaseAdapter):
 
 def guarded_requests_session(*, allow: str) -> requests.Session:
     """A `requests` session whose every request goes through ``fetch``; ``allow`` is an address from the settings."""
+    return guarded_session(settings.OUTBOUND.with_url(allow))
+
+
+def guarded_session(policy: Policy) -> requests.Session:
+    """A `requests` session whose every request goes through ``fetch`` by the rules of a policy."""
     session = requests.Session()
     session.trust_env = False
-    adapter = _GuardedAdapter(settings.OUTBOUND.with_url(allow))
+    adapter = _GuardedAdapter(policy)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -577,6 +577,8 @@ def set_channel(
         raise Invalid(f"{sort.label} has no secret.", field="secret")
     if sort.asks and not secret and known is None and not sort.asks_optional:
         raise Invalid(f"{sort.asks} is missing.", field="secret")
+    if secret:
+        sort.check_secret(secret)
     if secret and known is None:
         secrets.store_secret(
             by=by, workspace_id=workspace_id, name=label, value=secret, purpose=f"{sort.label}: {sort.asks}"

@@ -58,3 +58,7 @@ class Temporary(Exception):
 
 class Permanent(Exception):
     """It will never go through like this: the address does not exist, the credentials are refused."""
+
+
+class Gone(Permanent):
+    """The address serves nobody any more: it is taken from its person."""

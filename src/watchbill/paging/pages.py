@@ -1,8 +1,10 @@
 """Pages about paging: whom the hub paged and why, one's own contacts and rules, the channels."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -10,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from watchbill.base.errors import Invalid, WatchbillError
 from watchbill.paging import commands
 from watchbill.paging.channels import KINDS
+from watchbill.paging.channels.push.channel import public_key
 from watchbill.paging.queries import (
     access_channels,
     access_page,
@@ -24,7 +27,7 @@ from watchbill.paging.rules import Way, ways_of
 from watchbill.people import commands as people
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
-from watchbill.people.queries import Place, Reader, names_of
+from watchbill.people.queries import Place, Reader, contact_text, names_of
 from watchbill.runtime.http import start_of
 
 FEED = 50
@@ -33,6 +36,8 @@ STATES = {
 }  # fmt: skip
 _WORDS = {"email": "e-mail", "sms": "text message", "voice": "phone call", "push": "notification of the browser"}
 _ANSWERED = {403, 409, 422}
+_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))  # fmt: skip
+_SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux"))  # fmt: skip
 
 
 @require_GET
@@ -109,7 +114,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     )  # fmt: skip
     goes_out = any(not step["stage"] for step in rules[0][2])
     context = {
-        "contacts": contacts, "rules": rules, "test": test, "test_pill": STATES[test.state] if test else None, "error": error,
+        "contacts": [(one, contact_text(one)) for one in contacts], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.state] if test else None, "error": error,
         "demo": is_demo(place.id),
         "answer": "An urgent page reaches you as below." if goes_out else "No urgent page would reach you: look below for why.",
     }  # fmt: skip
@@ -134,6 +139,14 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
                 )
         case "first":
             commands.make_first(**common, contact_id=as_uuid(post.get("contact", "")))
+        case "push":
+            people.add_browser(
+                **common,
+                subscription=post.get("subscription", "")[:5000],
+                label=browser_of(request.headers.get("User-Agent", "")),
+            )
+        case "remove":
+            people.remove_contact(**common, person_id=reader.person_id, contact_id=as_uuid(post.get("contact", "")))
         case "add":
             people.add_contact(
                 **common, person_id=reader.person_id, kind=post.get("kind", ""), value=post.get("value", "")
@@ -146,6 +159,22 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
             )
         case other:
             raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
+
+
+def browser_of(agent: str) -> str:
+    """What a browser calls itself, in a word or two: “Chrome on Android”. Order matters: most call themselves Safari, too."""
+    name = next((word for mark, word in _BROWSERS if mark in agent), "A browser")
+    system = next((word for mark, word in _SYSTEMS if mark in agent), "")
+    return f"{name} on {system}" if system else name
+
+
+@require_GET
+def worker_script(request: HttpRequest) -> HttpResponse:
+    """The script that shows notifications. A browser gives it the pages beside and below its own address, so it stands at the top."""
+    found = finders.find("console/service-worker.js")
+    response = HttpResponse(Path(str(found)).read_bytes(), content_type="text/javascript; charset=utf-8")
+    response["Cache-Control"] = "no-cache"
+    return response
 
 
 def read_steps(text: str) -> list[dict[str, Any]]:

@@ -20,10 +20,11 @@ from watchbill.ledger.command import command, record
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import code_of, silence_of
-from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
 from watchbill.paging.rules import LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
 from watchbill.people import tokens
+from watchbill.people.commands import drop_contact
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
 from watchbill.runtime.now import now
 from watchbill.secrets.commands import open_secret
@@ -53,20 +54,20 @@ def send_one() -> bool:
     if job is None:
         return True
     sent: Sent | None = None
-    failure, final = "", False
+    failure, final, gone = "", False, False
     try:
         secret = _secret(job)
         sent = KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret)
     except Temporary as error:
         failure = str(error)
     except Permanent as error:
-        failure, final = str(error), True
+        failure, final, gone = str(error), True, isinstance(error, Gone)
     except WatchbillError as error:
         failure = error.detail
     except Exception as error:
         log.exception("paging.send_failed", method=job.method)
         failure = f"the hub failed at it: {type(error).__name__}"
-    _finish(job, sent, mask_text(failure)[:500], final)
+    _finish(job, sent, mask_text(failure)[:500], final, gone)
     return True
 
 
@@ -279,7 +280,7 @@ def hasten(delivery: Delivery) -> None:
             ).save(force_insert=True)
 
 
-def _finish(job: _Job, sent: Sent | None, failure: str, final: bool) -> None:
+def _finish(job: _Job, sent: Sent | None, failure: str, final: bool, gone: bool = False) -> None:
     by = system("worker")
     with transaction.atomic():
         delivery = (
@@ -295,6 +296,8 @@ def _finish(job: _Job, sent: Sent | None, failure: str, final: bool) -> None:
         Channel.objects.filter(id=job.channel.id).update(last_problem=failure, last_problem_at=now())
         if final or delivery.attempts >= MOST_ATTEMPTS:
             failed(by=by, workspace_id=job.workspace_id, delivery=delivery, reason=failure)
+            if gone and delivery.contact_id is not None:
+                drop_contact(by=by, workspace_id=job.workspace_id, contact_id=delivery.contact_id)
             return
         delivery.state, delivery.reason, delivery.leased_until = Delivery.State.WAITING, failure, None
         delivery.due_at = now() + retry_after(delivery.attempts)

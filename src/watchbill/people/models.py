@@ -50,14 +50,18 @@ class Person(models.Model):
 class ContactMethod(models.Model):
     """How to reach a person. Masked unless revealed."""
 
+    #: Of a browser's subscription nothing is shown but its label: the rest is a key.
+
     class Kind(models.TextChoices):
         EMAIL = "email"
         PHONE = "phone"
+        PUSH = "push"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="contacts")
     kind = models.TextField(choices=Kind.choices)
     value = models.TextField()
+    label = models.TextField(null=True, help_text="what is shown of a browser's subscription")
     position = models.IntegerField(default=0)
     verified_at = models.DateTimeField(null=True)
 
@@ -65,7 +69,7 @@ class ContactMethod(models.Model):
         db_table = "people_contact_method"
         constraints = [
             models.UniqueConstraint(Lower("value"), name="contact_email_once", condition=Q(kind="email")),
-            models.CheckConstraint(condition=Q(kind__in=["email", "phone"]), name="contact_kind"),
+            models.CheckConstraint(condition=Q(kind__in=["email", "phone", "push"]), name="contact_kind"),
         ]
 
 

@@ -122,7 +122,14 @@ class PersonShown:
     since: datetime | None = None
 
 
+def contact_text(contact: ContactMethod) -> str:
+    """A contact as its owner sees it. Of a browser's subscription nothing but what it is called: the rest is a key."""
+    return contact.label or "a browser" if contact.kind == "push" else contact.value
+
+
 def _mask(contact: ContactMethod) -> str:
+    if contact.kind == "push":
+        return "a browser"
     return mask_email(contact.value) if contact.kind == "email" else mask_phone(contact.value)
 
 
@@ -135,7 +142,7 @@ def _show(person: Person, reader: Actor, revealed: bool = False) -> PersonShown:
     grants = tuple(person.here)  # type: ignore[attr-defined]
     own = person.id == reader.id or revealed
     contacts = tuple(
-        ContactShown(c.id, c.kind, c.value if own else _mask(c), not own, c.verified_at is not None)
+        ContactShown(c.id, c.kind, contact_text(c) if own else _mask(c), not own, c.verified_at is not None)
         for c in person.contacts.all()
     )
     teams = tuple(member.team for member in person.teams.all())

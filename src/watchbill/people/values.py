@@ -1,6 +1,10 @@
 """Values that people type: each answers the clean value, or raises Invalid naming the field and the fix. Pure."""
 
+import base64
+import binascii
+import json
 import re
+from dataclasses import dataclass
 from zoneinfo import available_timezones
 
 from watchbill.base.errors import Invalid
@@ -19,7 +23,7 @@ def clean_name(value: str, field: str = "name", longest: int = 120) -> str:
 
 
 def clean_contact(kind: str, value: str) -> str:
-    """An e-mail address or an international phone number. Raises Invalid saying what is missing."""
+    """An e-mail address, an international phone number, or a browser's subscription. Raises Invalid saying what is missing."""
     value = value.strip()
     if kind == "email":
         if len(value) > 254 or not _EMAIL.match(value):
@@ -33,7 +37,40 @@ def clean_contact(kind: str, value: str) -> str:
                 field="phone",
             )
         return "+" + re.sub(r"\D", "", value)
+    if kind == "push":
+        read_subscription(value)
+        return value
     raise Invalid(f"“{kind}” is no kind of contact.", hint="Use email or phone.", field="kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A browser's subscription to notifications, as the Push API gives it (https://www.w3.org/TR/push-api/): where, and for which keys."""
+
+    endpoint: str
+    #: The browser's public point on P-256, uncompressed: 65 bytes.
+    p256dh: bytes
+    #: 16 bytes that only the browser and the hub know.
+    auth: bytes
+
+
+def read_subscription(text: str) -> Subscription:
+    """A subscription from its JSON. Raises Invalid."""
+    problem = Invalid(
+        "That is no subscription of a browser.", hint="Let the browser subscribe again.", field="subscription"
+    )
+    try:
+        told = json.loads(text)
+        endpoint, keys = str(told["endpoint"]), told["keys"]
+        p256dh, auth = (base64.urlsafe_b64decode(str(keys[name]) + "==") for name in ("p256dh", "auth"))
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise problem from None
+    # Push services are reached by TLS; plain HTTP is for a peer on this machine, which the rules for outgoing requests have to allow.
+    if len(text) > 4000 or not re.fullmatch(r"(https://|http://(127\.0\.0\.1|localhost)(?=[:/]))[^\s@]+", endpoint):
+        raise problem
+    if len(p256dh) != 65 or p256dh[0] != 4 or len(auth) != 16:
+        raise problem
+    return Subscription(endpoint, p256dh, auth)
 
 
 def clean_role(role: str) -> str:

@@ -183,7 +183,7 @@ OIDC = (
 # The edge
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-    "manifest-src 'self'; form-action 'self'{form}; base-uri 'none'; frame-ancestors 'none'"
+    "worker-src 'self'; manifest-src 'self'; form-action 'self'{form}; base-uri 'none'; frame-ancestors 'none'"
 ).format(form=f" {OIDC['issuer'].split('://')[0]}://{OIDC['issuer'].split('://')[-1].split('/')[0]}" if OIDC else "")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 400

@@ -38,6 +38,7 @@ class Kind:
     asks_optional: bool = False
     target: bool = False
     check: Callable[[dict[str, str]], None] = lambda config: None
+    check_secret: Callable[[str], None] = lambda secret: None
 
     def clean(self, given: Mapping[str, Any]) -> dict[str, str]:
         """The settings, each checked. Raises Invalid naming the field."""

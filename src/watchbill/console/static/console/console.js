@@ -76,4 +76,32 @@
     const hits = document.getElementById("hits");
     if (hits && !event.target.closest(".topbar")) hits.replaceChildren();
   });
+
+  // Notifications of this browser: asked for only where somebody presses the button.
+  const push = document.getElementById("push-form");
+  if (push && "serviceWorker" in navigator && "PushManager" in window) {
+    const says = push.querySelector("[data-push-says]");
+    const key = () => Uint8Array.from(atob(push.dataset.pushKey.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
+    push.hidden = false;
+    push.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      says.textContent = "";
+      try {
+        if (await Notification.requestPermission() !== "granted") { says.textContent = "This browser does not allow notifications here: change it beside the address, then try again."; return; }
+        const worker = await navigator.serviceWorker.register("/service-worker.js");
+        await navigator.serviceWorker.ready;
+        const there = await worker.pushManager.getSubscription();
+        if (there) await there.unsubscribe();
+        const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key() });
+        push.elements.subscription.value = JSON.stringify(made);
+        push.submit();
+      } catch (error) {
+        says.textContent = "The browser could not subscribe: " + error.message;
+      }
+    });
+  } else if (push) {
+    push.hidden = false;
+    push.querySelector("button").disabled = true;
+    push.querySelector("[data-push-says]").textContent = window.isSecureContext ? "This browser knows no notifications; on an iPhone, add Watchbill to the home screen first." : "Browsers allow notifications only over HTTPS.";
+  }
 })();

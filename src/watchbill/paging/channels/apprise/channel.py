@@ -1,0 +1,116 @@
+"""Every other service that takes messages, through Apprise (https://github.com/caronc/apprise): its address says which, and with which key.
+
+Apprise brings a client of its own. Its services that speak HTTP get the guarded one in its place, so that none of them reaches what
+the hub may not reach; those that open connections by other means (syslog, MQTT, SMTP, the desktop) are refused.
+"""
+
+import logging
+import sys
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import requests
+from django.conf import settings
+
+from watchbill.base.errors import Invalid
+from watchbill.base.mask import mask_text
+from watchbill.outbound.client import guarded_session
+from watchbill.paging.channels.base import Config, Kind
+from watchbill.paging.message import Message, Permanent, Sent, Temporary
+
+#: What a service must not use: it would go out by a way that nobody guards.
+_OTHER_WAYS = frozenset({"socket", "smtplib", "subprocess", "ssl", "websocket", "asyncio", "paho", "dbus", "ctypes"})
+_lock = threading.Lock()
+if TYPE_CHECKING:
+    from apprise.plugins.base import NotifyBase
+
+
+class _Guarded:
+    """`requests` as a module of Apprise's sees it: everything as it is, and every request by the guarded way."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("get", "post", "put", "patch", "delete", "head", "options", "request"):
+            return getattr(guarded_session(settings.OUTBOUND), name)
+        if name in ("Session", "session"):
+            return lambda: guarded_session(settings.OUTBOUND)
+        return getattr(requests, name)
+
+
+_GUARDED: Any = _Guarded()
+
+
+def _modules(plugin: "type[NotifyBase]") -> list[ModuleType]:
+    """The modules that a service is made of: one, or a package's."""
+    parts = plugin.__module__.split(".")
+    name = ".".join(parts[:3])
+    return [module for key, module in list(sys.modules.items()) if key == name or key.startswith(f"{name}.")]
+
+
+def load(url: str) -> "NotifyBase":
+    """The service that an address means, behind the guard. Raises Invalid where there is none, or where it goes out by other ways."""
+    # Apprise is large, and most hubs need it for nothing: it is loaded with its first address.
+    from apprise import Apprise
+
+    with _lock:
+        found = Apprise.instantiate(url, suppress_exceptions=True)
+        if found is None:
+            raise Invalid(
+                "Apprise knows no such address.", hint="https://github.com/caronc/apprise/wiki lists them: ntfy://topic, tgram://…, matrix://…", field="secret"
+            )  # fmt: skip
+        modules = _modules(type(found))
+        ways = {key for module in modules for key in vars(module) if key in _OTHER_WAYS}
+        if ways or not any(hasattr(module, "requests") for module in modules):
+            scheme = url.partition("://")[0][:20]
+            raise Invalid(f"{scheme}:// does not go out by HTTP, so the hub cannot guard it.", hint="Use a service that takes HTTP.", field="secret")  # fmt: skip
+        for module in [*modules, *(module for key, module in list(sys.modules.items()) if key.startswith("apprise."))]:
+            if getattr(module, "requests", None) is requests:
+                module.requests = _GUARDED  # type: ignore[attr-defined]
+    # Whoever typed the address does not switch off what TLS is for.
+    found.verify_certificate = True
+    return found
+
+
+class _Heard(logging.Handler):
+    """What Apprise says of a failure: it answers no more than that there was one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.words: list[str] = []
+        self.thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps what this thread says."""
+        if record.thread == self.thread:
+            self.words.append(record.getMessage())
+
+
+def _send(method: str, address: str, message: Message, config: Config, secret: str) -> Sent:
+    try:
+        service = load(secret)
+    except Invalid as error:
+        raise Permanent(error.detail) from None
+    heard, log = _Heard(), logging.getLogger("apprise")
+    log.addHandler(heard)
+    try:
+        from apprise import NotifyType
+
+        kind = NotifyType.FAILURE if message.urgency == "high" else NotifyType.WARNING
+        done = service.notify(title=message.title, body=message.body(), notify_type=kind)
+    except Exception as error:
+        raise Temporary(f"Apprise failed at it: {type(error).__name__}") from None
+    finally:
+        log.removeHandler(heard)
+    if not done:
+        words = mask_text(" ".join(heard.words))[:300]
+        raise Temporary(words or "the service did not take it")
+    return Sent()
+
+
+def _check_secret(secret: str) -> None:
+    load(secret)
+
+
+APPRISE = Kind(
+    "apprise", "Any other service (Apprise)", (), (), _send, asks="Apprise address (ntfy://…, tgram://…)", target=True, check_secret=_check_secret,
+)  # fmt: skip
