@@ -1,5 +1,6 @@
 """A real SMTP server (aiosmtpd) that keeps what it gets; it can refuse an address for good or for now, and ask for a password."""
 
+import asyncio
 import logging
 from email import message_from_bytes
 from email.message import Message
@@ -20,6 +21,8 @@ class Mail:
         self.got: list[tuple[str, Message]] = []
         self.refused: dict[str, str] = {}
         self.login, self.dead = login, False
+        #: Seconds that it thinks about each message.
+        self.slow = 0.0
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]) -> str:
         """What it says of an address."""
@@ -30,6 +33,7 @@ class Mail:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         """Keeps a message."""
+        await asyncio.sleep(self.slow)
         self.got.append((envelope.rcpt_tos[0], message_from_bytes(bytes(envelope.content or b""), policy=default)))
         return "250 taken"
 

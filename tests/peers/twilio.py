@@ -27,7 +27,7 @@ NUMBER = "+15005550006"
 
 @dataclass
 class Script:
-    """What happens at a number: ``answer`` after so many rings, the keys pressed; or busy, no-answer, failed; ``error`` is refused at once."""
+    """What happens at a number: ``answer`` after so many rings, the keys pressed; or busy, no-answer, failed; ``error`` is refused at once; of “silence” nothing is heard again."""
 
     outcome: str = "no-answer"
     keys: str = ""
@@ -127,6 +127,8 @@ class Twilio:
             "api_version": "2010-04-01",
         }
         self._answer(handler, 201, body)
+        if script.outcome == "silence":
+            return
         work = self._call if kind == "Calls" else self._message
         if self.post is not None:
             self.waiting.append(lambda: work(sid, form, script))

@@ -20,7 +20,7 @@ Short = Annotated[str, StringConstraints(max_length=500)]
 
 
 class DeliveryOut(Schema):
-    """One message: whom it is for and why, what came of it; ``stage`` is what stopped it."""
+    """One message: whom it is for and why, what came of it; ``stage`` is what stopped it; of ``lost`` attempts nobody knows what came."""
 
     step: int
     round: int
@@ -32,6 +32,7 @@ class DeliveryOut(Schema):
     stage: str
     reason: str
     attempts: int
+    lost: int | None
     due_at: datetime
     sent_at: datetime | None
 

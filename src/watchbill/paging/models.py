@@ -119,7 +119,10 @@ class Page(models.Model):
 
 
 class Delivery(models.Model):
-    """One message of a page to one target by one method: leased, attempted, sent or failed; or stopped, with the stage that stopped it."""
+    """One message of a page to one target by one method: leased, attempted, sent or failed; or stopped, with the stage that stopped it.
+
+    Unknown is what its sender did not live to say, where it was not tried again: it may have gone out.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -128,6 +131,7 @@ class Delivery(models.Model):
         DELIVERED = "delivered"
         FAILED = "failed"
         STOPPED = "stopped"
+        UNKNOWN = "unknown"
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
@@ -148,6 +152,8 @@ class Delivery(models.Model):
     stage = models.TextField(default="", help_text="which stage stopped it")
     reason = models.TextField(default="")
     attempts = models.IntegerField(default=0)
+    attempted_at = models.DateTimeField(null=True, help_text="when the last attempt began")
+    lost = models.IntegerField(null=True, help_text="attempts of which nobody knows what came: their sender ended")
     due_at = models.DateTimeField()
     leased_until = models.DateTimeField(null=True)
     provider_id = models.TextField(default="")
@@ -159,7 +165,7 @@ class Delivery(models.Model):
         db_table = "paging_delivery"
         constraints = [
             models.CheckConstraint(
-                condition=Q(state__in=["waiting", "sending", "sent", "delivered", "failed", "stopped"]),
+                condition=Q(state__in=["waiting", "sending", "sent", "delivered", "failed", "stopped", "unknown"]),
                 name="paging_delivery_state",
             ),
             models.CheckConstraint(condition=~Q(state="stopped") | ~Q(stage=""), name="paging_delivery_stage"),

@@ -4,12 +4,12 @@ A sender that dies leaves its lease; another one takes the message over. So a me
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from watchbill.base.actor import Actor, system
@@ -92,7 +92,9 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
     )  # fmt: skip
     if delivery is None:
         return None, None
-    page, address = delivery.page, _address(delivery)
+    page, address = _hold(delivery.page), _address(delivery)
+    if delivery.state == Delivery.State.SENDING:
+        _lose(delivery, page, at)
     verdict = weigh(_look(delivery, page), at)
     if verdict.again is not None:
         delivery.state, delivery.due_at, delivery.leased_until, delivery.reason = (
@@ -116,9 +118,26 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
         )
         return delivery, None
     delivery.state, delivery.leased_until, delivery.attempts = Delivery.State.SENDING, at + LEASE, delivery.attempts + 1
+    delivery.attempted_at = at
     delivery.save()
     message = replace(_message(delivery, page), more=verdict.more)
     return delivery, _Job(delivery.id, delivery.method, address, message, delivery.channel, page.workspace_id)
+
+
+def _hold(page: Page) -> Page:
+    """The page as it is, until the attempt has begun or not: an acknowledgement comes before it, and stops it, or after it, and waits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM paging_page WHERE id = %s FOR SHARE", [page.id])
+    page.refresh_from_db()
+    return page
+
+
+def _lose(delivery: Delivery, page: Page, at: datetime) -> None:
+    """Notes that nobody knows what came of an attempt: its sender ended while it was under way."""
+    begun = f"{delivery.attempted_at:%H:%M:%S} UTC" if delivery.attempted_at else "an unknown time"
+    why = f"{delivery.method} to {delivery.target}, begun at {begun}: its sender ended while it was under way"
+    PageEvent(workspace_id=page.workspace_id, page=page, at=at, what="outcome unknown", why=why).save(force_insert=True)
+    delivery.lost = (delivery.lost or 0) + 1
 
 
 def _address(delivery: Delivery) -> str:
@@ -188,9 +207,12 @@ def _message(delivery: Delivery, page: Page) -> Message:
 
 @command("page.stopped", needs=None)
 def stop(*, by: Actor, workspace_id: UUID, delivery: Delivery, stage: str, reason: str) -> None:
-    """Records that a message does not go out, and which stage stopped it. Only the hub's own senders do this."""
+    """Records that a message does not go out, and which stage stopped it. Only the hub's own senders do this.
+
+    Where an attempt was lost before, it may have gone out: that is what it is from then on.
+    """
     delivery.state, delivery.stage, delivery.reason, delivery.done_at, delivery.leased_until = (
-        Delivery.State.STOPPED,
+        Delivery.State.UNKNOWN if delivery.lost and delivery.attempts == delivery.lost else Delivery.State.STOPPED,
         stage,
         reason[:500],
         now(),
@@ -262,7 +284,9 @@ def hasten(delivery: Delivery) -> None:
     if following is not None:
         following.due_at = at
         following.save(update_fields=["due_at"])
-    elif delivery.step > 0 and not step.filter(state__in=["waiting", "sending", "sent", "delivered"]).exists():
+    elif (
+        delivery.step > 0 and not step.filter(state__in=["waiting", "sending", "sent", "delivered", "unknown"]).exists()
+    ):
         page = (
             Page.objects.select_for_update()
             .filter(id=delivery.page_id, state="running", step=delivery.step, round=delivery.round)
