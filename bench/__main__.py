@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from bench import handbook, intake, ledger, pages, paging, start
+from bench import alerts, handbook, intake, ledger, oncall, pages, paging, start
 
 PARTS = {
+    "alerts": alerts.measure,
     "handbook": handbook.measure,
     "intake": intake.measure,
     "ledger": ledger.measure,
+    "oncall": oncall.measure,
     "pages": pages.measure,
     "paging": paging.measure,
     "start": start.measure,

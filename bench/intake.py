@@ -49,7 +49,7 @@ print(done, slow[int(len(slow) * .99)] * 1000 if slow else 0)
 """
 
 
-def load(url: str, body: bytes, rate: float = 0) -> tuple[float, float]:
+def load(url: str, body: bytes, rate: float = 0, seconds: float = SECONDS) -> tuple[float, float]:
     """Requests a second that were answered with 2xx, and p99 in ms."""
     found = httpx.URL(url)
     args = [
@@ -60,11 +60,11 @@ def load(url: str, body: bytes, rate: float = 0) -> tuple[float, float]:
         str(found.port),
         found.path,
         str(CONNECTIONS),
-        str(SECONDS),
+        str(seconds),
         str(rate),
     ]
     answer = subprocess.run(args, input=body, capture_output=True, check=True).stdout.split()
-    return int(answer[0]) / SECONDS, float(answer[1])
+    return int(answer[0]) / seconds, float(answer[1])
 
 
 def alerts(many: int) -> list[dict[str, Any]]:

@@ -246,3 +246,48 @@ def test_a_page_that_is_over_is_not_held(cast: Cast, db: Any) -> None:
             end(by=by, workspace_id=cast.main, page_id=page.id, why="over")
             assert stale.page.state == "running"
             assert _hold(stale.page).state == "ended"
+
+
+def test_five_a_minute_hold_however_many_senders_there_are(cast: Cast, db: Any) -> None:
+    """Eight pages to one person, four senders at once: five messages go out, the fifth says how many more wait, and those wait together."""
+    from watchbill.paging.sending import send_one
+
+    with night(cast, db, edo=Script("silence")) as it:
+        it.set_up()
+        db.run("DELETE FROM people_contact_method WHERE kind = 'phone'")
+        it.mail.slow = 0.1
+        with as_worker():
+            for number in range(8):
+                page_edo(it, number)
+        begin = threading.Barrier(4)
+
+        def work() -> None:
+            with as_worker_in_thread():
+                begin.wait(10)
+                while send_one():
+                    pass
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join(30)
+        assert len(it.mail.to("edo@example.org")) == 5
+        assert it.rows("SELECT count(*) FROM paging_delivery WHERE state = 'sent'") == [(5,)]
+        # All that wait do so until the same moment: they were not weighed one by one.
+        assert it.rows(
+            "SELECT count(*), count(DISTINCT due_at), min(reason) FROM paging_delivery WHERE state = 'waiting'"
+        ) == [(3, 1, "5 messages went there in the last minute")]
+        assert sum("3 more pages wait for you" in one for one in it.mail.to("edo@example.org")) == 1
+
+
+def page_edo(it: Night, number: int) -> None:
+    from watchbill.base.actor import system
+    from watchbill.base.ids import uuid7
+    from watchbill.paging.commands import ONCE, start
+
+    target = {"kind": "person", "id": str(it.cast.edo), "name": "", "why": "test"}
+    policy = {"key": "", "name": "Test", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": ONCE}
+    start(
+        by=system("worker"), workspace_id=it.cast.main, subject=("test", uuid7()), title=f"Page {number}", policy=policy
+    )

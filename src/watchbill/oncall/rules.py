@@ -6,7 +6,7 @@ is an hour later by the clock, in the hour that comes twice it is the first. Hou
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -53,10 +53,17 @@ class Layer:
     windows: tuple[Window, ...] = ()
     name: str = ""
     begins: bool = False
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 366:
             raise Invalid("A turn is 1 to 366 units long.", field="rotation")
+        told = (self.participants, self.count, self.unit, self.handover, self.zone, self.start, self.windows)
+        object.__setattr__(self, "_hash", hash(told))
+
+    def __hash__(self) -> int:
+        # Boundaries are looked up by their layer, thousands of times a page: reckoned once.
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +154,21 @@ def _edges(layer: Layer, start: datetime, end: datetime) -> Iterable[datetime]:
         return
     zone = ZoneInfo(layer.zone)
     day, last = start.astimezone(zone).date() - timedelta(days=1), end.astimezone(zone).date() + timedelta(days=1)
+    clocks = {clock for window in layer.windows for clock in (window.start, window.end)}
+    before = datetime.combine(day, time(0), zone)
     while day <= last:
-        for window in layer.windows:
-            for clock in (window.start, window.end):
-                for fold in (0, 1):
-                    yield datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC)
-        # Where the clocks change, a window opens or closes at the change itself.
-        begin = datetime.combine(day, time(0), zone)
-        shift = (datetime.combine(day + timedelta(days=1), time(0), zone).utcoffset() or timedelta()) - (
-            begin.utcoffset() or timedelta()
-        )
-        if shift:
-            yield from _changes(begin.astimezone(UTC), zone)
-        day += timedelta(days=1)
+        after = datetime.combine(day + timedelta(days=1), time(0), zone)
+        changes = after.utcoffset() != before.utcoffset()
+        for clock in clocks:
+            at = datetime.combine(day, clock, zone)
+            yield at.astimezone(UTC)
+            if changes:
+                # A local time that comes twice.
+                yield at.replace(fold=1).astimezone(UTC)
+        if changes:
+            # Where the clocks change, a window opens or closes at the change itself.
+            yield from _changes(before.astimezone(UTC), zone)
+        day, before = day + timedelta(days=1), after
 
 
 def _changes(begin: datetime, zone: ZoneInfo) -> Iterable[datetime]:

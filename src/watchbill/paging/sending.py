@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import WatchbillError
@@ -22,7 +22,7 @@ from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import code_of, silence_of
 from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
-from watchbill.paging.rules import LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
+from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
 from watchbill.people import tokens
 from watchbill.people.commands import drop_contact
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
@@ -92,10 +92,11 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
     )  # fmt: skip
     if delivery is None:
         return None, None
+    _alone(delivery)
     page, address = _hold(delivery.page), _address(delivery)
     if delivery.state == Delivery.State.SENDING:
         _lose(delivery, page, at)
-    verdict = weigh(_look(delivery, page), at)
+    verdict = weigh(_look(delivery, page, at), at)
     if verdict.again is not None:
         delivery.state, delivery.due_at, delivery.leased_until, delivery.reason = (
             Delivery.State.WAITING,
@@ -104,6 +105,8 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
             verdict.reason,
         )
         delivery.save()
+        if verdict.stage == "bundle":
+            _postpone(delivery, verdict.again, verdict.reason)
         return delivery, None
     stage, reason = verdict.stage, verdict.reason
     if not stage and not address and delivery.channel is not None and not KINDS[delivery.channel.kind].target:
@@ -147,36 +150,54 @@ def _address(delivery: Delivery) -> str:
     return found.value if found else ""
 
 
-def _look(delivery: Delivery, page: Page) -> Look:
-    """What the stages look at."""
-    at, here = now(), None
-    if delivery.person_id is not None:
-        here = Membership.objects.filter(
-            workspace_id=page.workspace_id, person_id=delivery.person_id, person__active=True, ended_at=None
-        ).exists()
-    same = Delivery.objects.filter(
+def _same(delivery: Delivery) -> QuerySet[Delivery]:
+    """The messages to the same target by the same method."""
+    return Delivery.objects.filter(
         person_id=delivery.person_id, target=delivery.target, method=delivery.method, contact_id=delivery.contact_id, address=delivery.address
     )  # fmt: skip
-    habit = None
+
+
+def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
+    """What the stages look at."""
+    here, habit, name = None, None, ""
+    if delivery.person_id is not None:
+        mine = Membership.objects.filter(workspace_id=page.workspace_id, person_id=delivery.person_id)
+        here = mine.filter(person__active=True, ended_at=None).exists()
     if page.urgency == "low" and delivery.person_id is not None:
         habit = Habit.objects.filter(
             workspace_id=page.workspace_id, person_id=delivery.person_id, urgency="low"
         ).first()
     silence = silence_of(page) or ("", None)
-    name = ""
     if page.acknowledged_by:
         name = Person.objects.filter(id=page.acknowledged_by).values_list("name", flat=True).first() or ""
+    same = _same(delivery).exclude(id=delivery.id)
+    # What is under way now counts as gone out: two senders at once are no way around the limit.
+    lately = same.filter(Q(sent_at__gt=at - MINUTE) | Q(state="sending", attempted_at__gt=at - MINUTE))
+    recent = [one for sent, begun in lately.values_list("sent_at", "attempted_at") if (one := sent or begun)]
     return Look(
-        page.state, name, page.shadow, bool(Workspace.objects.filter(id=page.workspace_id, demo=True).exists()), here,
+        page.state, name, page.shadow, Workspace.objects.filter(id=page.workspace_id, demo=True).exists(), here,
         delivery.channel is not None and delivery.channel.removed_at is None,
         silence=silence[0], silence_until=silence[1],
-        already=same.filter(page=page, round=delivery.round, step=delivery.step, state__in=["sent", "delivered"]).exclude(id=delivery.id).exists(),
-        recent=[one for one in same.filter(sent_at__gt=at - MINUTE).values_list("sent_at", flat=True) if one],
-        waiting=same.filter(state="waiting", due_at__lte=at + MINUTE).exclude(id=delivery.id).count(),
+        already=same.filter(page=page, round=delivery.round, step=delivery.step, state__in=["sent", "delivered"]).exists(),
+        recent=recent, waiting=same.filter(state="waiting", due_at__lte=at + MINUTE).count() if len(recent) == A_MINUTE - 1 else 0,
         urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
         # That nobody could be reached is told also when somebody turned up in between.
         settles=delivery.step > 0,
     )  # fmt: skip
+
+
+def _alone(delivery: Delivery) -> None:
+    """One sender at a time decides about a target and method, until it has decided: the limit a minute holds whoever asks."""
+    about = f"{delivery.person_id or delivery.target}/{delivery.method}/{delivery.contact_id or delivery.address}"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('paging.target'), hashtext(%s))", [about])
+
+
+def _postpone(delivery: Delivery, until: datetime, reason: str) -> None:
+    """What else is due there waits as long, at once: hundreds need not be weighed one by one to hear the same."""
+    others = _same(delivery).filter(state="waiting", due_at__lt=until).exclude(id=delivery.id)
+    ids = others.select_for_update(skip_locked=True).values_list("id", flat=True)
+    Delivery.objects.filter(id__in=list(ids)).update(due_at=until, reason=reason)
 
 
 def _message(delivery: Delivery, page: Page) -> Message:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +31,7 @@ from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.server.deadman import Deadman
-from watchbill.server.loops import PAUSE, Listener, Loop
+from watchbill.server.loops import Listener, Loop
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
 from watchbill.signals.silences import sweep as sweep_silences
@@ -41,6 +41,8 @@ MAX_ATTEMPTS = 8
 GRACE = 4.5
 #: How often clocks are looked at: a warning or breach is late by no more.
 SWEEP = 0.5
+#: How often those look by themselves who are woken when there is something: what another worker left, or a notice that was lost.
+IDLE = 1.0
 #: Messages that are sent at the same time.
 SENDERS = 4
 #: How often the handbooks' folder is looked at; a change is brought after two looks.
@@ -78,8 +80,8 @@ def sweep() -> None:
             cursor.execute(query, [keep.total_seconds()])
 
 
-def sealing(sealer: Sealer) -> Callable[[], int]:
-    """The sealer's step, with a look at the epoch every 150 idle steps."""
+def sealing(sealer: Sealer, wakes: Iterable[Loop] = ()) -> Callable[[], int]:
+    """The sealer's step, with a look at the epoch every 150 idle steps. New entries mean that commands have run: it wakes those who go on."""
     idle = 0
 
     def step() -> int:
@@ -88,6 +90,8 @@ def sealing(sealer: Sealer) -> Callable[[], int]:
             for reason in sealer.check_epoch(settings.ANCHOR):
                 log.warning("ledger.epoch", reason=reason)
         count = sealer.step()
+        for one in wakes if count else ():
+            one.woken.set()
         idle = 1 if count else idle + 1
         # A batch that is not full means that the sealer has caught up: it rests and lets the next one fill, since many
         # small batches cost the writers more than one large one.
@@ -190,11 +194,11 @@ def run() -> int:
     # A server that does not answer holds up one sender, not all; one that has work calls the next.
     senders: list[Loop] = []
     for number in range(SENDERS, 0, -1):
-        senders.append(Loop(f"sender {number}", send_one, stop, PAUSE if number == 1 else 1.0, wakes=senders[-1:]))
+        senders.append(Loop(f"sender {number}", send_one, stop, IDLE, wakes=senders[-1:]))
     sending = senders[-1:]
-    facts = Loop("facts", deliver_one, stop, wakes=sending)
+    facts = Loop("facts", deliver_one, stop, IDLE, wakes=sending)
     # In a storm what senders wait for goes first: what has come is durable, and understood a moment later.
-    intake = Loop("intake", lambda: take_in(ADAPTERS), stop, wakes=[facts], nice=10, rest=0.5)
+    intake = Loop("intake", lambda: take_in(ADAPTERS), stop, IDLE, wakes=[facts], nice=10, rest=0.5)
     loops = [
         Loop("heartbeat", heartbeat, stop, 5.0),
         facts,
@@ -206,7 +210,7 @@ def run() -> int:
         Loop("silences", sweep_silences, stop, 1.0, wakes=[facts]),
         Loop("handovers", look_for_handovers, stop, 5.0, wakes=[facts]),
         *senders,
-        Loop("sealer", sealing(sealer), stop),
+        Loop("sealer", sealing(sealer, [facts, *sending]), stop),
     ]
     if settings.DEADMAN_URL:
         loops.append(Loop("deadman", Deadman(settings.DEADMAN_URL, settings.DEADMAN_EVERY).step, stop, 1.0))
