@@ -61,7 +61,7 @@ class Night:
 
     def set_up(self, *, channels: bool = True) -> Night:
         """The handbook, the names, the channels, an integration."""
-        from watchbill.paging.commands import set_channel
+        from watchbill.paging.setup import set_channel
         from watchbill.signals.commands import create_source
 
         for name, who in BINDINGS.items():

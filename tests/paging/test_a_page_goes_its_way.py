@@ -305,7 +305,7 @@ def test_when_every_way_of_a_step_fails_the_next_step_begins_at_once(cast: Cast,
 def test_a_sender_that_dies_leaves_its_message_to_another_one(cast: Cast, db: Any, clock: Any) -> None:
     from django.db import transaction
 
-    from watchbill.paging.commands import test_me
+    from watchbill.paging.own import test_me
     from watchbill.paging.sending import _claim
 
     with night(cast, db) as it:
@@ -484,7 +484,7 @@ def test_what_a_receiver_answers_is_for_now_or_for_good(receiver: Any, answer: i
 
 def test_a_name_that_is_bound_to_a_channel_is_told_there(cast: Cast, db: Any, receiver: Any) -> None:
     from watchbill.handbook.commands import bind_name
-    from watchbill.paging.commands import set_channel
+    from watchbill.paging.setup import set_channel
 
     with night(cast, db) as it:
         it.set_up()

@@ -114,7 +114,7 @@ def test_a_subscription_to_this_machine_or_by_plain_http_elsewhere_is_refused(pu
 
 
 def with_push(it: Night, push: Push, db: Any) -> Client:
-    from watchbill.paging.commands import set_channel
+    from watchbill.paging.setup import set_channel
 
     it.set_up()
     with it.cast.acts(it.cast.ada) as by:

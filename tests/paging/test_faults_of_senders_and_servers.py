@@ -120,7 +120,7 @@ def test_what_is_taken_and_never_confirmed_does_not_stop_the_escalation(cast: Ca
 
 def claimed(it: Night, cast: Cast) -> Any:
     """A test page whose first message is being sent by a sender that dies now."""
-    from watchbill.paging.commands import test_me
+    from watchbill.paging.own import test_me
 
     it.set_up()
     with cast.acts(cast.ada) as by:
@@ -161,7 +161,8 @@ def test_an_attempt_whose_sender_died_stays_unknown_where_it_is_not_tried_again(
 
 def test_no_attempt_begins_after_an_acknowledgement_that_is_committed(cast: Cast, db: Any) -> None:
     """An acknowledgement is under way when a sender comes: the sender waits for it, and then sends nothing."""
-    from watchbill.paging.commands import acknowledge, test_me
+    from watchbill.paging.commands import acknowledge
+    from watchbill.paging.own import test_me
 
     with night(cast, db) as it:
         it.set_up()
@@ -234,8 +235,9 @@ def test_two_workers_on_one_escalation_begin_each_step_once(cast: Cast, db: Any,
 
 def test_a_page_that_is_over_is_not_held(cast: Cast, db: Any) -> None:
     """The hold reads the page anew: what changed between finding the message and holding its page counts."""
-    from watchbill.paging.commands import end, test_me
+    from watchbill.paging.commands import end
     from watchbill.paging.models import Delivery
+    from watchbill.paging.own import test_me
 
     with night(cast, db) as it:
         it.set_up()

@@ -49,7 +49,7 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.intake.adapters import ADAPTERS
     from watchbill.oncall import commands as oncall
     from watchbill.oncall.models import Schedule
-    from watchbill.paging import commands as paging
+    from watchbill.paging import own, setup
     from watchbill.paging.sending import send_one
     from watchbill.people import commands as people
     from watchbill.people.models import ContactMethod
@@ -110,11 +110,11 @@ def filled(cast: Cast, db: Any) -> Cast:
         sender, _ = create_source(by=by, workspace_id=here, protocol="alertmanager", name="Prometheus")
         people.deactivate_person(by=by, workspace_id=here, person_id=cast.vera)
     with cast.acts(cast.ada) as by:
-        paging.set_channel(
+        setup.set_channel(
             by=by, workspace_id=here, kind="email", name="Mail", config={"host": "127.0.0.1", "port": "9", "tls": "none", "from": "hub@example.org"}
         )  # fmt: skip
-        paging.set_rules(by=by, workspace_id=here, urgency="high", steps=[{"method": "email", "delay": 0}])
-        paging.send_code(by=by, workspace_id=here, contact_id=ContactMethod.objects.get(person_id=cast.ada).id)
+        own.set_rules(by=by, workspace_id=here, urgency="high", steps=[{"method": "email", "delay": 0}])
+        own.send_code(by=by, workspace_id=here, contact_id=ContactMethod.objects.get(person_id=cast.ada).id)
         create_silence(
             by=by, workspace_id=here, match=["service=x"], reason="x", starts_at=now(), ends_at=now() + timedelta(hours=1)
         )  # fmt: skip

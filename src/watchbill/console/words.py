@@ -79,6 +79,7 @@ PHRASES = {
     "incident.brief": "briefed about",
     "incident.severity": "changed the severity of",
     "incident.snooze": "snoozed",
+    "incident.follow_up": "followed up a clock of",
     "incident.wake": "woke",
     "incident.resolve": "resolved",
     "incident.resolve_for_group": "resolved",

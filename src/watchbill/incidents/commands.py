@@ -15,7 +15,7 @@ from watchbill.clocks.models import Clock
 from watchbill.clocks.rules import Policy
 from watchbill.facts.publish import declare, publish
 from watchbill.incidents.models import Guide, Incident, IncidentEvent, SeverityLevel
-from watchbill.incidents.rules import CLOCKS, WORDS, clocks_of, guide_for, together, whom
+from watchbill.incidents.rules import CLOCKS, WORDS, clocks_of, guide_for, together, urgency_of, whom
 from watchbill.language.names import canonical, severity_name
 from watchbill.ledger.command import command, record
 from watchbill.paging import commands as paging
@@ -44,7 +44,8 @@ def _clean(text: str, longest: int = LONGEST) -> str:
     return "\n".join(" ".join(line.split()) for line in text.replace("\0", "").strip().splitlines())[:longest]
 
 
-def _say(incident: Incident, what: str, text: str = "", by: Actor | None = None) -> None:
+def say(incident: Incident, what: str, text: str = "", by: Actor | None = None) -> None:
+    """A line in the timeline."""
     who = by.id if by is not None and by.kind == "person" else None
     IncidentEvent(
         workspace_id=incident.workspace_id, incident=incident, at=now(), what=what, text=text[:LONGEST], by=who
@@ -55,7 +56,8 @@ def _subject(incident: Incident) -> tuple[str, UUID]:
     return ("incident", incident.id)
 
 
-def _changed(incident: Incident, what: str) -> None:
+def changed(incident: Incident, what: str) -> None:
+    """Says that an incident changed, to whoever listens."""
     publish(CHANGED, workspace_id=incident.workspace_id, subject=_subject(incident), data={"what": what})
 
 
@@ -123,13 +125,13 @@ def _start_clocks(by: Actor, incident: Incident, begun: datetime, only: Iterable
             )
 
 
-def _page(by: Actor, incident: Incident, *, shadow: bool = False) -> Page:
+def _page(by: Actor, incident: Incident) -> Page:
     slug = Workspace.objects.filter(id=incident.workspace_id).values_list("slug", flat=True).get()
     head = f"[{incident.severity}] " if incident.severity else ""
     return paging.start(
         by=by, workspace_id=incident.workspace_id, subject=_subject(incident), title=f"{head}{incident.title} ({incident.code})", text=incident.summary,
         url=reverse("incident", args=[slug, incident.number]), policy=incident.policy.get("escalation", {}), why=incident.policy.get("why", ""),
-        labels=incident.labels, urgency=incident.policy.get("urgency", "high"), shadow=shadow,
+        labels=incident.labels, urgency=incident.policy.get("urgency", "high"),
     )  # fmt: skip
 
 
@@ -168,23 +170,16 @@ def open_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> Incident |
 
 def _open(
     by: Actor, workspace_id: UUID, title: str, summary: str, route: Mapping[str, Any], labels: Mapping[str, str], *, severity: str = "",
-    group_id: UUID | None = None, runbook_url: str = "", escalation: tuple[dict[str, Any], str] | None = None,
+    group_id: UUID | None = None, runbook_url: str = "",
 ) -> Incident:  # fmt: skip
     at, wanted = now(), severity or str(route.get("severity") or "")
     level = level_named(workspace_id, wanted)
     severity_told = stamp(level) if level else None
-    policy, why = escalation or _escalation(workspace_id, route, severity_told, False)
+    policy, why = _escalation(workspace_id, route, severity_told, False)
     if wanted and level is None:
         why += f"; “{wanted}” is no severity of the live handbook, so no clock runs"
-    worst = (
-        SeverityLevel.objects.filter(workspace_id=workspace_id, state="live")
-        .order_by("-rank")
-        .values_list("rank", flat=True)
-        .first()
-        or 0
-    )
-    # The least severity of a scale of three and more wakes nobody: its messages are quiet ones.
-    urgency = "low" if level is not None and worst >= 3 and level.rank == worst else "high"
+    ranks = SeverityLevel.objects.filter(workspace_id=workspace_id, state="live").values_list("rank", flat=True)
+    urgency = urgency_of(level.rank if level else None, ranks)
     incident = Incident(
         workspace_id=workspace_id, number=_number(workspace_id), title=title[:300], summary=_clean(summary, 2000), severity=level.name if level else wanted,
         rank=level.rank if level else 0, route=dict(route), labels=dict(labels), group_id=group_id, runbook_url=runbook_url[:1000], opened_at=at,
@@ -192,7 +187,7 @@ def _open(
         policy={"severity": severity_told, "escalation": policy, "why": why, "urgency": urgency},
     )  # fmt: skip
     incident.save(force_insert=True)
-    _say(incident, "opened", why, by)
+    say(incident, "opened", why, by)
     record(
         _subject(incident),
         detail={
@@ -209,7 +204,7 @@ def _open(
     if policy.get("steps"):
         _page(by, incident)
     else:
-        _say(incident, "pages nobody", why)
+        say(incident, "pages nobody", why)
     return incident
 
 
@@ -281,7 +276,7 @@ def _acknowledged(by: Actor | None, incident: Incident, person_id: UUID, via: st
     IncidentEvent(
         workspace_id=incident.workspace_id, incident=incident, at=at, what="acknowledged", text=_via(via), by=person_id
     ).save(force_insert=True)
-    _changed(incident, "acknowledged")
+    changed(incident, "acknowledged")
 
 
 def _via(via: str) -> str:
@@ -315,9 +310,9 @@ def escalate(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str = 
     paging.escalate(by=by, workspace_id=workspace_id, page_id=page.id, reason=reason)
     incident.snoozed_until = None
     incident.save(update_fields=["snoozed_until"])
-    _say(incident, "escalated", _clean(reason, 300), by)
+    say(incident, "escalated", _clean(reason, 300), by)
     record(_subject(incident), detail={"reason": _clean(reason, 300)})
-    _changed(incident, "escalated")
+    changed(incident, "escalated")
     return incident
 
 
@@ -328,7 +323,7 @@ def add_note(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str) -> 
     text = _clean(text)
     if not text:
         raise Invalid("A note has words.", field="text")
-    _say(incident, "note", text, by)
+    say(incident, "note", text, by)
     if incident.state != "resolved":
         clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="respond")
         met = clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="update")
@@ -336,7 +331,7 @@ def add_note(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str) -> 
             _start_clocks(by, incident, now(), ["update"])
     # What somebody wrote may name persons: it is a payload that can be erased.
     record(_subject(incident), detail={"number": incident.number}, personal={"text": text})
-    _changed(incident, "note")
+    changed(incident, "note")
     return incident
 
 
@@ -347,9 +342,9 @@ def briefed(*, by: Actor, workspace_id: UUID, incident_id: UUID) -> Incident:
     met = clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="brief")
     if met is None:
         raise Conflict("Nobody waits for a briefing here.")
-    _say(incident, "briefed", "", by)
+    say(incident, "briefed", "", by)
     record(_subject(incident), detail={"late": met.state == "breached"})
-    _changed(incident, "briefed")
+    changed(incident, "briefed")
     return incident
 
 
@@ -368,7 +363,7 @@ def change_severity(*, by: Actor, workspace_id: UUID, incident_id: UUID, severit
     incident.policy = {**incident.policy, "severity": stamp(level)}
     incident.save()
     _rewind(by, incident)
-    _say(incident, "severity", f"{before or 'none'} → {level.name}", by)
+    say(incident, "severity", f"{before or 'none'} → {level.name}", by)
     record(_subject(incident), detail={"changes": {"severity": {"from": before, "to": level.name}}})
     if worse and level.all_hands:
         # Worse, and all hands: those who were not paged are paged now.
@@ -381,7 +376,7 @@ def change_severity(*, by: Actor, workspace_id: UUID, incident_id: UUID, severit
         incident.state, incident.snoozed_until = Incident.State.OPEN, None
         incident.save(update_fields=["state", "snoozed_until"])
         _page(by, incident)
-    _changed(incident, "severity")
+    changed(incident, "severity")
     return incident
 
 
@@ -413,9 +408,9 @@ def snooze(*, by: Actor, workspace_id: UUID, incident_id: UUID, minutes: int) ->
         incident.refresh_from_db()
     incident.snoozed_until = now() + timedelta(minutes=minutes)
     incident.save(update_fields=["snoozed_until"])
-    _say(incident, "snoozed", f"for {minutes} min", by)
+    say(incident, "snoozed", f"for {minutes} min", by)
     record(_subject(incident), detail={"minutes": minutes})
-    _changed(incident, "snoozed")
+    changed(incident, "snoozed")
     return incident
 
 
@@ -424,14 +419,14 @@ def wake(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
     """Pages again about an incident whose rest is over. Only the hub's own sweep does this."""
     incident.state, incident.snoozed_until = Incident.State.OPEN, None
     incident.save()
-    _say(incident, "woke", "its rest is over and it is not resolved")
+    say(incident, "woke", "its rest is over and it is not resolved")
     page = _live_page(incident)
     if page is not None:
         paging.end(by=by, workspace_id=workspace_id, page_id=page.id, why="another page follows after the rest")
     if incident.policy.get("escalation", {}).get("steps"):
         _page(by, incident)
     record(_subject(incident), detail={"number": incident.number})
-    _changed(incident, "woke")
+    changed(incident, "woke")
 
 
 def sweep(limit: int = 50) -> int:
@@ -458,9 +453,9 @@ def _resolve(by: Actor, incident: Incident, text: str) -> None:
     page = _live_page(incident)
     if page is not None:
         paging.end(by=by, workspace_id=incident.workspace_id, page_id=page.id, why=f"{incident.code} was resolved")
-    _say(incident, "resolved", text, by)
+    say(incident, "resolved", text, by)
     publish(RESOLVED, workspace_id=incident.workspace_id, subject=_subject(incident), data={"number": incident.number})
-    _changed(incident, "resolved")
+    changed(incident, "resolved")
 
 
 @command("incident.resolve", needs="incident.respond")
@@ -493,13 +488,13 @@ def reopen(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> 
     incident.state, incident.resolved_at, incident.resolved_by = Incident.State.OPEN, None, None
     incident.acknowledged_at, incident.acknowledged_by, incident.reopened = None, None, incident.reopened + 1
     incident.save()
-    _say(incident, "reopened", reason, by)
+    say(incident, "reopened", reason, by)
     record(_subject(incident), detail={"number": incident.number, "reason": reason})
     clocks.cancel(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="brief")
     _start_clocks(by, incident, now())
     if incident.policy.get("escalation", {}).get("steps"):
         _page(by, incident)
-    _changed(incident, "reopened")
+    changed(incident, "reopened")
     return incident
 
 
@@ -507,10 +502,31 @@ def say_clock(incident: Incident, kind: str, percent: int | None) -> None:
     """A clock's warning or breach in the timeline: an observation, whose entry the clock wrote."""
     what = WORDS.get(kind, kind)
     if percent is None:
-        _say(incident, "late", f"the time to {what} is over")
+        say(incident, "late", f"the time to {what} is over")
     else:
-        _say(incident, "warning", f"{percent} % of the time to {what} is over")
-    _changed(incident, "clock")
+        say(incident, "warning", f"{percent} % of the time to {what} is over")
+    changed(incident, "clock")
+
+
+@command("incident.follow_up", needs=None)
+def follow_up(*, by: Actor, workspace_id: UUID, incident: Incident, kind: str) -> None:
+    """After a clock that was not met. Nobody acknowledged: the next step begins. A briefing is late: those who wait for it hear so.
+    Only the hub itself does this."""
+    page = _live_page(incident)
+    done = ""
+    if kind == "acknowledge" and page is not None and page.state == "running" and paging.silence_of(page) is None:
+        if page.step < len(page.policy.get("steps", [])):
+            done = "escalated"
+            paging.escalate(by=by, workspace_id=workspace_id, page_id=page.id, reason="the time to acknowledge is over")
+    elif kind == "brief":
+        briefs = (incident.policy.get("severity") or {}).get("briefs", [])
+        if targets := [target for brief in briefs for target in brief["targets"]]:
+            done = "told"
+            paging.start(
+                by=by, workspace_id=workspace_id, subject=("briefing", incident.id), title=f"You were not briefed about {incident.code}: {incident.title}",
+                policy=paging.told_once("Briefing", *targets), why="the handbook says that you are briefed by now", urgency="high",
+            )  # fmt: skip
+    record(_subject(incident), detail={"kind": kind, "done": done or "nothing"})
 
 
 def guide_of(incident: Incident) -> Guide | None:

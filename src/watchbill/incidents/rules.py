@@ -103,3 +103,9 @@ def _spaced(name: str) -> str:
             found += " "
         found += char
     return found
+
+
+def urgency_of(rank: int | None, ranks: Iterable[int]) -> str:
+    """Whether an incident wakes people: the least severity of a scale of three and more does not; its messages are quiet ones."""
+    worst = max(ranks, default=0)
+    return "low" if rank is not None and worst >= 3 and rank == worst else "high"

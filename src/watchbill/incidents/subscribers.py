@@ -27,9 +27,12 @@ def open_incident(fact: Fact) -> None:
     group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
     if group is None:
         return
-    by = system("worker")
     if group.shadow:
-        commands.shadow_for_group(by=by, workspace_id=group.workspace_id, group=group)
+        commands.shadow_for_group(by=system("worker"), workspace_id=group.workspace_id, group=group)
+    _page(group)
+
+
+def _page(group: Group) -> None:
     if group.state != "open":
         _say(group, "pages nobody", "it was over before anybody was paged")
     elif not group.route:
@@ -37,13 +40,10 @@ def open_incident(fact: Fact) -> None:
     elif silences.hold_back(group, now()):
         return
     elif str(group.route.get("pages", "")).casefold() == NOBODY:
-        _say(
-            group,
-            "pages nobody",
-            f"the route “{group.route['name']}” says so ({group.route['path']}:{group.route['line']})",
-        )
+        route = group.route
+        _say(group, "pages nobody", f"the route “{route['name']}” says so ({route['path']}:{route['line']})")
     else:
-        commands.open_for_group(by=by, workspace_id=group.workspace_id, group=group)
+        commands.open_for_group(by=system("worker"), workspace_id=group.workspace_id, group=group)
 
 
 def _say(group: Group, what: str, why: str) -> None:
@@ -52,8 +52,10 @@ def _say(group: Group, what: str, why: str) -> None:
 
 @subscribe("group.released", "incidents.open_released")
 def open_released(fact: Fact) -> None:
-    """What a silence held back is paged when it ends."""
-    open_incident(fact)
+    """What a silence held back is paged when it ends; its shadow was recorded when it opened."""
+    group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
+    if group is not None:
+        _page(group)
 
 
 @subscribe("silence.ends_soon", "incidents.remind")
@@ -66,7 +68,7 @@ def remind(fact: Fact) -> None:
     paging.start(
         by=system("worker"), workspace_id=row.workspace_id, subject=("silence", row.id), title=f"Your silence ends at {row.ends_at:%H:%M} UTC: {row.reason[:120]}",
         text=", ".join(row.match), urgency="low", why="you made this silence",
-        policy={"name": "Reminder", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": paging.ONCE},
+        policy=paging.told_once("Reminder", target),
     )  # fmt: skip
 
 
@@ -75,15 +77,16 @@ def grow(fact: Fact) -> None:
     """Further alerts stand in the timeline."""
     incident = Incident.objects.filter(group_id=UUID(fact.subject_id)).exclude(state="resolved").first()
     if incident is not None:
-        commands._say(incident, "grew", f"{fact.data['firing']} alerts fire")
+        commands.say(incident, "grew", f"{fact.data['firing']} alerts fire")
 
 
 @subscribe("group.resolved", "incidents.resolve")
 def resolve(fact: Fact) -> None:
     """An incident whose alerts have all ended is over, and so is what a shadow would have paged about."""
     by = system("worker")
-    for page in Page.objects.filter(subject_kind="group", subject_id=fact.subject_id).exclude(state="ended"):
-        paging.end(by=by, workspace_id=page.workspace_id, page_id=page.id, why="its alerts have ended")
+    paging.end_about(
+        by=by, workspace_id=fact.workspace_id, subject=("group", fact.subject_id), why="its alerts have ended"
+    )
     incident = (
         Incident.objects.select_for_update().filter(group_id=UUID(fact.subject_id)).exclude(state="resolved").first()
     )
@@ -104,8 +107,8 @@ def unreached(fact: Fact) -> None:
     """Nobody could be reached: the timeline says so."""
     incident = _incident(fact.data["about"])
     if incident is not None:
-        commands._say(incident, "unreached", "nobody could be reached")
-        commands._changed(incident, "unreached")
+        commands.say(incident, "unreached", "nobody could be reached")
+        commands.changed(incident, "unreached")
 
 
 @subscribe("page.escalated", "incidents.escalated")
@@ -113,8 +116,8 @@ def escalated(fact: Fact) -> None:
     """The next step began: the timeline says so."""
     incident = _incident(fact.data["about"])
     if incident is not None:
-        commands._say(incident, "next step", f"step {fact.data['step']} of the escalation began")
-        commands._changed(incident, "escalated")
+        commands.say(incident, "next step", f"step {fact.data['step']} of the escalation began")
+        commands.changed(incident, "escalated")
 
 
 @subscribe("clock.warned", "incidents.warned")
@@ -127,36 +130,10 @@ def warned(fact: Fact) -> None:
 
 @subscribe("clock.breached", "incidents.late")
 def late(fact: Fact) -> None:
-    """A clock was not met: the timeline says so. Nobody acknowledged in time: the next step begins. A briefing is late: those who wait for it hear so."""
+    """A clock was not met: the timeline says so, and those who are to hear of it do."""
     incident = _incident(fact.data["about"])
-    if incident is None:
-        return
-    kind, by = fact.data["kind"], system("worker")
-    commands.say_clock(incident, kind, None)
-    page = Page.objects.filter(
-        subject_kind="incident", subject_id=str(incident.id), state="running", shadow=False
-    ).first()
-    if (
-        kind == "acknowledge"
-        and page is not None
-        and paging.silence_of(page) is None
-        and page.step < len(page.policy.get("steps", []))
-    ):
-        paging.escalate(
-            by=by, workspace_id=incident.workspace_id, page_id=page.id, reason="the time to acknowledge is over"
+    if incident is not None:
+        commands.say_clock(incident, fact.data["kind"], None)
+        commands.follow_up(
+            by=system("worker"), workspace_id=incident.workspace_id, incident=incident, kind=fact.data["kind"]
         )
-    if kind == "brief":
-        targets = [
-            target for brief in (incident.policy.get("severity") or {}).get("briefs", []) for target in brief["targets"]
-        ]
-        if targets:
-            policy = {
-                "name": "Briefing",
-                "steps": [{"after": 0, "targets": targets}],
-                "repeat": 0,
-                "otherwise": paging.ONCE,
-            }
-            paging.start(
-                by=by, workspace_id=incident.workspace_id, subject=("briefing", incident.id), title=f"You were not briefed about {incident.code}: {incident.title}",
-                policy=policy, why="the handbook says that you are briefed by now", urgency="high",
-            )  # fmt: skip

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -75,6 +76,8 @@ class Door:
 
     def start(self) -> None:
         """Begins to write."""
+        # Asked for once: on Python 3.11 asking which loop runs costs a system call.
+        self.loop = asyncio.get_running_loop()
         self.writer = asyncio.create_task(self._write())
 
     async def stop(self) -> None:
@@ -127,7 +130,7 @@ class Door:
                 await _send(send, protocol.refuse(404, "not found"))
                 return
             taken = replace(taken, answer=replace(taken.answer, status=201, body=b"Created"))
-        waiting = _Waiting(found[0], found[1], body, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(found[0], found[1], body, self.loop.create_future())
         try:
             self.queue.put_nowait(waiting)
         except asyncio.QueueFull:
@@ -165,7 +168,7 @@ class Door:
         # What was found is kept by another digest than the database has: this one costs a tenth, and no key's text stays in memory.
         mark, at = (
             blake2b(key.encode("utf-8", "replace"), key=self.salt, digest_size=16).digest(),
-            asyncio.get_running_loop().time(),
+            time.monotonic(),
         )
         believed = self.known.get(mark)
         if believed and at - believed[0] < BELIEVED:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
-from watchbill.paging import commands
+from watchbill.paging import commands, own, setup
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
 from watchbill.paging.queries import access_channels, access_page, access_pages
@@ -154,7 +154,7 @@ def list_pages(
 def test_my_pages(request: HttpRequest, slug: str) -> Status[Any]:
     """Page oneself by all own methods, as a real page would."""
     reader, place = place_of(request, slug)
-    return Status(201, _page(commands.test_me(by=reader.actor, workspace_id=place.id)))
+    return Status(201, _page(own.test_me(by=reader.actor, workspace_id=place.id)))
 
 
 @router.get("/workspaces/{slug}/pages/{page_id}", response={200: PageWhole, **ERRORS})
@@ -192,7 +192,7 @@ def list_channels(request: HttpRequest, slug: str) -> dict[str, Any]:
 def set_channel(request: HttpRequest, slug: str, payload: ChannelIn) -> Status[Any]:
     """Set a channel up, or change it."""
     reader, place = place_of(request, slug)
-    made = commands.set_channel(
+    made = setup.set_channel(
         by=reader.actor, workspace_id=place.id, kind=payload.kind, name=payload.name, config=payload.config, secret=payload.secret
     )  # fmt: skip
     return Status(201, _channel(made))
@@ -202,7 +202,7 @@ def set_channel(request: HttpRequest, slug: str, payload: ChannelIn) -> Status[A
 def remove_channel(request: HttpRequest, slug: str, channel_id: UUID) -> Status[Any]:
     """Remove a channel, and its secret."""
     reader, place = place_of(request, slug)
-    commands.remove_channel(by=reader.actor, workspace_id=place.id, channel_id=channel_id)
+    setup.remove_channel(by=reader.actor, workspace_id=place.id, channel_id=channel_id)
     return Status(204, None)
 
 
@@ -210,7 +210,7 @@ def remove_channel(request: HttpRequest, slug: str, channel_id: UUID) -> Status[
 def set_my_rules(request: HttpRequest, slug: str, payload: RulesIn) -> Status[Any]:
     """Say by which methods one is paged."""
     reader, place = place_of(request, slug)
-    commands.set_rules(
+    own.set_rules(
         by=reader.actor, workspace_id=place.id, urgency=payload.urgency, steps=[one.model_dump() for one in payload.steps], quiet={str(name): value for name, value in payload.quiet.items()} or None
     )  # fmt: skip
     return Status(204, None)

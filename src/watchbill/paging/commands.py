@@ -1,29 +1,24 @@
 """Starting, answering and ending pages; the steps of an escalation. What a page does to whom, and why, stands in its history."""
 
-import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from watchbill.base.actor import Actor, system
-from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.base.errors import Conflict, Denied, NotFound
 from watchbill.clocks import commands as clocks
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.oncall.queries import who_is_on
-from watchbill.paging.channels import CARRIERS, KINDS
-from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy, Verification
+from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy
 from watchbill.paging.rules import Plan, Way, go_on, ways_of
+from watchbill.paging.setup import available
 from watchbill.people.models import ContactMethod, Membership, Person, Team, TeamMember
 from watchbill.people.queries import holders_of
-from watchbill.people.values import clean_name, clean_zone
 from watchbill.runtime.now import now
-from watchbill.secrets import commands as secrets
-from watchbill.secrets.models import Secret
 from watchbill.signals import silences
 
 STARTED = declare("page.started", "somebody is paged", "about", "shadow")
@@ -38,6 +33,18 @@ Target = Mapping[str, Any]
 _SWEPT = 50
 #: For what is told once: that nobody reads it concerns nobody else.
 ONCE = [{"kind": "none", "id": "", "name": "nobody", "reason": "it is told once"}]
+
+
+def told_once(name: str, *targets: Target) -> dict[str, Any]:
+    """The policy of what is told once, at once, to these; where nobody reads it, nobody else is told."""
+    return {"key": "", "name": name, "steps": [{"after": 0, "targets": list(targets)}], "repeat": 0, "otherwise": ONCE}
+
+
+def end_about(*, by: Actor, workspace_id: UUID, subject: Subject, why: str) -> None:
+    """Ends what still pages about a subject, if anything does."""
+    rows = Page.objects.filter(workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]))
+    for page in rows.exclude(state="ended"):
+        end(by=by, workspace_id=workspace_id, page_id=page.id, why=why)
 
 
 def replace_policies(*, workspace_id: UUID, policies: Iterable[Policy]) -> None:
@@ -160,9 +167,8 @@ def _exhaust(page: Page, at: datetime) -> None:
 def _begin(page: Page, targets: Sequence[Target], at: datetime, *, step: int | None = None) -> list[UUID | str]:
     """Makes the messages of a step. Answers whom they may reach."""
     number = page.step if step is None else step
-    rows: list[Delivery] = []
-    for target in targets:
-        rows += _messages(page, target, at)
+    here = available(page.workspace_id)
+    rows = [row for target in targets for row in _messages(page, target, here, at)]
     for position, row in enumerate(rows):
         row.page, row.workspace_id, row.round, row.step, row.made_at = page, page.workspace_id, page.round, number, at
         row.position = position
@@ -180,72 +186,47 @@ def _begin(page: Page, targets: Sequence[Target], at: datetime, *, step: int | N
     return list(dict.fromkeys(row.person_id or row.target for row in rows if not row.stage))
 
 
-def available(workspace_id: UUID) -> dict[str, Channel]:
-    """Which methods are set up here, with the channel that carries each."""
-    rows = {
-        one.kind: one
-        for one in Channel.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("-created_at")
-    }
-    return {method: rows[kind] for method, kind in CARRIERS.items() if kind in rows}
-
-
-def _messages(page: Page, target: Target, at: datetime) -> list[Delivery]:
+def _messages(page: Page, target: Target, here: Mapping[str, Channel], at: datetime) -> list[Delivery]:
+    """The messages to one target; ``here`` has the channels of this workspace by method."""
     kind, name, why = target["kind"], str(target.get("name", "")), str(target.get("why", ""))
-    here = available(page.workspace_id)
     if kind == "email":
-        channel = here.get("email")
-        stage = ("", "") if channel else ("channel", "no channel for email is set up here")
-        return [
-            Delivery(
-                target=name,
-                why=why,
-                method="email",
-                channel=channel,
-                address=target["id"],
-                due_at=at,
-                stage=stage[0],
-                reason=stage[1],
-            )
-        ]
+        return [_to_address(name, why, str(target["id"]), here.get("email"), at)]
     if kind == "contact":
-        contact = ContactMethod.objects.filter(id=target["id"]).select_related("person").first()
-        method = {"email": "email", "phone": "sms"}[contact.kind] if contact else "none"
-        if contact is None or method not in here:
-            return [_nobody(name, why, "contact", "this contact was removed", at)]
-        return [
-            Delivery(
-                person_id=contact.person_id,
-                target=contact.person.name,
-                why=why,
-                method=method,
-                contact_id=contact.id,
-                channel=here[method],
-                due_at=at,
-            )
-        ]
+        return [_to_contact(name, why, UUID(str(target["id"])), here, at)]
     if kind == "channel":
-        channel = Channel.objects.filter(workspace_id=page.workspace_id, id=target["id"], removed_at=None).first()
-        if channel is None:
-            return [_nobody(name, why, "channel", "this channel was removed", at)]
-        return [
-            Delivery(
-                target=channel.name,
-                why=why,
-                method=channel.kind,
-                channel=channel,
-                address=str(target.get("address", "")),
-                due_at=at,
-            )
-        ]
+        return [_to_channel(page, name, why, UUID(str(target["id"])), at)]
     persons, note = _persons(page.workspace_id, kind, target, at)
     if not persons:
         _say(page, f"“{name}” reaches nobody", note)
         return [_nobody(name, why, "target", note, at)]
-    return [
-        row
-        for person in persons
-        for row in _to_person(page, person, f"{why}{f'; {note}' if note else ''}".strip("; "), here, at)
-    ]
+    told = "; ".join(part for part in (why, note) if part)
+    return [row for person in persons for row in _to_person(page, person, told, here, at)]
+
+
+def _to_address(name: str, why: str, address: str, channel: Channel | None, at: datetime) -> Delivery:
+    """An address that stands in a runbook and is nobody's own."""
+    made = Delivery(target=name, why=why, method="email", channel=channel, address=address, due_at=at)
+    if channel is None:
+        made.stage, made.reason = "channel", "no channel for email is set up here"
+    return made
+
+
+def _to_contact(name: str, why: str, contact_id: UUID, here: Mapping[str, Channel], at: datetime) -> Delivery:
+    """One contact of a person, whatever their rules say: to verify it."""
+    contact = ContactMethod.objects.filter(id=contact_id).select_related("person").first()
+    method = {"email": "email", "phone": "sms"}.get(contact.kind, "none") if contact else "none"
+    if contact is None or method not in here:
+        return _nobody(name, why, "contact", "this contact was removed", at)
+    return Delivery(
+        person_id=contact.person_id, target=contact.person.name, why=why, method=method, contact_id=contact.id, channel=here[method], due_at=at
+    )  # fmt: skip
+
+
+def _to_channel(page: Page, name: str, why: str, channel_id: UUID, at: datetime) -> Delivery:
+    channel = Channel.objects.filter(workspace_id=page.workspace_id, id=channel_id, removed_at=None).first()
+    if channel is None:
+        return _nobody(name, why, "channel", "this channel was removed", at)
+    return Delivery(target=channel.name, why=why, method=channel.kind, channel=channel, due_at=at)
 
 
 def _nobody(name: str, why: str, stage: str, reason: str, at: datetime) -> Delivery:
@@ -393,219 +374,3 @@ def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str) -> Page:
         )
         _say(page, "ended", why, by.id if by.kind == "person" else None)
     return page
-
-
-@command("page.test", needs=None)
-def test_me(*, by: Actor, workspace_id: UUID) -> Page:
-    """Pages oneself by all own methods, as a real page would. Decides itself: a member, about nobody but themselves."""
-    if by.kind != "person" or not by.may("workspace.read", workspace_id):
-        raise Denied("Only a member of this workspace can test their pages.")
-    for one in Page.objects.filter(workspace_id=workspace_id, subject_kind="test", subject_id=str(by.id)).exclude(
-        state="ended"
-    ):
-        end(by=by, workspace_id=workspace_id, page_id=one.id, why="another test began")
-    target = {"kind": "person", "id": str(by.id), "name": "", "why": "you asked for a test"}
-    policy = {"key": "", "name": "Test", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": ONCE}
-    page = start(
-        by=by, workspace_id=workspace_id, subject=("test", by.id), title="Test page: nothing is wrong", policy=policy,
-        text="You asked Watchbill to page you. Acknowledge it to see that this works, too.", why="you asked for it",
-    )  # fmt: skip
-    record(("person", by.id), detail={"page": str(page.id)})
-    return page
-
-
-# One's own contacts and rules
-
-CODE_SERVES = timedelta(minutes=15)
-MOST_TRIES = 5
-
-
-def code_of(contact_id: UUID, made_at: datetime) -> str:
-    """The six digits that verify a contact: computed from the hub's key, so that no table holds them."""
-    mark = hmac.new(
-        settings.KEYS.derive("contact-code"), f"{contact_id}/{made_at.isoformat()}".encode(), "sha256"
-    ).digest()
-    return f"{int.from_bytes(mark[:8], 'big') % 1_000_000:06d}"
-
-
-def _own_contact(by: Actor, contact_id: UUID) -> ContactMethod:
-    found = ContactMethod.objects.select_for_update().filter(id=contact_id, person_id=by.id).first()
-    if found is None:
-        raise NotFound("There is no such contact of yours.")
-    return found
-
-
-@command("contact.code", needs=None)
-def send_code(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
-    """Sends a code to a contact of one's own. Decides itself: nobody else's."""
-    contact, at = _own_contact(by, contact_id), now()
-    if contact.verified_at is not None:
-        raise Conflict("This contact is verified already.")
-    method = {"email": "email", "phone": "sms"}[contact.kind]
-    if method not in available(workspace_id):
-        raise Conflict(
-            f"No channel for {method} is set up here.", hint="An admin sets one up under Settings → Channels."
-        )
-    known = Verification.objects.filter(contact_id=contact_id).first()
-    if known is not None and at - known.made_at < timedelta(seconds=30):
-        raise Conflict("A code was sent a moment ago.", hint="Wait half a minute, then ask for another one.")
-    Verification.objects.filter(contact_id=contact_id).delete()
-    Verification(workspace_id=workspace_id, contact_id=contact_id, made_at=at).save(force_insert=True)
-    for one in Page.objects.filter(subject_kind="contact", subject_id=str(contact_id)).exclude(state="ended"):
-        end(by=by, workspace_id=one.workspace_id, page_id=one.id, why="another code was asked for")
-    target = {"kind": "contact", "id": str(contact_id), "name": "", "why": "you asked for a code"}
-    start(
-        by=by, workspace_id=workspace_id, subject=("contact", contact_id), title="Your code for Watchbill",
-        policy={"key": "", "name": "Code", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": ONCE},
-    )  # fmt: skip
-    record(("person", by.id), detail={"kind": contact.kind})
-
-
-@command("contact.verify", needs=None)
-def verify_contact(*, by: Actor, workspace_id: UUID, contact_id: UUID, code: str) -> bool:
-    """Says whether a code is the one that was sent; then the contact is verified. Decides itself: nobody else's.
-
-    A wrong code is answered, not raised: that it was tried has to be kept.
-    """
-    contact, at = _own_contact(by, contact_id), now()
-    known = Verification.objects.select_for_update().filter(contact_id=contact_id).first()
-    if known is None or at - known.made_at > CODE_SERVES or known.tries >= MOST_TRIES:
-        raise Conflict("This code serves no more.", hint="Ask for another one.")
-    known.tries += 1
-    right = hmac.compare_digest(
-        code_of(contact_id, known.made_at).encode(), "".join(code.split()).encode("utf-8", "replace")
-    )
-    if right:
-        contact.verified_at = at
-        contact.save(update_fields=["verified_at"])
-        known.delete()
-        for one in Page.objects.filter(subject_kind="contact", subject_id=str(contact_id)).exclude(state="ended"):
-            end(by=by, workspace_id=one.workspace_id, page_id=one.id, why="the contact is verified")
-    else:
-        known.save(update_fields=["tries"])
-    record(("person", by.id), detail={"kind": contact.kind, "right": right})
-    return right
-
-
-@command("contact.first", needs=None)
-def make_first(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
-    """Puts a contact of one's own before the others of its kind. Decides itself: nobody else's."""
-    contact = _own_contact(by, contact_id)
-    lowest = (
-        ContactMethod.objects.filter(person_id=by.id).order_by("position").values_list("position", flat=True).first()
-        or 0
-    )
-    contact.position = lowest - 1
-    contact.save(update_fields=["position"])
-    record(("person", by.id), detail={"kind": contact.kind})
-
-
-@command("paging.rules", needs=None)
-def set_rules(
-    *, by: Actor, workspace_id: UUID, urgency: str, steps: Sequence[Mapping[str, Any]], quiet: Mapping[str, str] | None = None
-) -> None:  # fmt: skip
-    """Says by which methods one is paged, in which order, after how many seconds. Decides itself: one's own; none is the default."""
-    if urgency not in ("high", "low"):
-        raise Invalid("The urgency is high or low.", field="urgency")
-    if len(steps) > 20:
-        raise Invalid("At most twenty methods.", field="steps")
-    clean = []
-    for one in steps:
-        method, delay = str(one.get("method", "")), one.get("delay", 0)
-        if method not in CARRIERS:
-            raise Invalid(f"“{method[:40]}” is no method.", hint=f"Methods are {', '.join(CARRIERS)}.", field="steps")
-        if not isinstance(delay, int) or not 0 <= delay <= 3600:
-            raise Invalid("A method waits 0 to 3,600 seconds.", field="steps")
-        clean.append((method, delay))
-    if urgency == "high" and clean and all(seconds > 300 for _, seconds in clean):
-        raise Invalid("The first message of an urgent page goes out within five minutes.", field="steps")
-    told = dict(quiet or {})
-    if told:
-        told = {
-            "start": clock_text(told.get("start", "")),
-            "end": clock_text(told.get("end", "")),
-            "zone": clean_zone(told.get("zone", "UTC")),
-        }
-        if urgency == "high":
-            raise Invalid("What is urgent knows no quiet hours.", field="quiet")
-    Habit.objects.filter(workspace_id=workspace_id, person_id=by.id, urgency=urgency).delete()
-    if clean or told:
-        Habit(
-            workspace_id=workspace_id,
-            person_id=by.id,
-            urgency=urgency,
-            steps=[{"method": method, "delay": delay} for method, delay in clean],
-            quiet=told,
-        ).save(force_insert=True)
-    record(
-        ("person", by.id),
-        detail={
-            "urgency": urgency,
-            "steps": [f"{method} {delay} s" for method, delay in clean],
-            "quiet": bool(told),
-        },
-    )
-
-
-def clock_text(value: str) -> str:
-    """A time of day as HH:MM. Raises Invalid."""
-    try:
-        return f"{time.fromisoformat(value.strip()):%H:%M}"
-    except ValueError:
-        raise Invalid(f"“{value[:20]}” is no time of day.", hint="Write it as 22:00.", field="quiet") from None
-
-
-# Channels
-
-
-@command("channel.set", needs="channel.edit")
-def set_channel(
-    *, by: Actor, workspace_id: UUID, kind: str, name: str, config: Mapping[str, Any], secret: str = ""
-) -> Channel:
-    """Sets up a channel, or changes the one of that name. Its password goes to the secrets; left empty, the stored one stays."""
-    if kind not in KINDS:
-        raise Invalid(f"“{kind[:40]}” is no kind of channel.", hint=f"Kinds are {', '.join(KINDS)}.", field="kind")
-    sort, name = KINDS[kind], clean_name(name, longest=60)
-    channel = Channel.objects.select_for_update().filter(workspace_id=workspace_id, name=name, removed_at=None).first()
-    if channel is not None and channel.kind != kind:
-        raise Conflict(f"“{name}” is a channel of another kind.", field="name")
-    channel = channel or Channel(workspace_id=workspace_id, kind=kind, name=name, created_at=now())
-    channel.config = sort.clean(config)
-    label = f"channel {name}"
-    known = Secret.objects.filter(workspace_id=workspace_id, name=label).first()
-    if secret and not sort.asks:
-        raise Invalid(f"{sort.label} has no secret.", field="secret")
-    if sort.asks and not secret and known is None and not sort.asks_optional:
-        raise Invalid(f"{sort.asks} is missing.", field="secret")
-    if secret:
-        sort.check_secret(secret)
-    if secret and known is None:
-        secrets.store_secret(
-            by=by, workspace_id=workspace_id, name=label, value=secret, purpose=f"{sort.label}: {sort.asks}"
-        )
-    elif secret and known is not None:
-        secrets.replace_secret(by=by, workspace_id=workspace_id, secret_id=known.id, value=secret)
-    channel.secret = label if secret or known else ""
-    channel.last_problem, channel.last_problem_at = "", None
-    channel.save()
-    record(
-        ("channel", channel.id),
-        detail={"kind": kind, "name": name, "settings": {k: v for k, v in channel.config.items() if k != "user"}},
-    )
-    return channel
-
-
-@command("channel.remove", needs="channel.edit")
-def remove_channel(*, by: Actor, workspace_id: UUID, channel_id: UUID) -> None:
-    """Removes a channel, and its password."""
-    channel = (
-        Channel.objects.select_for_update().filter(workspace_id=workspace_id, id=channel_id, removed_at=None).first()
-    )
-    if channel is None:
-        raise NotFound("There is no such channel here.")
-    channel.removed_at = now()
-    known = Secret.objects.filter(workspace_id=workspace_id, name=channel.secret).first() if channel.secret else None
-    if known is not None:
-        secrets.delete_secret(by=by, workspace_id=workspace_id, secret_id=known.id)
-    channel.save(update_fields=["removed_at"])
-    record(("channel", channel.id), detail={"kind": channel.kind, "name": channel.name})

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
-from watchbill.paging import commands
+from watchbill.paging import commands, own, setup
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.push.channel import public_key
 from watchbill.paging.queries import (
@@ -99,7 +99,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
             error = problem
     contacts = own_contacts(reader.actor)
     ways = [Way(one.id, one.kind, one.verified_at is not None) for one in contacts]
-    here, habits = commands.available(place.id), own_habits(reader.actor, place.id)
+    here, habits = setup.available(place.id), own_habits(reader.actor, place.id)
     rules = []
     for urgency, words in (("high", "When it is urgent"), ("low", "When it can wait")):
         habit = habits.get(urgency)
@@ -126,19 +126,17 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
     common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id}
     match post.get("do"):
         case "test":
-            commands.test_me(**common)
+            own.test_me(**common)
         case "code":
-            commands.send_code(**common, contact_id=as_uuid(post.get("contact", "")))
+            own.send_code(**common, contact_id=as_uuid(post.get("contact", "")))
         case "verify":
-            if not commands.verify_contact(
-                **common, contact_id=as_uuid(post.get("contact", "")), code=post.get("code", "")
-            ):
+            if not own.verify_contact(**common, contact_id=as_uuid(post.get("contact", "")), code=post.get("code", "")):
                 # Raised after the try was kept: an answer below 500 is committed.
                 raise Invalid(
                     "That is not the code.", hint="Look at the last message; five tries are open to you.", field="code"
                 )
         case "first":
-            commands.make_first(**common, contact_id=as_uuid(post.get("contact", "")))
+            own.make_first(**common, contact_id=as_uuid(post.get("contact", "")))
         case "push":
             people.add_browser(
                 **common,
@@ -154,7 +152,7 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
         case "rules":
             start, end = post.get("quiet_start", "").strip(), post.get("quiet_end", "").strip()
             quiet = {"start": start, "end": end, "zone": place.time_zone} if start or end else None
-            commands.set_rules(
+            own.set_rules(
                 **common, urgency=post.get("urgency", ""), steps=read_steps(post.get("steps", "")), quiet=quiet
             )
         case other:
@@ -204,10 +202,10 @@ def channels(request: HttpRequest, slug: str) -> HttpResponse:
         common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id}
         try:
             if post.get("do") == "remove":
-                commands.remove_channel(**common, channel_id=as_uuid(post.get("channel", "")))
+                setup.remove_channel(**common, channel_id=as_uuid(post.get("channel", "")))
             else:
                 config = {name[2:]: str(value) for name, value in post.items() if name.startswith("f-")}
-                commands.set_channel(
+                setup.set_channel(
                     **common, kind=post.get("kind", ""), name=post.get("name", ""), config=config, secret=post.get("secret", "")
                 )  # fmt: skip
             return redirect("channels", slug)

@@ -19,9 +19,10 @@ from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.slack.channel import THREAD
-from watchbill.paging.commands import code_of, silence_of
+from watchbill.paging.commands import silence_of
 from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
+from watchbill.paging.own import code_of
 from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
 from watchbill.people import tokens
 from watchbill.people.commands import drop_contact

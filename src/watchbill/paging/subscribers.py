@@ -1,4 +1,4 @@
-"""What paging hears of: the hub's own test, which goes the way of every alert."""
+"""What paging hears of: the hub's own test, answers that belong into a thread, handovers, and persons who are erased."""
 
 import json
 from uuid import UUID
@@ -31,13 +31,12 @@ def begin(fact: Fact) -> None:
     if group is None or channel is None:
         return
     target = {"kind": "channel", "id": str(channel.id), "name": NAME, "why": "the hub tests itself"}
-    policy = {"name": NAME, "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": commands.ONCE}
     commands.start(
         by=system("worker"),
         workspace_id=HUB,
         subject=("group", group.id),
         title=group.title,
-        policy=policy,
+        policy=commands.told_once(NAME, target),
         why="the hub tests itself",
     )
 
@@ -47,10 +46,9 @@ def end(fact: Fact) -> None:
     """The test is over."""
     if fact.workspace_id != HUB:
         return
-    for page in Page.objects.filter(workspace_id=HUB, subject_kind="group", subject_id=fact.subject_id).exclude(
-        state="ended"
-    ):
-        commands.end(by=system("worker"), workspace_id=HUB, page_id=page.id, why="the test is over")
+    commands.end_about(
+        by=system("worker"), workspace_id=HUB, subject=("group", fact.subject_id), why="the test is over"
+    )
 
 
 def _threads(fact: Fact, what: str, text: str) -> None:
@@ -89,14 +87,15 @@ def handed_over(fact: Fact) -> None:
         # The first look at a schedule is no handover, and nobody is told of a gap here: On-call shows it.
         return
     by = system("worker")
-    for page in Page.objects.filter(subject_kind="handover", subject_id=str(schedule.id)).exclude(state="ended"):
-        commands.end(by=by, workspace_id=page.workspace_id, page_id=page.id, why="somebody else is on call by now")
+    subject = ("handover", schedule.id)
+    commands.end_about(
+        by=by, workspace_id=schedule.workspace_id, subject=subject, why="somebody else is on call by now"
+    )
     slug = Workspace.objects.filter(id=schedule.workspace_id).values_list("slug", flat=True).get()
     target = {"kind": "person", "id": fact.data["to"], "name": "", "why": f"{schedule.name} hands over to you"}
-    policy = {"name": "Handover", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": commands.ONCE}
     commands.start(
-        by=by, workspace_id=schedule.workspace_id, subject=("handover", schedule.id), title=f"You are on call now: {schedule.name}", urgency="low",
-        url=reverse("oncall_schedule", args=[slug, schedule.id]), policy=policy, why=f"{schedule.name} hands over to you",
+        by=by, workspace_id=schedule.workspace_id, subject=subject, title=f"You are on call now: {schedule.name}", urgency="low",
+        url=reverse("oncall_schedule", args=[slug, schedule.id]), policy=commands.told_once("Handover", target), why=f"{schedule.name} hands over to you",
     )  # fmt: skip
 
 

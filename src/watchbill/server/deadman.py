@@ -17,8 +17,8 @@ from watchbill.base.actor import system
 from watchbill.base.errors import Unavailable, WatchbillError
 from watchbill.base.ids import HUB
 from watchbill.outbound.client import fetch
-from watchbill.paging.commands import set_channel
 from watchbill.paging.models import Channel, Delivery
+from watchbill.paging.setup import set_channel
 from watchbill.paging.subscribers import NAME
 from watchbill.people import tokens
 from watchbill.signals.commands import create_source

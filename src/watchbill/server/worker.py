@@ -198,7 +198,7 @@ def run() -> int:
     sending = senders[-1:]
     facts = Loop("facts", deliver_one, stop, IDLE, wakes=sending)
     # In a storm what senders wait for goes first: what has come is durable, and understood a moment later.
-    intake = Loop("intake", lambda: take_in(ADAPTERS), stop, IDLE, wakes=[facts], nice=10, rest=0.5)
+    intake = Loop("intake", lambda: take_in(ADAPTERS), stop, IDLE, wakes=[facts], nice=10, rest=1.0)
     loops = [
         Loop("heartbeat", heartbeat, stop, 5.0),
         facts,

@@ -1,0 +1,77 @@
+"""Setting up the ways out: channels and their secrets, and which methods they give."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from watchbill.base.actor import Actor
+from watchbill.base.errors import Conflict, Invalid, NotFound
+from watchbill.ledger.command import command, record
+from watchbill.paging.channels import CARRIERS, KINDS
+from watchbill.paging.models import Channel
+from watchbill.people.values import clean_name
+from watchbill.runtime.now import now
+from watchbill.secrets import commands as secrets
+from watchbill.secrets.models import Secret
+
+
+def available(workspace_id: UUID) -> dict[str, Channel]:
+    """Which methods are set up here, with the channel that carries each."""
+    rows = {
+        one.kind: one
+        for one in Channel.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("-created_at")
+    }
+    return {method: rows[kind] for method, kind in CARRIERS.items() if kind in rows}
+
+
+@command("channel.set", needs="channel.edit")
+def set_channel(
+    *, by: Actor, workspace_id: UUID, kind: str, name: str, config: Mapping[str, Any], secret: str = ""
+) -> Channel:
+    """Sets up a channel, or changes the one of that name. Its password goes to the secrets; left empty, the stored one stays."""
+    if kind not in KINDS:
+        raise Invalid(f"“{kind[:40]}” is no kind of channel.", hint=f"Kinds are {', '.join(KINDS)}.", field="kind")
+    sort, name = KINDS[kind], clean_name(name, longest=60)
+    channel = Channel.objects.select_for_update().filter(workspace_id=workspace_id, name=name, removed_at=None).first()
+    if channel is not None and channel.kind != kind:
+        raise Conflict(f"“{name}” is a channel of another kind.", field="name")
+    channel = channel or Channel(workspace_id=workspace_id, kind=kind, name=name, created_at=now())
+    channel.config = sort.clean(config)
+    label = f"channel {name}"
+    known = Secret.objects.filter(workspace_id=workspace_id, name=label).first()
+    if secret and not sort.asks:
+        raise Invalid(f"{sort.label} has no secret.", field="secret")
+    if sort.asks and not secret and known is None and not sort.asks_optional:
+        raise Invalid(f"{sort.asks} is missing.", field="secret")
+    if secret:
+        sort.check_secret(secret)
+    if secret and known is None:
+        secrets.store_secret(
+            by=by, workspace_id=workspace_id, name=label, value=secret, purpose=f"{sort.label}: {sort.asks}"
+        )
+    elif secret and known is not None:
+        secrets.replace_secret(by=by, workspace_id=workspace_id, secret_id=known.id, value=secret)
+    channel.secret = label if secret or known else ""
+    channel.last_problem, channel.last_problem_at = "", None
+    channel.save()
+    record(
+        ("channel", channel.id),
+        detail={"kind": kind, "name": name, "settings": {k: v for k, v in channel.config.items() if k != "user"}},
+    )
+    return channel
+
+
+@command("channel.remove", needs="channel.edit")
+def remove_channel(*, by: Actor, workspace_id: UUID, channel_id: UUID) -> None:
+    """Removes a channel, and its password."""
+    channel = (
+        Channel.objects.select_for_update().filter(workspace_id=workspace_id, id=channel_id, removed_at=None).first()
+    )
+    if channel is None:
+        raise NotFound("There is no such channel here.")
+    channel.removed_at = now()
+    known = Secret.objects.filter(workspace_id=workspace_id, name=channel.secret).first() if channel.secret else None
+    if known is not None:
+        secrets.delete_secret(by=by, workspace_id=workspace_id, secret_id=known.id)
+    channel.save(update_fields=["removed_at"])
+    record(("channel", channel.id), detail={"kind": channel.kind, "name": channel.name})
