@@ -47,8 +47,8 @@ soak: $(VENV)/.dev ## The long rounds; prints its seed
 browser: ## Find or fetch Chromium (Debian's)
 	@./tools/chromium
 
-peers: ## Find or fetch the real servers that the tests talk to (Debian's Alertmanager and Prometheus)
-	@./tools/peer alertmanager && ./tools/peer prometheus
+peers: ## Find or fetch the real servers that the tests talk to (Debian's Alertmanager, Prometheus and libfaketime)
+	@./tools/peer alertmanager && ./tools/peer prometheus && ./tools/peer faketime
 
 shots: $(VENV)/.dev browser ## Take the screenshots of docs/
 	@"$(BIN)/python" tools/screenshots.py

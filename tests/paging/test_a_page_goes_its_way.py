@@ -59,6 +59,7 @@ def test_a_person_is_reached_by_their_rules(ways: Any, urgency: str, available: 
         (Look("running", urgency="high", quiet_until=NOW + timedelta(hours=4)), ""),
         (Look("running", recent=[NOW] * A_MINUTE), "bundle"),
         (Look("running", recent=[NOW - timedelta(minutes=2)] * A_MINUTE), ""),
+        (Look("running", recent=[NOW + timedelta(hours=1)] * A_MINUTE), ""),
         (Look("acknowledged", "Ada", shadow=True, demo=True), "settle"),
     ],
 )

@@ -152,7 +152,7 @@ def weigh(look: Look, now: datetime) -> Verdict:
         if verdict is not None:
             return verdict
     # The last one of a minute says how many more wait.
-    recent = [at for at in look.recent if at > now - MINUTE]
+    recent = _lately(look, now)
     return Verdict(more=look.waiting if len(recent) == A_MINUTE - 1 else 0)
 
 
@@ -194,8 +194,13 @@ def _quiet(look: Look, now: datetime) -> Verdict | None:
     return None
 
 
+def _lately(look: Look, now: datetime) -> list[datetime]:
+    """When messages went there in the last minute. What lies ahead was sent before the clock was set back: it holds up nothing."""
+    return sorted(at for at in look.recent if now - MINUTE < at < now + MINUTE)
+
+
 def _bundle(look: Look, now: datetime) -> Verdict | None:
-    recent = sorted(at for at in look.recent if at > now - MINUTE)
+    recent = _lately(look, now)
     if len(recent) < A_MINUTE:
         return None
     return Verdict("bundle", f"{A_MINUTE} messages went there in the last minute", again=recent[-A_MINUTE] + MINUTE)
