@@ -98,7 +98,11 @@ def take_pings(
             action, status = str(told["action"]), None
             if action.isdecimal():
                 action, status = "", int(action)
-            raw = base64.b64decode(told["body"])
+                if status > 255:
+                    raise ValueError("This is no exit status.")
+            elif action not in ("", "start", "fail", "log"):
+                raise ValueError("This is no action of a ping.")
+            raw = base64.b64decode(told["body"], validate=True)
         except (ValueError, KeyError, TypeError) as error:
             problems[number] = str(error) if isinstance(error, LookupError) else "This is no ping."
             continue
