@@ -358,7 +358,7 @@ def test_a_review_of_routes_says_what_they_would_have_done(cast: Cast, db: Any) 
             draft = keep_draft(by=by, workspace_id=cast.main, slug="main", files=changed, lock=lock, config=config)
             choose(by=by, workspace_id=cast.main, version=draft.version, keys=["route/the-rest"], choice="live")
         page = signed_in(cast.ada).get("/w/main/handbook/review").content.decode()
-        assert "it would have paged 1 more times: 2, not 1, for 2 groups of alerts" in page
+        assert "it would have paged 1 time more: 2, not 1, for 2 groups of alerts" in page
         assert "More: Note: web" in page
 
 

@@ -50,7 +50,7 @@ def test_five_minutes_of_the_readme_end_with_a_message(hub: Hub, tmp_path: Path)
             assert write(browser, f"/api/v1/workspaces/main/people/{me['id']}/contacts", told).status_code == 201
         # The permissions that the README names.
         (named,) = re.findall(r"make one with (.*?)\. Set up", (ROOT / "README.md").read_text(), re.S)
-        body = {"name": "readme", "scopes": re.findall(r"`([a-z.]+)`", named), "days": 1}
+        body = {"name": "readme", "scopes": [*re.findall(r"`([a-z.]+)`", named), "alert.read"], "days": 1}
         token = write(browser, "/api/v1/workspaces/main/tokens", body)
         assert token.status_code == 201, token.text
         env = {**os.environ, "HUB": hub.url, "WATCHBILL_TOKEN": token.json()["text"]}
@@ -73,3 +73,16 @@ def test_five_minutes_of_the_readme_end_with_a_message(hub: Hub, tmp_path: Path)
             assert session.execute("SELECT state FROM paging_page WHERE subject_kind = 'incident'").fetchall() == [
                 ("running",)
             ]
+        # And what another route would have done to it: the alert is no note, so it would page nobody.
+        folder = tmp_path / "my-handbook"
+        route = (folder / "pages.watchbill.yaml").read_text()
+        (folder / "pages.watchbill.yaml").write_text(route.replace("""'severity!="info"'""", """'severity="info"'"""))
+        again = [str(shim), "plan", str(folder), "--hub", hub.url, "--workspace", "main"]
+        told = subprocess.run(again, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 1, told.stderr
+        assert "it would have paged 1 time less: 0, not 1, for 1 group of alerts" in told.stdout
+        assert "No longer: Hello" in told.stdout
+        wrong = subprocess.run(
+            again, cwd=tmp_path, env=env | {"WATCHBILL_TOKEN": "wbt_none"}, capture_output=True, text=True, timeout=60
+        )
+        assert (wrong.returncode, "the hub refused (401)" in wrong.stderr) == (1, True), wrong.stderr

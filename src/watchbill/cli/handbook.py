@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import click
@@ -170,10 +170,18 @@ def simulate(path: Path, first: datetime | None, days: int, form: str) -> None:
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", help="How to print it."
 )
-def plan(path: Path, form: str) -> None:
+@click.option(
+    "--hub", help="A hub's address: it says what the routes would have done to the alerts of the last 14 days."
+)
+@click.option("--workspace", help="The workspace's short name there; the handbook's slug, if not said.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="A file with an API token; WATCHBILL_TOKEN, if not said."
+)
+def plan(path: Path, form: str, hub: str | None, workspace: str | None, token_file: Path | None) -> None:
     """Say what accepting a handbook as it reads now would change, and what of it would weaken the policy.
 
-    Compares the runbooks with watchbill.lock beside them. Exit codes: 0 nothing changes, 1 something does, 2 could not run.
+    Compares the runbooks with watchbill.lock beside them; with --hub, also their routes with the live ones, by the alerts that came
+    (needs a token with handbook.read and alert.read). Exit codes: 0 nothing changes, 1 something does, 2 could not run.
     """
     from watchbill.handbook import plan as plans
 
@@ -186,7 +194,52 @@ def plan(path: Path, form: str) -> None:
     else:
         for line in plans.as_markdown(made) if form == "markdown" else plans.as_text(made):
             click.echo(line)
+    if hub:
+        wanted = ("key", "name", "match", "severity", "pages")
+        told = (one.model_dump(mode="json") for one in book.items if one.kind == "route" and one.state != "ignored")
+        routes = [{name: one[name] for name in wanted} for one in told]
+        answer = _ask(hub, f"{workspace or book.slug}/handbook/replay", {"routes": routes}, token_file)
+        found = _json(answer)
+        if answer.status_code != 200:
+            _refused(answer.status_code, found)
+        click.echo(found["words"], err=form == "json")
+        for words, titles in (("More", found["more"]), ("No longer", found["fewer"])):
+            if titles:
+                click.echo(f"  {words}: {', '.join(titles)}", err=form == "json")
     sys.exit(EXIT_FOUND if made.steps or made.errors else 0)
+
+
+def _ask(hub: str, where: str, body: dict[str, Any], token_file: Path | None) -> Any:
+    """Sends something to a hub, as whoever has the token. Ends the program where there is none, or nobody answers."""
+    import os
+
+    import httpx
+
+    try:
+        token = token_file.read_text("utf-8").strip() if token_file else os.environ.get("WATCHBILL_TOKEN", "")
+    except OSError as error:
+        _refuse(f"{error.filename}: {(error.strerror or 'unknown').lower()}.")
+    if not token:
+        _refuse("There is no API token. Make one under Account, and set WATCHBILL_TOKEN or --token-file.")
+    try:
+        return httpx.post(
+            f"{hub.rstrip('/')}/api/v1/workspaces/{where}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=120
+        )  # fmt: skip
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        _refuse(f"{hub} does not answer: {error}.")
+
+
+def _json(answer: Any) -> dict[str, Any]:
+    found = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _refused(status: int, found: dict[str, Any]) -> NoReturn:
+    """The hub's own words of why not."""
+    click.echo(f"watchbill: the hub refused ({status}): {found.get('detail', 'it did not say why')}", err=True)
+    if found.get("hint"):
+        click.echo(f"           {found['hint']}", err=True)
+    sys.exit(EXIT_FOUND)
 
 
 def _refuse(text: str) -> NoReturn:
@@ -281,19 +334,12 @@ def apply(
     and run the same again once it is approved. Exit codes: 0 applied, 1 the hub refused (it says why), 2 could not run, 3 it waits
     for an approval.
     """
-    import os
-
-    import httpx
-
     from watchbill.handbook.files import load
 
     try:
-        token = token_file.read_text("utf-8").strip() if token_file else os.environ.get("WATCHBILL_TOKEN", "")
         folder = load(path)
     except OSError as error:
         _refuse(f"{error.filename}: {(error.strerror or 'unknown').lower()}.")
-    if not token:
-        _refuse("There is no API token. Make one under Account, and set WATCHBILL_TOKEN or --token-file.")
     if folder.lock is None:
         _refuse(f"{path} has no watchbill.lock: nothing is accepted. Run `watchbill accept {path} --all`.")
     slug = workspace or _compile(path).slug
@@ -301,28 +347,15 @@ def apply(
         "files": [{"path": source.path, "text": source.text} for source in folder.sources], "lock": folder.lock, "config": folder.config or "",
         "expected": expected, "reason": reason, "break_glass": break_glass,
     }  # fmt: skip
-    try:
-        answer = httpx.post(
-            f"{hub.rstrip('/')}/api/v1/workspaces/{slug}/handbook",
-            json=body,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=120,
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        _refuse(f"{hub} does not answer: {error}.")
-    found = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    answer = _ask(hub, f"{slug}/handbook", body, token_file)
+    found = _json(answer)
     if answer.status_code == 202:
         click.echo(
             f"It waits for approval: {found['title']}\n  {found['url']}\nRun the same again once it is approved."
         )
         sys.exit(EXIT_WAITS)
     if answer.status_code != 201:
-        click.echo(
-            f"watchbill: the hub refused ({answer.status_code}): {found.get('detail', answer.reason_phrase)}", err=True
-        )
-        if found.get("hint"):
-            click.echo(f"           {found['hint']}", err=True)
-        sys.exit(EXIT_FOUND)
+        _refused(answer.status_code, found)
     click.echo(
         f"Revision {found['number']} of {slug} is live: {found['steps']} change{'' if found['steps'] == 1 else 's'}"
         + (", weakening the policy." if found["weakens"] else ".")

@@ -22,6 +22,7 @@ from watchbill.handbook.queries import (
     access_revision,
     access_revisions,
 )
+from watchbill.handbook.replay import replay, routes_from
 from watchbill.people.edge import place_of
 from watchbill.people.queries import Place, Reader
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
@@ -290,6 +291,44 @@ def apply_review(request: HttpRequest, slug: str, payload: ApplyDraftIn) -> Stat
         break_glass=payload.break_glass, place_url=reverse("handbook_review", args=[slug]),
     )  # fmt: skip
     return _outcome(slug, made)
+
+
+class RouteIn(Schema):
+    """A route as it would be: matchers, severity, and whom it pages."""
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    name: Annotated[str, StringConstraints(max_length=300)] = ""
+    match: list[Annotated[str, StringConstraints(max_length=1000)]] = Field(default=[], max_length=50)
+    severity: Annotated[str, StringConstraints(max_length=100)] = ""
+    pages: Annotated[str, StringConstraints(max_length=300)] = ""
+
+
+class ReplayIn(Schema):
+    """The routes of a handbook in their order; the first that fits takes an alert."""
+
+    routes: list[RouteIn] = Field(max_length=500)
+
+
+class ReplayOut(Schema):
+    """What they would have done: how many groups of alerts paged somebody, how many would have, and which differ."""
+
+    days: int
+    groups: int
+    before: int
+    after: int
+    more: list[str]
+    fewer: list[str]
+    words: str
+
+
+@router.post("/workspaces/{slug}/handbook/replay", response={200: ReplayOut, **ERRORS})
+def replay_routes(request: HttpRequest, slug: str, payload: ReplayIn) -> dict[str, Any]:
+    """What these routes would have done to the alerts of the last fourteen days; nothing is changed or kept by it."""
+    reader, place = place_of(request, slug)
+    reader.actor.require("handbook.read", place.id)
+    reader.actor.require("alert.read", place.id)
+    found = replay(place.id, routes_from((one.key, one.model_dump()) for one in payload.routes))
+    return {name: getattr(found, name) for name in ReplayOut.model_fields}
 
 
 @router.get("/workspaces/{slug}/bindings", response={200: BindingsPage, **ERRORS})

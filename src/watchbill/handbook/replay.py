@@ -31,17 +31,15 @@ class Replay:
     @property
     def words(self) -> str:
         """As a sentence."""
+        groups = f"{self.groups} group{'' if self.groups == 1 else 's'} of alerts"
         if self.before == self.after and not self.more:
-            return f"In the last {self.days} days it would have paged as often: {self.after} times for {self.groups} groups of alerts."
-        change = self.after - self.before
-        told = (
-            f"{abs(change)} more times"
-            if change > 0
-            else f"{abs(change)} fewer times"
-            if change
-            else "as often, about others"
+            return f"In the last {self.days} days it would have paged as often: {self.after} times for {groups}."
+        change = abs(self.after - self.before)
+        times = f"{change} time{'' if change == 1 else 's'} {'more' if self.after > self.before else 'less'}"
+        told = times if change else "as often, about others"
+        return (
+            f"In the last {self.days} days it would have paged {told}: {self.after}, not {self.before}, for {groups}."
         )
-        return f"In the last {self.days} days it would have paged {told}: {self.after}, not {self.before}, for {self.groups} groups of alerts."
 
 
 def routes_from(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Route]:
