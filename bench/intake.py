@@ -1,6 +1,7 @@
 """Intake against Alertmanager in memory, in the same run: one alert a request and 64, 64 connections; ours is durable, with keys, limits and grouping."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,8 +11,9 @@ from typing import Any
 
 import httpx
 from tests.ports import free_port
+from tests.server.hub import Hub
 
-from bench.house import line, running_hub, wait_for
+from bench.house import connect, line, running_hub, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS, SECONDS = 64, 6.0
@@ -22,6 +24,7 @@ host, port, path, body, connections, seconds, rate = sys.argv[1], int(sys.argv[2
 done, slow = 0, []
 async def one(number):
     global done
+    mine = path.replace("@0", str(number)).encode()
     reader, writer = await asyncio.open_connection(host, port)
     end = time.perf_counter() + seconds
     turn = 0
@@ -33,7 +36,7 @@ async def one(number):
         turn += 1
         text = body.replace(b"@@", b"%d-%d" % (number, turn))
         at = time.perf_counter()
-        writer.write(b"POST %s HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n" % (path.encode(), len(text)) + text)
+        writer.write(b"POST %s HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n" % (mine, len(text)) + text)
         head = await reader.readuntil(b"\\r\\n\\r\\n")
         low = head.lower()
         size = int(low.split(b"content-length:")[1].split(b"\\r\\n")[0]) if b"content-length:" in low else 0
@@ -80,6 +83,53 @@ def webhook(many: int) -> bytes:
     return json.dumps({"version": "4", "groupKey": "bench", "alerts": told}).encode()
 
 
+_PEER = """
+CREATE TABLE bench_check (id serial PRIMARY KEY, code text UNIQUE, last_ping timestamptz, n_pings int DEFAULT 0, status text, alert_after timestamptz);
+CREATE TABLE bench_ping (id bigserial PRIMARY KEY, check_id int, n int, created timestamptz, scheme text, remote_addr text, method text, ua text, body_raw bytea);
+CREATE INDEX ON bench_ping (check_id, n);
+"""
+
+
+def pings(hub: Hub, browser: httpx.Client) -> tuple[float, float]:
+    """Pings a second at our door, and at a Django view with two writes on the same database."""
+    token = {"X-CSRFToken": browser.cookies["watchbill_csrf"]}
+    body = {"name": "Jobs", "protocol": "healthchecks"}
+    source = browser.post("/api/v1/workspaces/main/integrations", json=body, headers=token).json()
+    check = browser.post(
+        f"/api/v1/workspaces/main/integrations/{source['id']}/checks", json={"name": "Backup"}, headers=token
+    ).json()
+    code, port = check["url"].rpartition("/")[2], free_port()
+    with connect(hub) as owner:
+        owner.execute(_PEER)
+        for number in range(64):
+            owner.execute("INSERT INTO bench_check (code) VALUES (%s)", [f"{code}-{number}"])
+        told = {"HOST": owner.info.host, "USER": owner.info.user, "PASSWORD": owner.info.password}
+    env = {**os.environ, "BENCH_DATABASE": json.dumps(told), "PYTHONPATH": str(ROOT)}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "bench.ping_peer:application",
+        "--port",
+        str(port),
+        "--workers",
+        "2",
+        "--log-level",
+        "error",
+        "--no-access-log",
+    ]
+    peer = subprocess.Popen(command, env=env, cwd=ROOT)
+    try:
+        wait_for(lambda: httpx.post(f"http://127.0.0.1:{port}/ping/{code}-0").status_code == 200, 30)
+        theirs, _ = load(f"http://127.0.0.1:{port}/ping/{code}-@0", b"ok")
+        ours, _ = load(f"{hub.url}/ping/{code}", b"ok")
+    finally:
+        peer.terminate()
+        peer.wait(10)
+    return ours, theirs
+
+
 def measure() -> Iterator[dict[str, Any]]:
     binary = subprocess.run(
         [ROOT / "tools" / "peer", "alertmanager", "--path"], capture_output=True, text=True, check=True
@@ -110,6 +160,17 @@ def measure() -> Iterator[dict[str, Any]]:
                 if many == 1:
                     _, p99 = load(ours, webhook(1), rate / 2)
                     yield line("intake", f"answers at half our rate ({rate / 2:.0f}/s), p99", p99, 50, "less", "ms")
+            ours_a_second, theirs = pings(hub, browser)
+            yield line(
+                "intake",
+                "pings, 64 connections",
+                ours_a_second / theirs,
+                10,
+                "more",
+                "ratio",
+                "a Django view with two writes, requests/s",
+                theirs,
+            )
         finally:
             peer.terminate()
             peer.wait(10)

@@ -17,6 +17,8 @@ from watchbill.base.errors import Invalid
 
 _ISO = re.compile(r"P(?:(?P<n>\d+(?:\.\d+)?)(?P<unit>[DWMY])|T(?P<tn>\d+(?:\.\d+)?)(?P<tunit>[HMS]))$")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0}
+#: The days of the week, Monday first, as settings and runbooks name them.
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 #: No deadline is looked for further away than this many days: a calendar without any business day must end, too.
 HORIZON = 4000
 

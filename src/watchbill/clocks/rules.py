@@ -9,7 +9,6 @@ from watchbill.base.calendar import Calendar, Span, after, go_on, part_way, read
 from watchbill.base.errors import Invalid
 
 WARN = (50, 80)
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True)

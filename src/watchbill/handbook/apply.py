@@ -6,7 +6,6 @@ left. What has begun keeps what was stamped on it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import time
@@ -15,14 +14,14 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from watchbill.base.calendar import Calendar
+from watchbill.base.calendar import DAYS, Calendar, read_span
 from watchbill.base.errors import Invalid
 from watchbill.clocks.rules import Policy, policy_json
 from watchbill.handbook.models import Binding, PolicyItem, Revision
+from watchbill.handbook.rotas import layers_of
 from watchbill.incidents.commands import replace_severities
 from watchbill.incidents.models import Guide, SeverityLevel
 from watchbill.language.names import canonical, severity_name
-from watchbill.oncall import rules as oncall
 from watchbill.oncall.commands import Plan, replace_schedules
 from watchbill.oncall.models import Schedule
 from watchbill.oncall.queries import layer_json
@@ -38,11 +37,10 @@ from watchbill.signals.models import Route
 if TYPE_CHECKING:
     from watchbill.handbook.config import Config
     from watchbill.language.items import Duration, Target
-    from watchbill.oncall.spec import Rota, RotaLayer
+    from watchbill.oncall.spec import Rota
     from watchbill.people.spec import Contact
 
 RUNS = ("live", "shadow")
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _KINDS = ("severity", "contact", "rota", "route", "escalation", "alert-runbook", "troubleshooting")
 
 
@@ -117,23 +115,13 @@ class _Names:
             "schedule": self.known_schedules,
             "channel": self.channels,
         }.get(kind, {})
-        if key in self.schedules and kind in ("", "person", "team"):
-            # A rota of that very name: whoever is on, not everybody who takes turns.
-            return {
-                "kind": "schedule",
-                "id": str(self.schedules[key][0]),
-                "name": self.schedules[key][1],
-                "why": why or name,
-            }
-        if target_id is not None and target_id in shown:
+        there = target_id is not None and target_id in shown
+        # A rota of that very name: whoever is on, not everybody who takes turns.
+        if key in self.schedules and (kind in ("", "person", "team") or not there):
+            schedule_id, title = self.schedules[key]
+            return {"kind": "schedule", "id": str(schedule_id), "name": title, "why": why or name}
+        if target_id is not None and there:
             return {"kind": kind, "id": str(target_id), "name": str(shown[target_id]), "why": why or name}
-        if key in self.schedules:
-            return {
-                "kind": "schedule",
-                "id": str(self.schedules[key][0]),
-                "name": self.schedules[key][1],
-                "why": why or name,
-            }
         return {
             "kind": "none",
             "id": "",
@@ -175,7 +163,7 @@ class _Made:
     ladders: list[Escalation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.calendar = calendar_of(self.config)
+        self.calendar = _calendar(self.config)
         self.wait = _seconds(self.config.escalation_wait, 300.0)
 
     # Routes
@@ -193,11 +181,11 @@ class _Made:
     # Schedules
 
     def schedules(self, rota: Rota) -> list[Plan]:
-        """A schedule for each level of a rota. Shadow rotas are schedules, too: nobody is on call by them but shadows' pages."""
+        """A schedule for each level of a rota. A shadow rota is none: who would be on call by it stands in Review."""
         if rota.state != "live":
             return []
         found = []
-        for level, layers, problems in layers_of(rota, self.config, self.names):
+        for level, layers, problems in layers_of(rota, self.config.time_zone, self.names.persons_of):
             suffix, name = ("", rota.name) if level == "primary" else (f"#{level}", f"{rota.name} ({level})")
             found.append(
                 Plan(
@@ -351,10 +339,9 @@ class _Made:
         return "escalation ladder"
 
     def _clock(self, length: Duration | None) -> dict[str, Any] | None:
-        if length is None:
-            return None
+        """A clock of a length of time; none where it is none (“0 min”): the handbook still runs, and Review shows the row without a clock."""
         try:
-            return policy_json(Policy(length.duration, length.business, calendar=self.calendar))
+            return policy_json(Policy(length.duration, length.business, calendar=self.calendar)) if length else None
         except Invalid:
             return None
 
@@ -398,155 +385,27 @@ class _Made:
 
 
 def _seconds(length: Duration | None, default: float) -> float:
-    """A wait in seconds: whole calendar time, since somebody waits to be paged."""
-    if length is None:
+    """A wait in seconds: whole calendar time, since somebody waits to be paged; at most thirty days."""
+    try:
+        span = read_span(length.duration) if length else None
+    except Invalid:
+        # “At once”: no time at all.
+        return 0.0
+    if span is None:
         return default
-    match = re.fullmatch(r"P(?:T)?(\d+(?:\.\d+)?)([YMWDHS])", length.duration)
-    if match is None:
-        return default
-    unit = {
-        "S": 1,
-        "H": 3600,
-        "D": 86400,
-        "W": 604800,
-        "Y": 31_536_000,
-        "M": 60 if "T" in length.duration else 2_592_000,
-    }[match[2]]
-    return min(float(match[1]) * unit, 30 * 86400.0)
+    return min(span.seconds + span.days * 86400 + span.months * 30 * 86400, 30 * 86400.0)
 
 
-def calendar_of(config: Config, years: range | None = None) -> Calendar:
+def _calendar(config: Config) -> Calendar:
     """A handbook's business time for clocks: its hours, and its holidays from last year on for the next five."""
-    from watchbill.handbook.simulate import _holidays
+    from watchbill.handbook.simulate import holidays_of
 
     first = now().year - 1
     off = set(config.holidays.also)
     if config.holidays.country:
-        for year in years or range(first, first + 7):
-            off |= set(_holidays(config.holidays.country, config.holidays.subdivision, year))
+        for year in range(first, first + 7):
+            off |= set(holidays_of(config.holidays.country, config.holidays.subdivision, year))
     hours = config.business_hours
     return Calendar(
-        config.time_zone, frozenset(_DAYS.index(day) for day in hours.days), time.fromisoformat(hours.start), time.fromisoformat(hours.end), frozenset(off),
+        config.time_zone, frozenset(DAYS.index(day) for day in hours.days), time.fromisoformat(hours.start), time.fromisoformat(hours.end), frozenset(off),
     )  # fmt: skip
-
-
-# Rotas
-
-
-def layers_of(rota: Rota, config: Config, names: _Names) -> list[tuple[str, list[oncall.Layer], list[str]]]:
-    """A rota's levels, each with its layers and what could not be resolved."""
-    zone = rota.zone or config.time_zone
-    if rota.layers:
-        found: dict[str, tuple[list[oncall.Layer], list[str]]] = {}
-        for one in rota.layers:
-            layers, missing = found.setdefault(one.level, ([], []))
-            layers.append(_explicit(rota, one, zone, names, missing))
-        return [(level, *both) for level, both in found.items()]
-    problems: list[str] = []
-    count, unit = _turn(rota.rotation) or (1, "week")
-    handover = _handover(rota.handover)
-    if rota.slots:
-        return _slots(rota, zone, handover, (count, unit), names)
-    people = _people(rota.participants, names, problems)
-    if not rota.participants:
-        # “Platform engineer on-call (rotates weekly)”: the rota's own name says who takes turns.
-        from watchbill.language.items import Target
-
-        told = Target(name=rota.name)
-        people = names.persons_of(told)
-        problems += [] if people else [f"“{rota.name[:80]}” is not bound to a person or team"]
-    return [
-        ("primary", [oncall.Layer(tuple(people), count, unit, handover, zone, windows=_hours(rota.hours))], problems)
-    ]
-
-
-def _people(targets: Iterable[Target], names: _Names, problems: list[str]) -> list[str]:
-    found: list[str] = []
-    for target in targets:
-        here = names.persons_of(target)
-        if not here:
-            problems.append(f"“{target.name[:80]}” is not bound to a person or team")
-        found += here
-    return found
-
-
-def _explicit(rota: Rota, one: RotaLayer, zone: str, names: _Names, problems: list[str]) -> oncall.Layer:
-    count, unit = _turn(one.rotation or rota.rotation) or (1, "week")
-    windows = tuple(
-        oncall.Window(
-            frozenset(_DAYS.index(day) for day in w.days), time.fromisoformat(w.start), time.fromisoformat(w.end)
-        )
-        for w in one.hours
-    )
-    people = _people(one.participants, names, problems)
-    start = one.starts or rota.starts
-    return oncall.Layer(
-        tuple(people),
-        count,
-        unit,
-        time.fromisoformat(one.handover or "09:00"),
-        one.zone or zone,
-        start or oncall.ANCHOR,
-        windows,
-        one.name,
-        start is not None,
-    )
-
-
-def _slots(
-    rota: Rota, zone: str, handover: time, turn: tuple[int, oncall.Unit], names: _Names
-) -> list[tuple[str, list[oncall.Layer], list[str]]]:  # fmt: skip
-    """A table of who is on when: a layer for each weekday, day or night where its lines say so; else the lines take turns."""
-    from watchbill.language.values.frequency import weekdays
-
-    found: list[tuple[str, list[oncall.Layer], list[str]]] = []
-    for level in ("primary", "secondary"):
-        problems: list[str] = []
-        lines = [(slot.when, _people(getattr(slot, level), names, problems)) for slot in rota.slots]
-        if not any(people for _, people in lines):
-            if level == "primary":
-                found.append((level, [], problems))
-            continue
-        layers: list[oncall.Layer] = []
-        by_day = all(weekdays(when) for when, _ in lines)
-        if by_day:
-            for when, people in lines:
-                days = frozenset(_DAYS.index(day) for day in weekdays(when))
-                layers.append(
-                    oncall.Layer(
-                        tuple(people), 1, "week", handover, zone, windows=(oncall.Window(days),), name=when[:80]
-                    )
-                )
-        else:
-            people = [person for _, here in lines for person in here]
-            layers.append(oncall.Layer(tuple(people), *turn, handover, zone))
-        found.append((level, layers, problems))
-    return found
-
-
-def _turn(length: Duration | None) -> tuple[int, oncall.Unit] | None:
-    match = re.fullmatch(r"P(?:T)?(\d+)([MWDH])", length.duration) if length else None
-    if match is None or length is None:
-        return None
-    count, letter = max(1, int(match[1])), match[2]
-    if letter == "D" and count % 7 == 0:
-        count, letter = count // 7, "W"
-    units: dict[str, oncall.Unit] = {"H": "hour", "D": "day", "W": "week", "M": "month"}
-    return (count, units[letter]) if count <= 366 else None
-
-
-def _handover(text: str) -> time:
-    from watchbill.language.values.frequency import times_of_day
-
-    found = times_of_day(text)
-    return time.fromisoformat(found[0]) if found else time(9)
-
-
-def _hours(text: str) -> tuple[oncall.Window, ...]:
-    from watchbill.language.values.hours import read_hours
-
-    found = read_hours(text) if text else None
-    if found is None or found.kind != "stated":
-        return ()
-    days = frozenset(_DAYS.index(day) for day in found.days)
-    return (oncall.Window(days, time.fromisoformat(found.start), time.fromisoformat(found.end)),)

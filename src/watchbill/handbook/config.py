@@ -8,10 +8,10 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from watchbill.base.calendar import DAYS
 from watchbill.language.items import Duration, Model, Time
 
 FILE = "watchbill.yaml"
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def _zone(value: str) -> str:
@@ -27,7 +27,7 @@ def _clock(value: str) -> str:
 
 
 def _day(value: Any) -> Any:
-    found = [day for day in _DAYS if isinstance(value, str) and len(value) >= 3 and day.startswith(value.lower())]
+    found = [day for day in DAYS if isinstance(value, str) and len(value) >= 3 and day.startswith(value.lower())]
     if len(found) != 1:
         raise ValueError(f"“{value}” is no weekday")
     return found[0]
@@ -36,7 +36,7 @@ def _day(value: Any) -> Any:
 class BusinessHours(Model):
     """When business time runs."""
 
-    days: list[Annotated[str, BeforeValidator(_day)]] = Field(default_factory=lambda: list(_DAYS[:5]))
+    days: list[Annotated[str, BeforeValidator(_day)]] = Field(default_factory=lambda: list(DAYS[:5]))
     start: Annotated[str, AfterValidator(_clock)] = "09:00"
     end: Annotated[str, AfterValidator(_clock)] = "17:00"
 

@@ -13,13 +13,13 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from watchbill.base.calendar import DAYS
 from watchbill.handbook.compile import Handbook
 from watchbill.handbook.config import Config
 from watchbill.language.items import Duration, Recurs
 
 MOST_DAYS = 3660
 _ANCHOR = date(2024, 1, 1)
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NTH = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "last": -1}
 
 
@@ -118,11 +118,11 @@ def _falls(item: Recurs, every: Duration, day: date, config: Config) -> bool:
             weeks = count // 7
             wanted = item.days or ["monday"]
             monday = day - timedelta(days=day.weekday())
-            return _DAYS[day.weekday()] in wanted and ((monday - _ANCHOR).days // 7) % weeks == 0
+            return DAYS[day.weekday()] in wanted and ((monday - _ANCHOR).days // 7) % weeks == 0
         if count == 1:
             if every.business and collides(day, config):
                 return False
-            return not item.days or _DAYS[day.weekday()] in item.days
+            return not item.days or DAYS[day.weekday()] in item.days
         return (day - _ANCHOR).days % count == 0
     months = count if unit == "M" else count * 12
     if item.months:
@@ -136,7 +136,7 @@ def _falls(item: Recurs, every: Duration, day: date, config: Config) -> bool:
 def _day_in_month(item: Recurs, day: date) -> date:
     last = calendar.monthrange(day.year, day.month)[1]
     if item.days:
-        wanted = _DAYS.index(item.days[0])
+        wanted = DAYS.index(item.days[0])
         fitting = [n for n in range(1, last + 1) if date(day.year, day.month, n).weekday() == wanted]
         nth = _NTH.get(item.nth, 1)
         return date(day.year, day.month, fitting[-1] if nth < 0 else fitting[min(nth, len(fitting)) - 1])
@@ -191,7 +191,8 @@ def cron_times(text: str, day: date) -> list[time]:
 
 
 @lru_cache(maxsize=64)
-def _holidays(country: str, subdivision: str, year: int) -> dict[date, str]:
+def holidays_of(country: str, subdivision: str, year: int) -> dict[date, str]:
+    """A country's public holidays of a year, by day."""
     import holidays
 
     return dict(holidays.country_holidays(country, subdiv=subdivision or None, years=year).items())
@@ -202,10 +203,10 @@ def collides(day: date, config: Config) -> str:
     if day in config.holidays.also:
         return "a day off"
     if config.holidays.country:
-        name = _holidays(config.holidays.country, config.holidays.subdivision, day.year).get(day)
+        name = holidays_of(config.holidays.country, config.holidays.subdivision, day.year).get(day)
         if name:
             return name
-    return "" if _DAYS[day.weekday()] in config.business_hours.days else "no business day"
+    return "" if DAYS[day.weekday()] in config.business_hours.days else "no business day"
 
 
 def as_json(book: Handbook, forecast: Forecast, first: date, days: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
 from watchbill.handbook.apply import bring
 from watchbill.handbook.models import Binding
+from watchbill.people.models import TeamMember
 
 
 @subscribe("person.erased", "handbook.forget")
@@ -27,5 +28,8 @@ def team_changed(fact: Fact) -> None:
 @subscribe("person.deactivated", "handbook.gone")
 def person_gone(fact: Fact) -> None:
     """Whoever may no longer sign in has no turn any more, in every workspace."""
-    for workspace_id in set(Binding.objects.values_list("workspace_id", flat=True)):
+    person_id = UUID(fact.subject_id)
+    bound = Binding.objects.filter(target_kind="person", target_id=person_id)
+    member = TeamMember.objects.filter(person_id=person_id)
+    for workspace_id in {*bound.values_list("workspace_id", flat=True), *member.values_list("workspace_id", flat=True)}:
         bring(workspace_id)

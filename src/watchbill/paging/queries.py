@@ -1,7 +1,6 @@
 """Reads of pages, their messages, and channels."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
@@ -94,13 +93,6 @@ def own_contacts(reader: Actor) -> list[ContactMethod]:
 def is_demo(workspace_id: UUID) -> bool:
     """Whether nothing leaves this workspace, since its people are invented."""
     return Workspace.objects.filter(id=workspace_id, demo=True).exists()
-
-
-def would_have_paged(workspace_id: UUID, days: int = 14) -> QuerySet[Page]:
-    """Shadow pages of the last days. For what plan says; pages use access_pages."""
-    from watchbill.runtime.now import now
-
-    return Page.objects.filter(workspace_id=workspace_id, shadow=True, started_at__gt=now() - timedelta(days=days))
 
 
 def resolve_pages(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
