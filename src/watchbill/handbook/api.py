@@ -303,13 +303,13 @@ class RouteIn(Schema):
     pages: Annotated[str, StringConstraints(max_length=300)] = ""
 
 
-class ReplayIn(Schema):
+class RouteReplayIn(Schema):
     """The routes of a handbook in their order; the first that fits takes an alert."""
 
     routes: list[RouteIn] = Field(max_length=500)
 
 
-class ReplayOut(Schema):
+class RouteReplayOut(Schema):
     """What they would have done: how many groups of alerts paged somebody, how many would have, and which differ."""
 
     days: int
@@ -321,14 +321,14 @@ class ReplayOut(Schema):
     words: str
 
 
-@router.post("/workspaces/{slug}/handbook/replay", response={200: ReplayOut, **ERRORS})
-def replay_routes(request: HttpRequest, slug: str, payload: ReplayIn) -> dict[str, Any]:
+@router.post("/workspaces/{slug}/handbook/replay", response={200: RouteReplayOut, **ERRORS})
+def replay_routes(request: HttpRequest, slug: str, payload: RouteReplayIn) -> dict[str, Any]:
     """What these routes would have done to the alerts of the last fourteen days; nothing is changed or kept by it."""
     reader, place = place_of(request, slug)
     reader.actor.require("handbook.read", place.id)
     reader.actor.require("alert.read", place.id)
     found = replay(place.id, routes_from((one.key, one.model_dump()) for one in payload.routes))
-    return {name: getattr(found, name) for name in ReplayOut.model_fields}
+    return {name: getattr(found, name) for name in RouteReplayOut.model_fields}
 
 
 @router.get("/workspaces/{slug}/bindings", response={200: BindingsPage, **ERRORS})
