@@ -19,7 +19,7 @@ router = Router()
 Short = Annotated[str, StringConstraints(max_length=500)]
 
 
-class DeliveryOut(Schema):
+class PageDeliveryOut(Schema):
     """One message: whom it is for and why, what came of it; ``stage`` is what stopped it; of ``lost`` attempts nobody knows what came."""
 
     step: int
@@ -59,7 +59,7 @@ class PageOut(Schema):
 class PageWhole(PageOut):
     """A page with its messages and history."""
 
-    deliveries: list[DeliveryOut]
+    deliveries: list[PageDeliveryOut]
     history: list[dict[str, Any]]
 
 
@@ -162,7 +162,7 @@ def get_page(request: HttpRequest, slug: str, page_id: UUID) -> dict[str, Any]:
     """One page: whom, why, what came of each message, which stage stopped it."""
     reader, place = place_of(request, slug)
     found = access_page(reader.actor, place.id, page_id)
-    names = list(DeliveryOut.model_fields)
+    names = list(PageDeliveryOut.model_fields)
     deliveries = [{name: getattr(one, name) for name in names} for one in found.deliveries.all()]
     return _page(found) | {
         "deliveries": deliveries,
