@@ -8,6 +8,7 @@ import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ninja import Schema
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -209,3 +210,15 @@ def test_files_come_back_as_downloads_never_as_pages(cast: Cast) -> None:
     assert answer["Content-Disposition"].startswith("attachment")
     assert "sandbox" in answer["Content-Security-Policy"]
     assert signed_in(cast.sam).get(address).status_code == 404
+
+
+def test_no_two_schemas_have_one_name() -> None:
+    """The published contract knows a schema by its name alone: of two, one would stand for both."""
+    import watchbill.server.api  # noqa: F401 - every router is loaded
+
+    def below(kind: type) -> set[type]:
+        return {one for each in kind.__subclasses__() for one in {each, *below(each)}}
+
+    ours = [one for one in below(Schema) if one.__module__.startswith("watchbill.") and one.__module__.endswith(".api")]
+    names = [one.__name__ for one in ours]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
