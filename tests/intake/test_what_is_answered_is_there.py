@@ -205,6 +205,22 @@ def test_kills_at_random_lose_nothing_that_was_answered(hub: Hub, rounds: int) -
     assert len(found) == len(set(found)), "each is present once"
 
 
+def test_a_database_that_was_restarted_costs_no_sender_a_refusal(hub: Hub) -> None:
+    """Connections that were lost while nobody sent anything are made anew by the next request, not at its cost."""
+    _, url = integration(hub, "Before")
+    _, unknown = integration(hub, "Not asked for yet")
+    checks = write(
+        hub.signed_in(), "/api/v1/workspaces/main/integrations", {"name": "Jobs", "protocol": "healthchecks"}
+    )
+    base = f"{hub.url}/ping/{checks.json()['key']}/nightly"
+    assert httpx.post(url, content=body("Before")).status_code == 200
+    assert httpx.get(f"{base}?create=1").status_code == 201
+    for target, wanted in ((url, 200), (unknown, 200), (f"{base}?create=1", 200)):
+        os.kill(hub.children()["postgres"], signal.SIGKILL)
+        wait_for(hub.ready, 60)
+        assert httpx.post(target, content=body("After")).status_code == wanted, target
+
+
 def test_every_sender_gets_the_answer_that_it_expects(hub: Hub) -> None:
     """Status and body, at the addresses that senders have built in; a key of another protocol is refused."""
     browser = hub.signed_in()

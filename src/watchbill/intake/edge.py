@@ -44,9 +44,11 @@ _FIND_CHECK = (
 _SLUG = "SELECT 1 FROM signals_check WHERE source_id = %s AND slug = %s AND removed_at IS NULL"
 #: Said to the worker when something has come.
 ARRIVED = "wb_arrived"
+_SILENT = "The hub's database does not answer; send it again."
 _PUT = (
     "WITH put AS (INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) SELECT s, w, wb_now(), b "
-    "FROM unnest(%b::uuid[], %b::uuid[], %b::bytea[]) AS t(s, w, b) RETURNING 1) SELECT pg_notify('wb_arrived', '') FROM put LIMIT 1"
+    "FROM unnest(%b::uuid[], %b::uuid[], %b::bytea[]) AS t(s, w, b) RETURNING 1) "
+    "SELECT pg_notify(%s, '') FROM put LIMIT 1"
 )
 
 
@@ -71,8 +73,7 @@ class Door:
         self.salt = secrets.token_bytes(16)
         self.buckets = Buckets(RATE, RATE / 10)
         self.writer: asyncio.Task[None] | None = None
-        self.finder: psycopg.AsyncConnection[Any] | None = None
-        self.finding = asyncio.Lock()
+        self.finder = _Line("watchbill-intake-keys")
 
     def start(self) -> None:
         """Begins to write."""
@@ -88,8 +89,7 @@ class Door:
                 await self.writer
         while not self.queue.empty():
             _fail([self.queue.get_nowait()], OSError("the hub is stopping"))
-        if self.finder:
-            await self.finder.close()
+        await self.finder.close()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request of a sender: which protocol it is shows in the address (`protocols.py`)."""
@@ -125,11 +125,17 @@ class Door:
             )
             return
         body = taken.body
-        if taken.slug and not await self._has_check(found[0], taken.slug):
-            if not taken.creates:
+        if taken.slug:
+            try:
+                exists = await self.finder.row(_SLUG, found[0], taken.slug)
+            except (psycopg.Error, OSError):
+                await _send(send, protocol.refuse(503, _SILENT, "5"))
+                return
+            if not exists and not taken.creates:
                 await _send(send, protocol.refuse(404, "not found"))
                 return
-            taken = replace(taken, answer=replace(taken.answer, status=201, body=b"Created"))
+            if not exists:
+                taken = replace(taken, answer=replace(taken.answer, status=201, body=b"Created"))
         waiting = _Waiting(found[0], found[1], body, self.loop.create_future())
         try:
             self.queue.put_nowait(waiting)
@@ -148,7 +154,7 @@ class Door:
         try:
             found = await self._find(key)
         except (psycopg.Error, OSError):
-            await _send(send, protocol.refuse(503, "The hub's database does not answer; send it again.", "5"))
+            await _send(send, protocol.refuse(503, _SILENT, "5"))
             return None
         if found is None or found[2] not in protocol.names:
             await _send(
@@ -157,27 +163,14 @@ class Door:
             return None
         return found
 
-    async def _has_check(self, source_id: UUID, slug: str) -> bool:
-        async with self.finding:
-            if self.finder is None or self.finder.closed:
-                self.finder = await _connect("watchbill-intake-keys")
-            cursor = await self.finder.execute(_SLUG, [source_id, slug])
-            return await cursor.fetchone() is not None
-
     async def _find(self, key: str) -> _Found | None:
         # What was found is kept by another digest than the database has: this one costs a tenth, and no key's text stays in memory.
-        mark, at = (
-            blake2b(key.encode("utf-8", "replace"), key=self.salt, digest_size=16).digest(),
-            time.monotonic(),
-        )
+        mark = blake2b(key.encode("utf-8", "replace"), key=self.salt, digest_size=16).digest()
+        at = time.monotonic()
         believed = self.known.get(mark)
         if believed and at - believed[0] < BELIEVED:
             return believed[1]
-        async with self.finding:
-            if self.finder is None or self.finder.closed:
-                self.finder = await _connect("watchbill-intake-keys")
-            cursor = await self.finder.execute(_FIND_CHECK if _is_uuid(key) else _FIND, [tokens.digest(key)])
-            row = await cursor.fetchone()
+        row = await self.finder.row(_FIND_CHECK if _is_uuid(key) else _FIND, tokens.digest(key))
         if len(self.known) > 10_000:
             self.known.clear()
         found = (row[0], row[1], row[2]) if row else None
@@ -186,22 +179,23 @@ class Door:
 
     async def _write(self) -> None:
         """Group commit: everything that waits goes into one transaction; while it is written, the next ones gather."""
-        connection: psycopg.AsyncConnection[Any] | None = None
+        line = _Line("watchbill-intake")
         while True:
             batch = [await self.queue.get()]
             while len(batch) < BATCH and not self.queue.empty():
                 batch.append(self.queue.get_nowait())
             try:
-                if connection is None or connection.closed:
-                    connection = await _connect("watchbill-intake")
-                await self._put(connection, batch)
+                sources, workspaces, bodies = zip(
+                    *((one.source, one.workspace, one.body) for one in batch), strict=True
+                )
+                await line.row(_PUT, list(sources), list(workspaces), list(bodies), ARRIVED)
             except asyncio.CancelledError:
                 _fail(batch, OSError("the hub is stopping"))
+                await line.close()
                 raise
             except Exception as error:
                 log.error("intake.not_stored", error=type(error).__name__, requests=len(batch))
-                if connection is not None:
-                    await connection.close()
+                await line.close()
                 failure = error if isinstance(error, psycopg.Error | OSError) else OSError("not stored")
                 _fail(batch, failure)
             else:
@@ -209,9 +203,37 @@ class Door:
                     if not one.done.done():
                         one.done.set_result(None)
 
-    async def _put(self, connection: psycopg.AsyncConnection[Any], batch: list[_Waiting]) -> None:
-        sources, workspaces, bodies = zip(*((one.source, one.workspace, one.body) for one in batch), strict=True)
-        await connection.execute(_PUT, [list(sources), list(workspaces), list(bodies)])
+
+class _Line:
+    """A connection that is made when it is needed, and once more where it was lost in between: the database was restarted.
+
+    A statement whose answer was lost is said again, as the sender would after a refusal: an alert that comes twice is one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.connection: psycopg.AsyncConnection[Any] | None = None
+        self.lock = asyncio.Lock()
+
+    async def row(self, query: str, *values: object) -> Any:
+        """The first row that it answers with, or None."""
+        async with self.lock:
+            try:
+                return await self._row(query, values)
+            except psycopg.OperationalError:
+                if self.connection is None or not self.connection.closed:
+                    raise
+                return await self._row(query, values)
+
+    async def _row(self, query: str, values: tuple[object, ...]) -> Any:
+        if self.connection is None or self.connection.closed:
+            self.connection = None
+            self.connection = await _connect(self.name)
+        return await (await self.connection.execute(query.encode(), values)).fetchone()
+
+    async def close(self) -> None:
+        if self.connection is not None:
+            await self.connection.close()
 
 
 def _is_uuid(key: str) -> bool:
