@@ -19,9 +19,9 @@ test: $(VENV)/.dev $(VENV)/.idp browser peers ## Install what is needed and run 
 ifdef T
 	@"$(BIN)/python" -m pytest $(T) $(ARGS)
 else
-	@# What needs no hub of its own runs on two cores; real processes, killed and timed, and the browser run one after the other.
+	@# On two cores: first what needs no hub of its own, then real processes and the browser, a file's tests one after the other.
 	@"$(BIN)/python" -m pytest -n 2 -m "not process and not browser" $(ARGS)
-	@"$(BIN)/python" -m pytest -m "process or browser" $(ARGS)
+	@"$(BIN)/python" -m pytest -n 2 --dist loadfile -m "process or browser" $(ARGS)
 endif
 
 check: lint types layers ## Lint, types and layers
