@@ -185,7 +185,7 @@ class _Made:
         if rota.state != "live":
             return []
         found = []
-        for level, layers, problems in layers_of(rota, self.config.time_zone, self.names.persons_of):
+        for level, layers, problems in layers_of(rota, self.config, self.names.persons_of):
             suffix, name = ("", rota.name) if level == "primary" else (f"#{level}", f"{rota.name} ({level})")
             found.append(
                 Plan(

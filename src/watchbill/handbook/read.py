@@ -743,6 +743,10 @@ def _is_history(table: Table) -> bool:
     named = {"version", "author", "changes", "date"} & table.known
     if "version" in table.known and len(named) >= 3:
         return True
+    if table.column("primary") is not None and re.search(
+        r"rota|roster|shift|on-?call", " ".join(headings(table.block)[:1]), re.I
+    ):
+        return False
     if low and re.fullmatch(r"date|when|incident date|drill date", low[0]) and table.rows:
         return table.share(0, re.compile(r"\d{4}")) >= 0.5 or (len(low) >= 3 and "day" not in " ".join(low[1:]))
     dated = re.compile(r"\b(?:19|20)\d\d-\d\d|\bQ[1-4] 20\d\d\b|\b20\d\d\b")

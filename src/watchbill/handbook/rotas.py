@@ -11,8 +11,9 @@ from watchbill.oncall import rules as oncall
 
 # The compiler is imported where it is used: a web process starts faster without it.
 if TYPE_CHECKING:
+    from watchbill.handbook.config import Config
     from watchbill.language.items import Duration, Target
-    from watchbill.oncall.spec import Rota, RotaLayer
+    from watchbill.oncall.spec import Rota, RotaLayer, Slot
 
     #: The persons that a participant means now.
     Persons = Callable[[Target], list[str]]
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 Level = tuple[str, list[oncall.Layer], list[str]]
 
 
-def layers_of(rota: Rota, zone: str, persons: Persons) -> list[Level]:
+def layers_of(rota: Rota, config: Config, persons: Persons) -> list[Level]:
     """A rota's levels, each with its layers and what could not be resolved."""
-    zone = rota.zone or zone
+    zone = rota.zone or config.time_zone
     if rota.layers:
         found: dict[str, tuple[list[oncall.Layer], list[str]]] = {}
         for one in rota.layers:
@@ -33,7 +34,7 @@ def layers_of(rota: Rota, zone: str, persons: Persons) -> list[Level]:
     count, unit = _turn(rota.rotation) or (1, "week")
     handover = _handover(rota.handover)
     if rota.slots:
-        return _slots(rota, zone, handover, (count, unit), persons)
+        return _slots(rota, config, handover, (count, unit), persons)
     people = _people(rota.participants, persons, problems)
     if not rota.participants:
         # “Platform engineer on-call (rotates weekly)”: the rota's own name says who takes turns.
@@ -59,12 +60,7 @@ def _people(targets: Iterable[Target], persons: Persons, problems: list[str]) ->
 
 def _explicit(rota: Rota, one: RotaLayer, zone: str, persons: Persons, problems: list[str]) -> oncall.Layer:
     count, unit = _turn(one.rotation or rota.rotation) or (1, "week")
-    windows = tuple(
-        oncall.Window(
-            frozenset(DAYS.index(day) for day in w.days), time.fromisoformat(w.start), time.fromisoformat(w.end)
-        )
-        for w in one.hours
-    )
+    windows = tuple(_window(w.days, w.start, w.end) for w in one.hours)
     people = _people(one.participants, persons, problems)
     start = one.starts or rota.starts
     return oncall.Layer(
@@ -80,35 +76,46 @@ def _explicit(rota: Rota, one: RotaLayer, zone: str, persons: Persons, problems:
     )
 
 
-def _slots(
-    rota: Rota, zone: str, handover: time, turn: tuple[int, oncall.Unit], persons: Persons
-) -> list[Level]:  # fmt: skip
-    """A table of who is on when: a layer for each weekday, day or night where its lines say so; else the lines take turns."""
-    from watchbill.language.values.frequency import weekdays
-
+def _slots(rota: Rota, config: Config, handover: time, turn: tuple[int, oncall.Unit], persons: Persons) -> list[Level]:
+    """A table of who is on when: a layer for each line that says when it is on; lines that do not, “Week 1, Week 2”, take turns."""
+    zone = rota.zone or config.time_zone
     found: list[Level] = []
     for level in ("primary", "secondary"):
-        problems: list[str] = []
-        lines = [(slot.when, _people(getattr(slot, level), persons, problems)) for slot in rota.slots]
+        problems = [f"“{slot.when[:80]}” cannot be placed: WB120" for slot in rota.slots if slot.unplaced]
+        lines = [(slot, _people(getattr(slot, level), persons, problems)) for slot in rota.slots if not slot.unplaced]
         if not any(people for _, people in lines):
             if level == "primary":
                 found.append((level, [], problems))
             continue
-        layers: list[oncall.Layer] = []
-        by_day = all(weekdays(when) for when, _ in lines)
-        if by_day:
-            for when, people in lines:
-                days = frozenset(DAYS.index(day) for day in weekdays(when))
-                layers.append(
-                    oncall.Layer(
-                        tuple(people), 1, "week", handover, zone, windows=(oncall.Window(days),), name=when[:80]
-                    )
-                )
+        if any(slot.starts or slot.hours or slot.part for slot, _ in lines):
+            # Of layers that are on, the last one counts: what is said of some days before what is said of all.
+            lines.sort(key=lambda line: _narrow(line[0]))
+            layers = [_placed(slot, people, config, handover, zone) for slot, people in lines if people]
         else:
             people = [person for _, here in lines for person in here]
-            layers.append(oncall.Layer(tuple(people), *turn, handover, zone))
+            layers = [oncall.Layer(tuple(people), *turn, handover, zone)]
         found.append((level, layers, problems))
     return found
+
+
+def _narrow(slot: Slot) -> int:
+    return 0 if slot.part == "rest" else 2 if any(one.days for one in slot.hours) else 1
+
+
+def _placed(slot: Slot, people: list[str], config: Config, handover: time, zone: str) -> oncall.Layer:
+    business = config.business_hours
+    windows = (
+        (_window(business.days, business.start, business.end),)
+        if slot.part == "business"
+        else tuple(_window(one.days, one.start, one.end) for one in slot.hours)
+    )
+    return oncall.Layer(
+        tuple(people), 1, "week", handover, zone, slot.starts or oncall.ANCHOR, windows, slot.when[:80], slot.starts is not None, slot.ends
+    )  # fmt: skip
+
+
+def _window(days: Iterable[str], start: str, end: str) -> oncall.Window:
+    return oncall.Window(frozenset(DAYS.index(day) for day in days), time.fromisoformat(start), time.fromisoformat(end))
 
 
 def _turn(length: Duration | None) -> tuple[int, oncall.Unit] | None:
@@ -137,5 +144,4 @@ def _hours(text: str) -> tuple[oncall.Window, ...]:
     found = read_hours(text) if text else None
     if found is None or found.kind != "stated":
         return ()
-    days = frozenset(DAYS.index(day) for day in found.days)
-    return (oncall.Window(days, time.fromisoformat(found.start), time.fromisoformat(found.end)),)
+    return (_window(found.days, found.start, found.end),)

@@ -23,7 +23,7 @@ def layers_of(data: Iterable[Mapping[str, Any]]) -> tuple[rules.Layer, ...]:
         rules.Layer(
             tuple(one["participants"]), one["count"], one["unit"], time.fromisoformat(one["handover"]), one["zone"], date.fromisoformat(one["start"]),
             tuple(rules.Window(frozenset(w["days"]), time.fromisoformat(w["start"]), time.fromisoformat(w["end"])) for w in one["windows"]),
-            one["name"], one["begins"],
+            one["name"], one["begins"], date.fromisoformat(one["until"]) if one.get("until") else None,
         )
         for one in data
     )  # fmt: skip
@@ -34,6 +34,7 @@ def layer_json(layer: rules.Layer) -> dict[str, Any]:
     return {
         "participants": list(layer.participants), "count": layer.count, "unit": layer.unit, "handover": f"{layer.handover:%H:%M}", "zone": layer.zone,
         "start": layer.start.isoformat(), "name": layer.name, "begins": layer.begins,
+        "until": layer.until.isoformat() if layer.until else None,
         "windows": [{"days": sorted(w.days), "start": f"{w.start:%H:%M}", "end": f"{w.end:%H:%M}"} for w in layer.windows],
     }  # fmt: skip
 

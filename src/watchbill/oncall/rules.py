@@ -42,7 +42,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One rotation: who takes turns, how long a turn is, when it begins; on only within its windows, where it has any."""
+    """One rotation: who takes turns, how long a turn is, when it begins; on only within its windows, where it has any.
+
+    Where it ``begins``, nobody is on before ``start``; nobody is from ``until`` on, the day of a last handover.
+    """
 
     participants: tuple[str, ...]
     count: int = 1
@@ -53,12 +56,22 @@ class Layer:
     windows: tuple[Window, ...] = ()
     name: str = ""
     begins: bool = False
+    until: date | None = None
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 366:
             raise Invalid("A turn is 1 to 366 units long.", field="rotation")
-        told = (self.participants, self.count, self.unit, self.handover, self.zone, self.start, self.windows)
+        told = (
+            self.participants,
+            self.count,
+            self.unit,
+            self.handover,
+            self.zone,
+            self.start,
+            self.windows,
+            self.until,
+        )
         object.__setattr__(self, "_hash", hash(told))
 
     def __hash__(self) -> int:
@@ -92,10 +105,8 @@ def boundary(layer: Layer, number: int) -> datetime:
 
 @lru_cache(maxsize=65536)
 def _boundary(layer: Layer, number: int) -> datetime:
-    zone = ZoneInfo(layer.zone)
     if layer.unit == "hour":
-        first = datetime.combine(layer.start, layer.handover, zone).astimezone(UTC)
-        return first + timedelta(hours=number * layer.count)
+        return _handover(layer, layer.start) + timedelta(hours=number * layer.count)
     if layer.unit == "month":
         months = layer.start.year * 12 + layer.start.month - 1 + number * layer.count
         year, month = divmod(months, 12)
@@ -103,7 +114,11 @@ def _boundary(layer: Layer, number: int) -> datetime:
         day = date(year, month + 1, min(layer.start.day, last))
     else:
         day = layer.start + timedelta(days=number * layer.count * (7 if layer.unit == "week" else 1))
-    return datetime.combine(day, layer.handover, zone).astimezone(UTC)
+    return _handover(layer, day)
+
+
+def _handover(layer: Layer, day: date) -> datetime:
+    return datetime.combine(day, layer.handover, ZoneInfo(layer.zone)).astimezone(UTC)
 
 
 def turn(layer: Layer, at: datetime) -> int:
@@ -125,6 +140,8 @@ def turn(layer: Layer, at: datetime) -> int:
 def is_on(layer: Layer, at: datetime) -> bool:
     """Whether a layer is on at an instant: within its windows, and not before it begins."""
     if not layer.participants or (layer.begins and at < boundary(layer, 0)):
+        return False
+    if layer.until and at >= _handover(layer, layer.until):
         return False
     local = at.astimezone(ZoneInfo(layer.zone))
     return not layer.windows or any(window.holds(local) for window in layer.windows)
@@ -150,6 +167,8 @@ def _edges(layer: Layer, start: datetime, end: datetime) -> Iterable[datetime]:
         number += 1
     if layer.begins:
         yield boundary(layer, 0)
+    if layer.until:
+        yield _handover(layer, layer.until)
     if not layer.windows:
         return
     zone = ZoneInfo(layer.zone)

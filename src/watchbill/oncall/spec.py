@@ -1,7 +1,7 @@
 """What this feature reads in a runbook: rotas."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -12,6 +12,7 @@ from watchbill.language.document import Block
 from watchbill.language.inline import bold_lead, plain
 from watchbill.language.items import Item, Model, Targets, Time, Unit, duration, targets
 from watchbill.language.scope import Scope, headings
+from watchbill.language.values.dates import calendar_week, read_days
 from watchbill.language.values.duration import Length
 from watchbill.language.values.frequency import read_frequency, times_of_day, weekdays, zone_of
 from watchbill.language.values.gaps import is_gap
@@ -20,14 +21,6 @@ from watchbill.language.values.owner import read_owners
 
 _TITLE = re.compile(r"on-?call|rota(?:tion)?\b|roster|shift|schedule|coverage|follow[- ]the[- ]sun", re.I)
 _SLOT = re.compile(r"^\W*(?:mon|tue|wed|thu|fri|sat|sun)\w*|^\W*week\s*\w+|^\W*\d{4}-\d\d|^\W*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\b|^\W*(?:day|night|morning|evening|weekend|weekday|business|after|off|primary|secondary)\b|\d{1,2}:\d\d|^W\d+", re.I)  # fmt: skip
-
-
-class Slot(Model):
-    """One line of a rota: a day, week or shift with who is on."""
-
-    when: str
-    primary: Targets = Field(default_factory=list)
-    secondary: Targets = Field(default_factory=list)
 
 
 def _clock(value: str) -> str:
@@ -71,6 +64,23 @@ class RotaLayer(Model):
     zone: Annotated[str, AfterValidator(_zone)] = ""
     starts: date | None = None
     hours: list[Hours] = Field(default_factory=list, max_length=50)
+
+
+class Slot(Model):
+    """One line of a rota: a day, week or shift with who is on.
+
+    ``starts`` and ``ends`` (the day of the handover to the next line) are days of the calendar; ``hours`` parts of every week, or what of it
+    is (``business``) or is not (``rest``) business hours. A line with none of them is a turn; one that is ``unplaced`` puts nobody on call.
+    """
+
+    when: str
+    primary: Targets = Field(default_factory=list)
+    secondary: Targets = Field(default_factory=list)
+    starts: date | None = None
+    ends: date | None = None
+    hours: list[Hours] = Field(default_factory=list)
+    part: Literal["", "business", "rest"] = ""
+    unplaced: bool = False
 
 
 class Rota(Item):
@@ -174,7 +184,84 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
                 item.participants.append(one)
         units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item] if number == 0 else []))
     item.text = " ".join(table.headers)
+    _place(item, [row.line for row in table.rows], scope)
     return units
+
+
+_WEEKEND = re.compile(r"\bweek-?ends?\b", re.I)
+#: A part of the day that says no hours.
+_PART = re.compile(
+    r"\b(?:(?<!business )(?<!working )(?<!every )(?<!each )days?|nights?|mornings?|evenings?|afternoons?|overnight)\b",
+    re.I,
+)
+_REASONS = {
+    "no year": "says no year",
+    "two readings": "can be read day first or month first",
+    "no such day": "is no day that exists",
+    "backwards": "ends before it begins",
+}
+
+
+def _place(rota: Rota, lines: list[int], scope: Scope) -> None:
+    """Says of each line of a table when it is on. What cannot be placed beside lines that can is no turn, but a finding."""
+    found = [(slot, line, read_days(slot.when)) for slot, line in zip(rota.slots, lines, strict=True)]
+    weeks = [calendar_week(slot.when) or 0 for slot in rota.slots]
+    if any(days for _, _, days in found) or max(weeks, default=0) > len(weeks):
+        # Days of the calendar, or weeks of a year; “Week 1 … Week 4” of a table of four lines are turns.
+        for slot, line, days in found:
+            if days and days.start:
+                slot.starts, slot.ends = days.start, days.end and days.end + timedelta(days=1)
+                slot.hours = _hours_of(slot.when)
+            else:
+                why = _REASONS.get(days.named, "") if days else "says no year" if calendar_week(slot.when) else ""
+                _unplaced(slot, line, why or "names no day of the calendar", scope)
+        _end_turns(rota)
+        return
+    for slot in rota.slots:
+        slot.hours, slot.part = _hours_of(slot.when), _part_of(slot.when)
+    by_time = any(slot.hours or slot.part or _PART.search(slot.when) for slot in rota.slots)
+    for slot, line, _ in found:
+        if by_time and not (slot.hours or slot.part):
+            _unplaced(slot, line, "says no hours", scope)
+
+
+def _unplaced(slot: Slot, line: int, why: str, scope: Scope) -> None:
+    slot.unplaced = True
+    scope.find("WB120", line, text=slot.when, why=why)
+
+
+def _hours_of(text: str) -> list[Hours]:
+    """The parts of a week that a line names: “Mon–Fri 09:00–17:00”, “Night (20:00–08:00)”, “Weekend”."""
+    days = [*weekdays(text)] or (["sat", "sun"] if _WEEKEND.search(text) else [])
+    found = read_hours(text)
+    if found and found.kind == "stated":
+        return [Hours(days=days, start=found.start, end=found.end)]
+    return [Hours(days=days)] if days and not _part_of(text) and not _PART.search(text) else []
+
+
+def _part_of(text: str) -> Literal["", "business", "rest"]:
+    found = read_hours(text)
+    return (
+        "business" if found and found.kind == "business" else "rest" if found and found.kind == "out of hours" else ""
+    )
+
+
+def _end_turns(rota: Rota) -> None:
+    """Ends each dated line where the next one begins, if it says no end or names the day of the handover as its last one."""
+    dated = sorted((slot for slot in rota.slots if slot.starts), key=lambda slot: str(slot.starts))
+    days = {"P7D": 7, "P14D": 14}.get(rota.rotation.duration, 1) if rota.rotation else 1
+    shared = False
+    for number, slot in enumerate(dated):
+        starts, after = slot.starts, dated[number + 1].starts if number + 1 < len(dated) else None
+        if starts is None:
+            continue
+        if slot.ends is None:
+            slot.ends = after if after and after > starts else starts + timedelta(days=days)
+        elif after and starts < after == slot.ends - timedelta(days=1):
+            shared, slot.ends = True, after
+        elif after is None and shared and slot.ends - starts > timedelta(days=1):
+            slot.ends -= timedelta(days=1)
+        days = (slot.ends - starts).days
 
 
 def _turn(table: Table, slot: int | None) -> Length | None:

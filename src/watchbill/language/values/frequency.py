@@ -33,6 +33,7 @@ _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "augu
 _WEEKDAY = re.compile(r"\b(mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?s?\b", re.I)
 _WEEKDAYS = re.compile(r"\b(?:every|each|on)?\s*(?:weekdays?|business days?|working days?|mon(?:day)?\s*[-–]\s*fri(?:day)?)\b", re.I)  # fmt: skip
 _MONTH = re.compile(r"\b(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b", re.I)  # fmt: skip
+_TO = re.compile(r"\s*(?:[-–—]|to|through|thru)\s*", re.I)
 _EVERY = re.compile(
     r"\b(?:every|each|once (?:per|a|an|every|each)|per|once in)\s+(?P<other>other |second |2nd )?(?P<rest>hour|day|night|morning|evening|week|fortnight|month|quarter|year|half[- ]year|shift|sprint)\b",
     re.I,
@@ -96,11 +97,18 @@ class Often:
 
 
 def weekdays(text: str) -> tuple[str, ...]:
-    """Weekday names in a text, in order, without repeats; Mon-Fri as five."""
+    """Weekdays in a text, in order, without repeats; Mon–Thu is four, Fri–Mon too."""
     if _WEEKDAYS.search(text):
         return _DAYS[:5]
-    found = [next(day for day in _DAYS if day.startswith(match[1][:3].lower())) for match in _WEEKDAY.finditer(text)]
-    return tuple(dict.fromkeys(found))
+    found: list[int] = []
+    after = 0
+    for match in _WEEKDAY.finditer(text):
+        day = next(number for number, name in enumerate(_DAYS) if name.startswith(match[1][:3].lower()))
+        if found and _TO.fullmatch(text, after, match.start()):
+            found += [number % 7 for number in range(found[-1] + 1, day + (7 if day <= found[-1] else 0))]
+        found.append(day)
+        after = match.end()
+    return tuple(dict.fromkeys(_DAYS[number] for number in found))
 
 
 def times_of_day(text: str) -> tuple[str, ...]:
