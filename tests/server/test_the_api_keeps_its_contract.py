@@ -222,3 +222,14 @@ def test_no_two_schemas_have_one_name() -> None:
     ours = [one for one in below(Schema) if one.__module__.startswith("watchbill.") and one.__module__.endswith(".api")]
     names = [one.__name__ for one in ours]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_a_nul_character_is_refused_as_a_value_not_a_failure(cast: Cast) -> None:
+    for path, body in (
+        ("secrets", {"name": "grafana", "value": "s3cret", "purpose": "a\0b"}),
+        ("incidents", {"title": "a\0b", "pages": "x\0y"}),
+    ):
+        answer = api(cast.token(cast.ada)).post(
+            f"/api/v1/workspaces/main/{path}", body, content_type="application/json"
+        )
+        assert answer.status_code == 422, answer.content

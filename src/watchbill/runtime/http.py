@@ -105,12 +105,11 @@ def as_watchbill_error(error: Exception) -> WatchbillError:
         return Unavailable(
             "The database does not answer.", hint="Try again in a moment; nothing of this request was kept."
         )
-    if isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", "") in {
-        "22P05",
-        "22021",
-        "22003",
-        "22008",
-    }:
+    # Without a state, psycopg refused it before it was sent: a NUL character in a text.
+    if isinstance(error, DatabaseError) and (
+        getattr(error.__cause__, "sqlstate", "") in {"22P05", "22021", "22003", "22008"}
+        or (isinstance(error.__cause__, psycopg.DataError) and not error.__cause__.sqlstate)
+    ):
         return Invalid(
             "The request holds a value that cannot be stored.",
             hint="Remove control characters; keep numbers and times in range.",
