@@ -115,7 +115,7 @@ class Night:
         """The worker's steps until nothing is left to do now."""
         from watchbill.clocks.commands import sweep as clocks
         from watchbill.facts.publish import deliver_one
-        from watchbill.incidents.commands import sweep as incidents
+        from watchbill.incidents.timing import sweep as incidents
         from watchbill.paging.commands import sweep as pages
         from watchbill.paging.sending import send_one
         from watchbill.signals.commands import take_in

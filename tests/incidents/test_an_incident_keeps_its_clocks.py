@@ -7,9 +7,12 @@ import pytest
 
 from tests.cast import Cast, api, signed_in
 from tests.night import Night, example_files, night
-from watchbill.base.errors import Conflict, Denied, Invalid
-from watchbill.incidents import commands
+from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.clocks.commands import start
+from watchbill.clocks.rules import Policy
+from watchbill.incidents import calling, commands, timing
 from watchbill.incidents.rules import guide_for, together, whom
+from watchbill.paging import commands as paging
 
 
 def clocks(it: Night) -> dict[str, str]:
@@ -19,7 +22,8 @@ def clocks(it: Night) -> dict[str, str]:
 def act(it: Night, who: str, name: str, **more: Any) -> Any:
     incident_id = it.rows("SELECT id FROM incidents_incident ORDER BY id DESC LIMIT 1")[0][0]
     with it.cast.acts(it.person(who)) as by:
-        return getattr(commands, name)(by=by, workspace_id=it.cast.main, incident_id=incident_id, **more)
+        place = next(one for one in (commands, timing, calling) if hasattr(one, name))
+        return getattr(place, name)(by=by, workspace_id=it.cast.main, incident_id=incident_id, **more)
 
 
 def test_every_action_needs_the_permission(cast: Cast, db: Any) -> None:
@@ -32,6 +36,9 @@ def test_every_action_needs_the_permission(cast: Cast, db: Any) -> None:
             ("add_note", {"text": "x"}),
             ("snooze", {"minutes": 5}),
             ("change_severity", {"severity": "Sev2"}),
+            ("wait", {"reason": "x"}),
+            ("go_on", {}),
+            ("call_in", {"target_kind": "person", "target_id": cast.apo}),
         ):
             with pytest.raises(Denied):
                 act(it, "vera", name, **more)
@@ -110,6 +117,97 @@ def test_snoozed_it_rests_and_then_pages_again(cast: Cast, db: Any, clock: Any) 
         assert len(it.mail.to("edo@example.org")) == before + 1
         with pytest.raises(Invalid):
             act(it, "edo", "snooze", minutes=0)
+
+
+def test_while_it_waits_for_others_its_time_stands_still_and_updates_stay_due(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up().fire(service="web")
+        with pytest.raises(Conflict, match="Nobody acknowledged"):
+            act(it, "edo", "wait", reason="the vendor")
+        act(it, "edo", "acknowledge")
+        with it.cast.acts(it.cast.edo) as by:
+            incident_id = it.rows("SELECT id FROM incidents_incident")[0][0]
+            start(
+                by=by,
+                workspace_id=it.cast.main,
+                subject=("incident", incident_id),
+                kind="resolve",
+                policy=Policy("PT4H"),
+            )
+        with pytest.raises(Invalid):
+            act(it, "edo", "wait", reason=" ")
+        act(it, "edo", "wait", reason="the  vendor's fix")
+        assert clocks(it)["resolve"] == "paused"
+        with pytest.raises(Conflict, match="waits already"):
+            act(it, "edo", "wait", reason="again")
+        clock.forward(hours=9)
+        it.run()
+        assert clocks(it)["resolve"] == "paused", "nobody is late while it waits"
+        act(it, "edo", "go_on")
+        ((due,),) = it.rows("SELECT due_at - wb_now() FROM clocks_clock WHERE kind = 'resolve'")
+        assert clocks(it)["resolve"] == "running"
+        assert timedelta(hours=3, minutes=59) < due <= timedelta(hours=4)
+        with pytest.raises(Conflict, match="does not wait"):
+            act(it, "edo", "go_on")
+        act(it, "edo", "wait", reason="the vendor")
+        act(it, "edo", "change_severity", severity="Sev2")
+        assert it.rows("SELECT waiting_for FROM incidents_incident") == [("",)], (
+            "another severity reckons its clocks anew"
+        )
+        act(it, "edo", "resolve")
+        assert it.rows("SELECT count(*) FROM clocks_clock WHERE state = 'paused'") == [(0,)]
+
+
+def test_an_expert_is_called_in_comes_and_is_let_go_at_the_end(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up().fire(service="web")
+        act(it, "edo", "acknowledge")
+        it.run()
+        it.mail.got.clear()
+        act(it, "edo", "call_in", target_kind="person", target_id=cast.apo, reason="the ledger's numbers")
+        it.run()
+        ((_, letter), *_) = it.mail.got
+        assert "Edo Editor calls you in" in str(letter["subject"])
+        page = it.rows("SELECT id FROM paging_page WHERE subject_kind = 'call'")[0][0]
+        with cast.acts(cast.apo) as by:
+            paging.acknowledge(by=by, workspace_id=cast.main, page_id=page)
+        it.run()
+        lines = [tuple(row) for row in it.rows("SELECT what, text FROM incidents_event ORDER BY id")]
+        assert ("called in", "Apo Approver: the ledger's numbers") in lines
+        assert ("comes", "Apo Approver") in lines
+        told = api(cast.token(cast.edo)).get("/api/v1/workspaces/main/incidents/1").json()
+        assert [(one["name"], one["reason"], one["state"]) for one in told["calls"]] == [
+            ("Apo Approver", "the ledger's numbers", "coming")
+        ]
+        act(it, "edo", "resolve")
+        assert it.rows("SELECT state FROM paging_page WHERE subject_kind = 'call'") == [("ended",)]
+        with pytest.raises(Conflict):
+            act(it, "edo", "call_in", target_kind="person", target_id=cast.apo)
+
+
+def test_where_nobody_who_was_called_in_answers_whoever_asked_hears_so(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up().fire(service="web")
+        act(it, "edo", "acknowledge")
+        it.run()
+        contact = it.rows("SELECT id FROM paging_policy WHERE name = 'Ledger Engineering Lead'")[0][0]
+        with pytest.raises(NotFound):
+            act(it, "edo", "call_in", target_kind="policy", target_id=cast.main)
+        with pytest.raises(NotFound):
+            act(it, "edo", "call_in", target_kind="person", target_id=cast.sam)
+        act(it, "edo", "call_in", target_kind="person", target_id=cast.apo)
+        act(it, "edo", "call_in", target_kind="policy", target_id=contact)
+        it.run()
+        assert {row[0] for row in it.rows("SELECT d.target FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.subject_kind = 'call'")} == {"Apo Approver"}  # fmt: skip
+        it.mail.got.clear()
+        clock.forward(minutes=6)
+        it.run()
+        assert ("Apo Approver was called in and did not answer",) in it.rows(
+            "SELECT text FROM incidents_event WHERE what = 'unreached'"
+        )
+        assert it.rows("SELECT DISTINCT d.target FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.subject_kind = 'call' AND d.step = 0 ORDER BY 1")[0] in [("Edo Editor",), ("Ada Admin",)]  # fmt: skip
+        reads = signed_in(cast.edo).get("/w/main/incidents/1").content.decode()
+        assert "not reached" in reads
 
 
 def test_resolved_it_pages_nobody_and_reopened_it_pages_again(cast: Cast, db: Any, clock: Any) -> None:

@@ -23,10 +23,9 @@ from watchbill.handbook.models import Binding, Draft, DraftItem, PolicyItem, Rev
 from watchbill.handbook.queries import access_review, bound_names, rows_from
 from watchbill.language.names import canonical
 from watchbill.ledger.command import command, record
-from watchbill.oncall.models import Schedule
-from watchbill.paging.models import Channel
+from watchbill.paging.queries import name_of
 from watchbill.people import commands as people
-from watchbill.people.models import GroupMapping, Membership, Team
+from watchbill.people.models import GroupMapping
 from watchbill.runtime.now import now
 
 # The compiler is imported where it is used: a web process starts faster without it.
@@ -548,19 +547,8 @@ def bind_name(*, by: Actor, workspace_id: UUID, name: str, target_kind: str, tar
 
 
 def _exists(workspace_id: UUID, kind: str, target_id: UUID) -> None:
-    there = {
-        "team": Team.objects.filter(workspace_id=workspace_id, id=target_id),
-        "schedule": Schedule.objects.filter(workspace_id=workspace_id, id=target_id, retired_at=None),
-        "channel": Channel.objects.filter(workspace_id=workspace_id, id=target_id, removed_at=None),
-    }
-    if kind in there and there[kind].exists():
-        return
-    members = Membership.objects.filter(
-        workspace_id=workspace_id, person_id=target_id, person__active=True, ended_at=None
-    )
-    if kind == "person" and members.exists():
-        return
-    raise NotFound("There is no such person, team, schedule or channel here.")
+    if name_of(workspace_id, kind, target_id) is None:
+        raise NotFound("There is no such person, team, schedule or channel here.")
 
 
 @command("handbook.unbind", needs="handbook.bind")

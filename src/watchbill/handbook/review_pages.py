@@ -26,11 +26,10 @@ from watchbill.handbook.queries import (
     bound_names,
 )
 from watchbill.handbook.replay import Replay, replay, routes_from
-from watchbill.oncall.queries import schedule_names
-from watchbill.paging.queries import access_channels
+from watchbill.paging.queries import access_targets
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
-from watchbill.people.queries import Place, Reader, access_names, access_teams
+from watchbill.people.queries import Place, Reader
 from watchbill.runtime.http import start_of
 
 if TYPE_CHECKING:
@@ -195,20 +194,6 @@ def _version() -> int:
     return VERSION
 
 
-def _people(reader: Reader, place: Place) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Whom a name can mean: groups of (value, name)."""
-    teams = [(f"team:{team.id}", team.name) for team in access_teams(reader.actor, place.id)[:500]]
-    persons = [(f"person:{person}", name) for person, name in access_names(reader.actor, place.id)]
-    schedules = [(f"schedule:{one.id}", one.name) for one in schedule_names(reader.actor, place.id)]
-    channels = (
-        [(f"channel:{one.id}", one.name) for one in access_channels(reader.actor, place.id)]
-        if reader.actor.may("channel.read", place.id)
-        else []
-    )
-    groups = [("Teams", teams), ("People", persons), ("Schedules", schedules), ("Channels", channels)]
-    return [(name, rows) for name, rows in groups if rows]
-
-
 def _unbound(
     reader: Reader, place: Place, found: Review | None, wanted: list[str], bound: set[str]
 ) -> list[dict[str, Any]]:
@@ -222,7 +207,7 @@ def _unbound(
         for name in row.needs:
             if canonical(name) not in bound and row.choice != "ignored":
                 names.setdefault(canonical(name), (name, False))
-    groups = _people(reader, place) if names else []
+    groups = access_targets(reader.actor, place.id, policies=False) if names else []
     rows = []
     for key, (name, holds) in names.items():
         like = next((value for _, group in groups for value, label in group if canonical(label) == key), "")
@@ -235,7 +220,7 @@ def _bindings(reader: Reader, place: Place, bound: set[str]) -> list[dict[str, A
     rows = list(access_bindings(reader.actor, place.id)[:1000])
     if not rows:
         return []
-    labels = dict(pair for _, group in _people(reader, place) for pair in group)
+    labels = dict(pair for _, group in access_targets(reader.actor, place.id, policies=False) for pair in group)
     return [
         {"name": one.text, "who": labels.get(f"{one.target_kind}:{one.target_id}", "somebody who left"), "kind": one.target_kind, "gone": one.name not in bound}
         for one in rows

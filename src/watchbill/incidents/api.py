@@ -1,5 +1,6 @@
 """Incidents as JSON."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -8,7 +9,8 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
-from watchbill.incidents import commands
+from watchbill.base.errors import Invalid
+from watchbill.incidents import calling, commands, timing
 from watchbill.incidents.models import Incident
 from watchbill.incidents.queries import access_incident, access_incidents, access_levels, clocks_about, timeline
 from watchbill.people.edge import place_of
@@ -29,12 +31,27 @@ class IncidentIn(Schema):
 
 
 class ActIn(Schema):
-    """What to do: ``text`` is a note, or the reason; ``minutes`` how long to snooze; ``severity`` which one it becomes."""
+    """What to do: ``text`` is a note, or the reason; ``minutes`` how long to snooze; ``severity`` which one it becomes; ``target`` who is called in."""
 
-    do: Literal["acknowledge", "escalate", "note", "brief", "severity", "snooze", "resolve", "reopen"]
+    do: Literal[
+        "acknowledge", "escalate", "note", "brief", "severity", "snooze", "resolve", "reopen", "wait", "go_on", "call"
+    ]
     text: Text = ""
     severity: Annotated[str, StringConstraints(max_length=200)] = ""
     minutes: int = 0
+    target_kind: Literal["", "policy", "person", "team", "schedule", "channel"] = ""
+    target_id: UUID | None = None
+
+
+class CallOut(Schema):
+    """Somebody who was called in: who, why, by whom, and how the page about it stands."""
+
+    name: str
+    reason: str
+    asked_by: UUID | None
+    asked_at: datetime
+    state: str
+    answered_by: UUID | None
 
 
 class IncidentOut(Schema):
@@ -54,6 +71,7 @@ class IncidentOut(Schema):
     acknowledged_at: datetime | None
     acknowledged_by: UUID | None
     snoozed_until: datetime | None
+    waiting_for: str
     resolved_at: datetime | None
 
 
@@ -77,8 +95,9 @@ class EventOut(Schema):
 
 
 class IncidentWhole(IncidentOut):
-    """An incident with its clocks and timeline."""
+    """An incident with its clocks, who was called in, and its timeline."""
 
+    calls: list[CallOut]
     clocks: list[ClockOut]
     timeline: list[EventOut]
 
@@ -108,7 +127,7 @@ def _incident(one: Incident) -> dict[str, Any]:
     return {
         "id": one.id, "number": one.number, "code": one.code, "title": one.title, "summary": one.summary, "state": one.state, "severity": one.severity,
         "labels": one.labels, "why": one.policy.get("why", ""), "group_id": one.group_id, "opened_at": one.opened_at, "acknowledged_at": one.acknowledged_at,
-        "acknowledged_by": one.acknowledged_by, "snoozed_until": one.snoozed_until, "resolved_at": one.resolved_at,
+        "acknowledged_by": one.acknowledged_by, "snoozed_until": one.snoozed_until, "waiting_for": one.waiting_for, "resolved_at": one.resolved_at,
     }  # fmt: skip
 
 
@@ -153,12 +172,13 @@ def get_incident(request: HttpRequest, slug: str, number: Number) -> dict[str, A
         for one in clocks_about(reader.actor, found)
     ]
     events = [{"at": one.at, "what": one.what, "text": one.text, "by": one.by} for one in timeline(reader.actor, found)]
-    return _incident(found) | {"clocks": clocks, "timeline": events}
+    calls = [asdict(one) for one in calling.calls_about(reader.actor, found)]
+    return _incident(found) | {"calls": calls, "clocks": clocks, "timeline": events}
 
 
 @router.post("/workspaces/{slug}/incidents/{number}", response={200: IncidentOut, **ERRORS})
 def act_on_incident(request: HttpRequest, slug: str, number: Number, payload: ActIn) -> dict[str, Any]:
-    """Acknowledge, escalate, note, brief, change the severity, snooze, resolve or reopen."""
+    """Acknowledge, escalate, note, brief, change the severity, snooze, wait, go on, call somebody in, resolve or reopen."""
     reader, place = place_of(request, slug)
     found = access_incident(reader.actor, place.id, number)
     common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id, "incident_id": found.id}
@@ -170,15 +190,23 @@ def act_on_incident(request: HttpRequest, slug: str, number: Number, payload: Ac
         case "note":
             found = commands.add_note(**common, text=payload.text)
         case "brief":
-            found = commands.briefed(**common)
+            found = timing.briefed(**common)
         case "severity":
-            found = commands.change_severity(**common, severity=payload.severity)
+            found = timing.change_severity(**common, severity=payload.severity)
         case "snooze":
-            found = commands.snooze(**common, minutes=payload.minutes)
+            found = timing.snooze(**common, minutes=payload.minutes)
         case "resolve":
             found = commands.resolve(**common, text=payload.text)
         case "reopen":
             found = commands.reopen(**common, reason=payload.text)
+        case "wait":
+            found = timing.wait(**common, reason=payload.text)
+        case "go_on":
+            found = timing.go_on(**common)
+        case "call":
+            if payload.target_id is None or not payload.target_kind:
+                raise Invalid("Say who is to come.", field="target_id")
+            calling.call_in(**common, target_kind=payload.target_kind, target_id=payload.target_id, reason=payload.text)
     return _incident(found)
 
 

@@ -1,21 +1,20 @@
 """Opening, answering and ending incidents. Everything that happens stands in the timeline and in the ledger."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.urls import reverse
 
-from watchbill.base.actor import Actor, system
+from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.clocks import commands as clocks
-from watchbill.clocks.models import Clock
 from watchbill.clocks.rules import Policy
 from watchbill.facts.publish import declare, publish
 from watchbill.incidents.models import Guide, Incident, IncidentEvent, SeverityLevel
-from watchbill.incidents.rules import CLOCKS, WORDS, clocks_of, guide_for, together, urgency_of, whom
+from watchbill.incidents.rules import clocks_of, guide_for, together, urgency_of, whom
 from watchbill.language.names import canonical, severity_name
 from watchbill.ledger.command import command, record
 from watchbill.paging import commands as paging
@@ -30,6 +29,8 @@ OPENED = declare("incident.opened", "an incident was opened", "number", "severit
 CHANGED = declare("incident.changed", "an incident changed", "what")
 RESOLVED = declare("incident.resolved", "an incident was resolved", "number")
 LONGEST = 4000
+#: What a page is about by which somebody is called in: this line of the timeline.
+CALL, CALLED = "call", "called in"
 
 
 def replace_severities(*, workspace_id: UUID, levels: Iterable[SeverityLevel], guides: Iterable[Guide]) -> None:
@@ -40,25 +41,29 @@ def replace_severities(*, workspace_id: UUID, levels: Iterable[SeverityLevel], g
     Guide.objects.bulk_create(guides)
 
 
-def _clean(text: str, longest: int = LONGEST) -> str:
+def clean(text: str, longest: int = LONGEST) -> str:
+    """What somebody wrote, without odd spaces, and not too long."""
     return "\n".join(" ".join(line.split()) for line in text.replace("\0", "").strip().splitlines())[:longest]
 
 
-def say(incident: Incident, what: str, text: str = "", by: Actor | None = None) -> None:
+def say(incident: Incident, what: str, text: str = "", by: Actor | None = None) -> IncidentEvent:
     """A line in the timeline."""
     who = by.id if by is not None and by.kind == "person" else None
-    IncidentEvent(
+    line = IncidentEvent(
         workspace_id=incident.workspace_id, incident=incident, at=now(), what=what, text=text[:LONGEST], by=who
-    ).save(force_insert=True)
+    )
+    line.save(force_insert=True)
+    return line
 
 
-def _subject(incident: Incident) -> tuple[str, UUID]:
+def subject_of(incident: Incident) -> tuple[str, UUID]:
+    """It, as clocks, pages and the ledger name it."""
     return ("incident", incident.id)
 
 
 def changed(incident: Incident, what: str) -> None:
     """Says that an incident changed, to whoever listens."""
-    publish(CHANGED, workspace_id=incident.workspace_id, subject=_subject(incident), data={"what": what})
+    publish(CHANGED, workspace_id=incident.workspace_id, subject=subject_of(incident), data={"what": what})
 
 
 def _number(workspace_id: UUID) -> int:
@@ -89,13 +94,13 @@ def stamp(level: SeverityLevel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _escalation(
+def escalation_of(
     workspace_id: UUID, route: Mapping[str, Any], severity: Mapping[str, Any] | None, shadow: bool
 ) -> tuple[dict[str, Any], str]:
     """The stamped escalation of an incident, with the reason why it is this one."""
     choice = whom(route, severity)
     found = next((one for name in choice.names if (one := policy_named(workspace_id, name, shadow=shadow))), None)
-    policy: dict[str, Any] = paging.stamp(found) if found else {"name": "", "steps": [], "repeat": 0, "otherwise": []}
+    policy: dict[str, Any] = found.stamp() if found else {"name": "", "steps": [], "repeat": 0, "otherwise": []}
     why = choice.why if found or not choice.names else f"{choice.why}, which is not in the live handbook"
     if severity and severity.get("all_hands"):
         states = ["live", "shadow"] if shadow else ["live"]
@@ -108,7 +113,8 @@ def _escalation(
     return policy, why
 
 
-def _start_clocks(by: Actor, incident: Incident, begun: datetime, only: Iterable[str] = ()) -> None:
+def start_clocks(by: Actor, incident: Incident, begun: datetime, only: Iterable[str] = ()) -> None:
+    """Starts the clocks of its severity, or some of them."""
     severity = incident.policy.get("severity") or {}
     wanted: dict[str, Policy] = dict(clocks_of(severity, begun))
     for brief in severity.get("briefs", []):
@@ -118,18 +124,19 @@ def _start_clocks(by: Actor, incident: Incident, begun: datetime, only: Iterable
             clocks.start(
                 by=by,
                 workspace_id=incident.workspace_id,
-                subject=_subject(incident),
+                subject=subject_of(incident),
                 kind=kind,
                 policy=policy,
                 started_at=begun,
             )
 
 
-def _page(by: Actor, incident: Incident) -> Page:
+def page_about(by: Actor, incident: Incident) -> Page:
+    """Begins its escalation."""
     slug = Workspace.objects.filter(id=incident.workspace_id).values_list("slug", flat=True).get()
     head = f"[{incident.severity}] " if incident.severity else ""
     return paging.start(
-        by=by, workspace_id=incident.workspace_id, subject=_subject(incident), title=f"{head}{incident.title} ({incident.code})", text=incident.summary,
+        by=by, workspace_id=incident.workspace_id, subject=subject_of(incident), title=f"{head}{incident.title} ({incident.code})", text=incident.summary,
         url=reverse("incident", args=[slug, incident.number]), policy=incident.policy.get("escalation", {}), why=incident.policy.get("why", ""),
         labels=incident.labels, urgency=incident.policy.get("urgency", "high"),
     )  # fmt: skip
@@ -140,7 +147,7 @@ def open_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> Incident |
     """Opens an incident for a group of alerts, as its route says; one that is open already stays. Only the hub itself does this."""
     there = Incident.objects.filter(group_id=group.id).first()
     if there is not None:
-        record(_subject(there), detail={"again": True})
+        record(subject_of(there), detail={"again": True})
         return there
     alert = Alert.objects.filter(group=group).order_by("-firing", "starts_at").first()
     notes = alert.annotations if alert else {}
@@ -175,13 +182,13 @@ def _open(
     at, wanted = now(), severity or str(route.get("severity") or "")
     level = level_named(workspace_id, wanted)
     severity_told = stamp(level) if level else None
-    policy, why = _escalation(workspace_id, route, severity_told, False)
+    policy, why = escalation_of(workspace_id, route, severity_told, False)
     if wanted and level is None:
         why += f"; “{wanted}” is no severity of the live handbook, so no clock runs"
     ranks = SeverityLevel.objects.filter(workspace_id=workspace_id, state="live").values_list("rank", flat=True)
     urgency = urgency_of(level.rank if level else None, ranks)
     incident = Incident(
-        workspace_id=workspace_id, number=_number(workspace_id), title=title[:300], summary=_clean(summary, 2000), severity=level.name if level else wanted,
+        workspace_id=workspace_id, number=_number(workspace_id), title=title[:300], summary=clean(summary, 2000), severity=level.name if level else wanted,
         rank=level.rank if level else 0, route=dict(route), labels=dict(labels), group_id=group_id, runbook_url=runbook_url[:1000], opened_at=at,
         opened_by=by.id if by.kind == "person" else None,
         policy={"severity": severity_told, "escalation": policy, "why": why, "urgency": urgency},
@@ -189,7 +196,7 @@ def _open(
     incident.save(force_insert=True)
     say(incident, "opened", why, by)
     record(
-        _subject(incident),
+        subject_of(incident),
         detail={
             "number": incident.number,
             "severity": incident.severity,
@@ -198,11 +205,11 @@ def _open(
         },
     )
     publish(
-        OPENED, workspace_id=workspace_id, subject=_subject(incident), data={"number": incident.number, "severity": incident.severity}
+        OPENED, workspace_id=workspace_id, subject=subject_of(incident), data={"number": incident.number, "severity": incident.severity}
     )  # fmt: skip
-    _start_clocks(by, incident, at)
+    start_clocks(by, incident, at)
     if policy.get("steps"):
-        _page(by, incident)
+        page_about(by, incident)
     else:
         say(incident, "pages nobody", why)
     return incident
@@ -228,21 +235,23 @@ def declare_incident(
 def shadow_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> None:
     """Records whom a shadow route would have paged about a group. Only the hub itself does this."""
     level = level_named(workspace_id, str(group.shadow.get("severity") or ""))
-    policy, why = _escalation(workspace_id, group.shadow, stamp(level) if level else None, True)
+    policy, why = escalation_of(workspace_id, group.shadow, stamp(level) if level else None, True)
     page = paging.start(
         by=by, workspace_id=workspace_id, subject=("group", group.id), title=group.title, policy=policy, why=f"shadow: {why}", labels=group.labels, shadow=True,
     )  # fmt: skip
     record(("group", group.id), detail={"page": str(page.id), "route": group.shadow.get("key", "")})
 
 
-def _incident(workspace_id: UUID, incident_id: UUID) -> Incident:
+def incident_of(workspace_id: UUID, incident_id: UUID) -> Incident:
+    """An incident to change: nobody else changes it in the meantime. Raises NotFound."""
     found = Incident.objects.select_for_update().filter(workspace_id=workspace_id, id=incident_id).first()
     if found is None:
         raise NotFound("There is no such incident here.")
     return found
 
 
-def _live_page(incident: Incident) -> Page | None:
+def live_page(incident: Incident) -> Page | None:
+    """The page that is about it and not ended."""
     return (
         Page.objects.filter(subject_kind="incident", subject_id=str(incident.id), shadow=False)
         .exclude(state="ended")
@@ -250,7 +259,8 @@ def _live_page(incident: Incident) -> Page | None:
     )
 
 
-def _not_over(incident: Incident) -> None:
+def not_over(incident: Incident) -> None:
+    """Raises Conflict where it is resolved."""
     if incident.state == "resolved":
         raise Conflict(f"{incident.code} is resolved.", hint="Reopen it, if it is not over.")
 
@@ -258,15 +268,15 @@ def _not_over(incident: Incident) -> None:
 @command("incident.acknowledge", needs="incident.respond")
 def acknowledge(*, by: Actor, workspace_id: UUID, incident_id: UUID, via: str = "") -> Incident:
     """Says that one sees to it: escalation stops, the clock is met. Again, or too late, does no harm."""
-    incident = _incident(workspace_id, incident_id)
-    page = _live_page(incident)
+    incident = incident_of(workspace_id, incident_id)
+    page = live_page(incident)
     if page is not None:
         paging.acknowledge(by=by, workspace_id=workspace_id, page_id=page.id, via=via or by.via)
     if incident.state == "open":
         _acknowledged(by, incident, by.id, via or by.via, now())
         if page is None:
-            clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="acknowledge")
-    record(_subject(incident), detail={"state": incident.state, "via": via or by.via})
+            clocks.meet(by=by, workspace_id=workspace_id, subject=subject_of(incident), kind="acknowledge")
+    record(subject_of(incident), detail={"state": incident.state, "via": via or by.via})
     return incident
 
 
@@ -293,15 +303,15 @@ def note_answer(*, by: Actor, workspace_id: UUID, incident: Incident, page: Page
     """Notes that somebody acknowledged the incident's page in a message or on the phone. Only the hub itself does this."""
     if incident.state == "open" and page.acknowledged_by and page.acknowledged_at:
         _acknowledged(None, incident, page.acknowledged_by, page.acknowledged_via, page.acknowledged_at)
-    record(_subject(incident), detail={"page": str(page.id), "via": page.acknowledged_via})
+    record(subject_of(incident), detail={"page": str(page.id), "via": page.acknowledged_via})
 
 
 @command("incident.escalate", needs="incident.respond")
 def escalate(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str = "") -> Incident:
     """Pages the next step at once."""
-    incident = _incident(workspace_id, incident_id)
-    _not_over(incident)
-    page = _live_page(incident)
+    incident = incident_of(workspace_id, incident_id)
+    not_over(incident)
+    page = live_page(incident)
     if page is None:
         raise Conflict(
             "This incident pages nobody, so there is nobody to escalate to.",
@@ -310,8 +320,8 @@ def escalate(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str = 
     paging.escalate(by=by, workspace_id=workspace_id, page_id=page.id, reason=reason)
     incident.snoozed_until = None
     incident.save(update_fields=["snoozed_until"])
-    say(incident, "escalated", _clean(reason, 300), by)
-    record(_subject(incident), detail={"reason": _clean(reason, 300)})
+    say(incident, "escalated", clean(reason, 300), by)
+    record(subject_of(incident), detail={"reason": clean(reason, 300)})
     changed(incident, "escalated")
     return incident
 
@@ -319,153 +329,53 @@ def escalate(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str = 
 @command("incident.note", needs="incident.respond")
 def add_note(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str) -> Incident:
     """Adds a note to the timeline. It tells how it stands: the clocks “respond” and “update” are met, and “update” begins anew."""
-    incident = _incident(workspace_id, incident_id)
-    text = _clean(text)
+    incident = incident_of(workspace_id, incident_id)
+    text = clean(text)
     if not text:
         raise Invalid("A note has words.", field="text")
     say(incident, "note", text, by)
     if incident.state != "resolved":
-        clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="respond")
-        met = clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="update")
+        clocks.meet(by=by, workspace_id=workspace_id, subject=subject_of(incident), kind="respond")
+        met = clocks.meet(by=by, workspace_id=workspace_id, subject=subject_of(incident), kind="update")
         if met is not None:
-            _start_clocks(by, incident, now(), ["update"])
+            start_clocks(by, incident, now(), ["update"])
     # What somebody wrote may name persons: it is a payload that can be erased.
-    record(_subject(incident), detail={"number": incident.number}, personal={"text": text})
+    record(subject_of(incident), detail={"number": incident.number}, personal={"text": text})
     changed(incident, "note")
     return incident
 
 
-@command("incident.brief", needs="incident.respond")
-def briefed(*, by: Actor, workspace_id: UUID, incident_id: UUID) -> Incident:
-    """Says that those who have to be briefed were briefed."""
-    incident = _incident(workspace_id, incident_id)
-    met = clocks.meet(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="brief")
-    if met is None:
-        raise Conflict("Nobody waits for a briefing here.")
-    say(incident, "briefed", "", by)
-    record(_subject(incident), detail={"late": met.state == "breached"})
-    changed(incident, "briefed")
-    return incident
-
-
-@command("incident.severity", needs="incident.respond")
-def change_severity(*, by: Actor, workspace_id: UUID, incident_id: UUID, severity: str) -> Incident:
-    """Gives an incident another severity of the live handbook. Its clocks are reckoned anew from the opening; who is paged stays."""
-    incident = _incident(workspace_id, incident_id)
-    _not_over(incident)
-    level = level_named(workspace_id, severity)
-    if level is None or level.state != "live":
-        raise Invalid(f"“{severity[:40]}” is no severity of the live handbook.", field="severity")
-    if level.name == incident.severity:
-        raise Conflict(f"{incident.code} is {level.name} already.")
-    before, worse = incident.severity, level.rank < (incident.rank or 99)
-    incident.severity, incident.rank = level.name, level.rank
-    incident.policy = {**incident.policy, "severity": stamp(level)}
-    incident.save()
-    _rewind(by, incident)
-    say(incident, "severity", f"{before or 'none'} → {level.name}", by)
-    record(_subject(incident), detail={"changes": {"severity": {"from": before, "to": level.name}}})
-    if worse and level.all_hands:
-        # Worse, and all hands: those who were not paged are paged now.
-        policy, why = _escalation(workspace_id, incident.route, incident.policy["severity"], False)
-        incident.policy = {**incident.policy, "escalation": policy, "why": why}
-        incident.save(update_fields=["policy"])
-        page = _live_page(incident)
-        if page is not None:
-            paging.end(by=by, workspace_id=workspace_id, page_id=page.id, why=f"it is {level.name} now: all hands")
-        incident.state, incident.snoozed_until = Incident.State.OPEN, None
-        incident.save(update_fields=["state", "snoozed_until"])
-        _page(by, incident)
-    changed(incident, "severity")
-    return incident
-
-
-def _rewind(by: Actor, incident: Incident) -> None:
-    """The clocks of the new severity, reckoned from the opening: running ones change, others begin or end; what was met stays met."""
-    wanted = clocks_of(incident.policy.get("severity") or {}, incident.opened_at)
-    rows = Clock.objects.filter(subject_kind="incident", subject_id=str(incident.id))
-    known = {one.kind: one for one in rows.order_by("id")}
-    common: dict[str, Any] = {"by": by, "workspace_id": incident.workspace_id, "subject": _subject(incident)}
-    for kind in CLOCKS:
-        clock = known.get(kind)
-        if kind in wanted and clock is not None and clock.state == "running":
-            clocks.change(**common, kind=kind, policy=wanted[kind])
-        elif kind in wanted and clock is None:
-            clocks.start(**common, kind=kind, policy=wanted[kind], started_at=incident.opened_at)
-        elif kind not in wanted and clock is not None and clock.state in ("running", "paused"):
-            clocks.cancel(**common, kind=kind)
-
-
-@command("incident.snooze", needs="incident.respond")
-def snooze(*, by: Actor, workspace_id: UUID, incident_id: UUID, minutes: int) -> Incident:
-    """Lets an incident rest; it counts as acknowledged, and pages again at the end if it is not resolved by then."""
-    incident = _incident(workspace_id, incident_id)
-    _not_over(incident)
-    if not 1 <= minutes <= 7 * 24 * 60:
-        raise Invalid("Snooze for 1 minute to 7 days.", field="minutes")
-    if incident.state == "open":
-        acknowledge(by=by, workspace_id=workspace_id, incident_id=incident_id)
-        incident.refresh_from_db()
-    incident.snoozed_until = now() + timedelta(minutes=minutes)
-    incident.save(update_fields=["snoozed_until"])
-    say(incident, "snoozed", f"for {minutes} min", by)
-    record(_subject(incident), detail={"minutes": minutes})
-    changed(incident, "snoozed")
-    return incident
-
-
-@command("incident.wake", needs=None)
-def wake(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
-    """Pages again about an incident whose rest is over. Only the hub's own sweep does this."""
-    incident.state, incident.snoozed_until = Incident.State.OPEN, None
-    incident.save()
-    say(incident, "woke", "its rest is over and it is not resolved")
-    page = _live_page(incident)
-    if page is not None:
-        paging.end(by=by, workspace_id=workspace_id, page_id=page.id, why="another page follows after the rest")
-    if incident.policy.get("escalation", {}).get("steps"):
-        _page(by, incident)
-    record(_subject(incident), detail={"number": incident.number})
-    changed(incident, "woke")
-
-
-def sweep(limit: int = 50) -> int:
-    """Wakes what has rested long enough; several workers share the work."""
-    with transaction.atomic():
-        rows = list(
-            Incident.objects.select_for_update(skip_locked=True)
-            .filter(snoozed_until__lte=now())
-            .order_by("snoozed_until")[:limit]
-        )
-        for incident in rows:
-            wake(by=system("worker"), workspace_id=incident.workspace_id, incident=incident)
-    return len(rows)
-
-
 def _resolve(by: Actor, incident: Incident, text: str) -> None:
     incident.state, incident.resolved_at, incident.snoozed_until = Incident.State.RESOLVED, now(), None
+    incident.waiting_for = ""
     incident.resolved_by = by.id if by.kind == "person" else None
     incident.save()
-    common: dict[str, Any] = {"by": by, "workspace_id": incident.workspace_id, "subject": _subject(incident)}
+    common: dict[str, Any] = {"by": by, "workspace_id": incident.workspace_id, "subject": subject_of(incident)}
     clocks.meet(**common, kind="resolve")
     for kind in ("acknowledge", "respond", "update"):
         clocks.cancel(**common, kind=kind)
-    page = _live_page(incident)
+    page = live_page(incident)
     if page is not None:
         paging.end(by=by, workspace_id=incident.workspace_id, page_id=page.id, why=f"{incident.code} was resolved")
+    for line in IncidentEvent.objects.filter(incident=incident, what=CALLED).values_list("id", flat=True):
+        paging.end_about(
+            by=by, workspace_id=incident.workspace_id, subject=(CALL, line), why=f"{incident.code} was resolved"
+        )
     say(incident, "resolved", text, by)
-    publish(RESOLVED, workspace_id=incident.workspace_id, subject=_subject(incident), data={"number": incident.number})
+    publish(
+        RESOLVED, workspace_id=incident.workspace_id, subject=subject_of(incident), data={"number": incident.number}
+    )
     changed(incident, "resolved")
 
 
 @command("incident.resolve", needs="incident.respond")
 def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "") -> Incident:
     """Says that it is over. A briefing that is owed stays owed."""
-    incident = _incident(workspace_id, incident_id)
-    _not_over(incident)
-    text = _clean(text)
+    incident = incident_of(workspace_id, incident_id)
+    not_over(incident)
+    text = clean(text)
     _resolve(by, incident, text)
-    record(_subject(incident), detail={"number": incident.number}, personal={"text": text} if text else None)
+    record(subject_of(incident), detail={"number": incident.number}, personal={"text": text} if text else None)
     return incident
 
 
@@ -473,60 +383,29 @@ def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "")
 def resolve_for_group(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
     """Resolves an incident whose alerts have all ended. Only the hub itself does this."""
     _resolve(by, incident, "none of its alerts fires any more")
-    record(_subject(incident), detail={"number": incident.number})
+    record(subject_of(incident), detail={"number": incident.number})
 
 
 @command("incident.reopen", needs="incident.respond")
 def reopen(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> Incident:
     """Opens a resolved incident again: it pages again, and its clocks begin anew from now."""
-    incident = _incident(workspace_id, incident_id)
+    incident = incident_of(workspace_id, incident_id)
     if incident.state != "resolved":
         raise Conflict(f"{incident.code} is not resolved.")
-    reason = _clean(reason, 300)
+    reason = clean(reason, 300)
     if not reason:
         raise Invalid("Say why it is not over.", field="reason")
     incident.state, incident.resolved_at, incident.resolved_by = Incident.State.OPEN, None, None
     incident.acknowledged_at, incident.acknowledged_by, incident.reopened = None, None, incident.reopened + 1
     incident.save()
     say(incident, "reopened", reason, by)
-    record(_subject(incident), detail={"number": incident.number, "reason": reason})
-    clocks.cancel(by=by, workspace_id=workspace_id, subject=_subject(incident), kind="brief")
-    _start_clocks(by, incident, now())
+    record(subject_of(incident), detail={"number": incident.number, "reason": reason})
+    clocks.cancel(by=by, workspace_id=workspace_id, subject=subject_of(incident), kind="brief")
+    start_clocks(by, incident, now())
     if incident.policy.get("escalation", {}).get("steps"):
-        _page(by, incident)
+        page_about(by, incident)
     changed(incident, "reopened")
     return incident
-
-
-def say_clock(incident: Incident, kind: str, percent: int | None) -> None:
-    """A clock's warning or breach in the timeline: an observation, whose entry the clock wrote."""
-    what = WORDS.get(kind, kind)
-    if percent is None:
-        say(incident, "late", f"the time to {what} is over")
-    else:
-        say(incident, "warning", f"{percent} % of the time to {what} is over")
-    changed(incident, "clock")
-
-
-@command("incident.follow_up", needs=None)
-def follow_up(*, by: Actor, workspace_id: UUID, incident: Incident, kind: str) -> None:
-    """After a clock that was not met. Nobody acknowledged: the next step begins. A briefing is late: those who wait for it hear so.
-    Only the hub itself does this."""
-    page = _live_page(incident)
-    done = ""
-    if kind == "acknowledge" and page is not None and page.state == "running" and paging.silence_of(page) is None:
-        if page.step < len(page.policy.get("steps", [])):
-            done = "escalated"
-            paging.escalate(by=by, workspace_id=workspace_id, page_id=page.id, reason="the time to acknowledge is over")
-    elif kind == "brief":
-        briefs = (incident.policy.get("severity") or {}).get("briefs", [])
-        if targets := [target for brief in briefs for target in brief["targets"]]:
-            done = "told"
-            paging.start(
-                by=by, workspace_id=workspace_id, subject=("briefing", incident.id), title=f"You were not briefed about {incident.code}: {incident.title}",
-                policy=paging.told_once("Briefing", *targets), why="the handbook says that you are briefed by now", urgency="high",
-            )  # fmt: skip
-    record(_subject(incident), detail={"kind": kind, "done": done or "nothing"})
 
 
 def guide_of(incident: Incident) -> Guide | None:

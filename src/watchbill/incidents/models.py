@@ -89,6 +89,9 @@ class Incident(models.Model):
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.UUIDField(null=True)
     snoozed_until = models.DateTimeField(null=True)
+    waiting_for = models.TextField(
+        default="", db_default="", help_text="what somebody else has to do first; its clocks are paused"
+    )
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.UUIDField(null=True)
     reopened = models.IntegerField(default=0)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
-from watchbill.incidents import commands
+from watchbill.incidents import calling, commands, timing
 from watchbill.incidents.models import Incident
 from watchbill.incidents.queries import (
     access_incident,
@@ -18,10 +18,11 @@ from watchbill.incidents.queries import (
     clocks_about,
     timeline,
 )
-from watchbill.incidents.rules import WORDS
+from watchbill.incidents.rules import WAIT, WORDS
 from watchbill.paging.models import Page
-from watchbill.paging.queries import access_policies, pages_about
+from watchbill.paging.queries import Targets, access_policies, access_targets, pages_about
 from watchbill.people.edge import place_of
+from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader, names_of
 from watchbill.runtime.http import start_of
 
@@ -36,6 +37,12 @@ _CLOCKS = {
     "paused": ("off", "paused"),
     "met": ("ok", "in time"),
     "breached": ("wrong", "late"),
+}
+_CALLS = {
+    "called": ("notice", "called"),
+    "coming": ("ok", "coming"),
+    "not reached": ("wrong", "not reached"),
+    "over": ("off", "over"),
 }
 SNOOZES = ((15, "15 min"), (60, "1 hour"), (240, "4 hours"), (1440, "1 day"))
 
@@ -110,15 +117,24 @@ def _context(reader: Reader, place: Place, found: Incident) -> dict[str, Any]:
         "page": page, "deliveries": list(page.deliveries.all()) if page else [], "answer": _answer(found, page, names.get(found.acknowledged_by) if found.acknowledged_by else ""),
         "guide": guide, "guide_url": f"{reverse('runbook', args=[place.slug, guide.path])}#L{guide.line}" if guide else "",
         "severity": found.policy.get("severity") or {}, "why": found.policy.get("why", ""), "levels": [one for one in levels if one.name != found.severity],
-        "snoozes": SNOOZES, "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None for one in clocks),
+        "snoozes": SNOOZES, "calls": [(one, _CALLS[one.state]) for one in calling.calls_about(reader.actor, found)], "targets": _targets(reader, place, found),
+        "can_wait": found.state == "acknowledged" and not found.waiting_for and any(one.kind in WAIT and one.state == "running" for one in clocks), "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None for one in clocks),
         "safe_url": found.runbook_url if found.runbook_url.startswith(("https://", "http://")) else "",
     }  # fmt: skip
+
+
+def _targets(reader: Reader, place: Place, found: Incident) -> Targets:
+    """Who can be called in."""
+    may = reader.actor.may("incident.respond", place.id) and reader.actor.may("page.read", place.id)
+    return access_targets(reader.actor, place.id) if may and found.state != "resolved" else []
 
 
 def _answer(found: Incident, page: Page | None, who: str | None) -> str:
     """The one sentence that matters."""
     if found.state == "resolved":
         return "It is over."
+    if found.waiting_for:
+        return f"{who or 'Somebody'} sees to it; it waits for something: {found.waiting_for}."
     if found.snoozed_until:
         return f"{who or 'Somebody'} snoozed it; it pages again when its rest is over."
     if found.state == "acknowledged":
@@ -152,16 +168,25 @@ def _act(request: HttpRequest, reader: Reader, place: Place, found: Incident) ->
         case "note":
             commands.add_note(**common, text=post.get("text", ""))
         case "brief":
-            commands.briefed(**common)
+            timing.briefed(**common)
         case "reopen":
             commands.reopen(**common, reason=post.get("text", ""))
+        case "wait":
+            timing.wait(**common, reason=post.get("text", ""))
+        case "go_on":
+            timing.go_on(**common)
+        case "call":
+            kind, _, target = post.get("target", "").partition(":")
+            if not target:
+                raise Invalid("Say who is to come.", field="target")
+            calling.call_in(**common, target_kind=kind, target_id=as_uuid(target), reason=post.get("text", ""))
         case "severity":
-            commands.change_severity(**common, severity=post.get("severity", ""))
+            timing.change_severity(**common, severity=post.get("severity", ""))
         case "snooze":
             minutes = post.get("minutes", "")
             if not (minutes.isascii() and minutes.isdecimal() and len(minutes) < 7):
                 raise Invalid("Say for how many minutes.", field="minutes")
-            commands.snooze(**common, minutes=int(minutes))
+            timing.snooze(**common, minutes=int(minutes))
         case other:
             raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
 

@@ -10,6 +10,8 @@ from watchbill.language.names import canonical
 
 #: Clocks that an incident starts, in the order in which a page shows them.
 CLOCKS = ("acknowledge", "respond", "update", "resolve")
+#: Those that are paused while it waits for somebody else; people still want to hear how it stands.
+WAIT = ("respond", "resolve")
 #: The words of a clock: what somebody has to do.
 WORDS = {
     "acknowledge": "acknowledge", "respond": "begin to work on it", "update": "tell how it stands", "resolve": "resolve", "brief": "brief",

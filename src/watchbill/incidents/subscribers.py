@@ -5,7 +5,7 @@ from uuid import UUID
 from watchbill.base.actor import system
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
-from watchbill.incidents import commands
+from watchbill.incidents import calling, commands, timing
 from watchbill.incidents.models import Incident
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
@@ -96,8 +96,12 @@ def resolve(fact: Fact) -> None:
 
 @subscribe("page.acknowledged", "incidents.answered")
 def answered(fact: Fact) -> None:
-    """A page that was acknowledged in a message or on the phone."""
-    incident, page = _incident(fact.data["about"]), Page.objects.filter(id=UUID(fact.subject_id)).first()
+    """A page that was acknowledged in a message or on the phone; or somebody who was called in comes."""
+    page = Page.objects.filter(id=UUID(fact.subject_id)).first()
+    if fact.data["about"][0] == commands.CALL and page is not None:
+        calling.answered(fact.data["about"][1], page)
+        return
+    incident = _incident(fact.data["about"])
     if incident is not None and page is not None and incident.state == "open" and page.state == "acknowledged":
         commands.note_answer(by=system("worker"), workspace_id=incident.workspace_id, incident=incident, page=page)
 
@@ -105,6 +109,9 @@ def answered(fact: Fact) -> None:
 @subscribe("page.exhausted", "incidents.unreached")
 def unreached(fact: Fact) -> None:
     """Nobody could be reached: the timeline says so."""
+    if fact.data["about"][0] == commands.CALL:
+        calling.unanswered(fact.data["about"][1])
+        return
     incident = _incident(fact.data["about"])
     if incident is not None:
         commands.say(incident, "unreached", "nobody could be reached")
@@ -125,7 +132,7 @@ def warned(fact: Fact) -> None:
     """Half, or four fifths, of a clock's time is over."""
     incident = _incident(fact.data["about"])
     if incident is not None:
-        commands.say_clock(incident, fact.data["kind"], int(fact.data["percent"]))
+        timing.say_clock(incident, fact.data["kind"], int(fact.data["percent"]))
 
 
 @subscribe("clock.breached", "incidents.late")
@@ -133,7 +140,7 @@ def late(fact: Fact) -> None:
     """A clock was not met: the timeline says so, and those who are to hear of it do."""
     incident = _incident(fact.data["about"])
     if incident is not None:
-        commands.say_clock(incident, fact.data["kind"], None)
-        commands.follow_up(
+        timing.say_clock(incident, fact.data["kind"], None)
+        timing.follow_up(
             by=system("worker"), workspace_id=incident.workspace_id, incident=incident, kind=fact.data["kind"]
         )

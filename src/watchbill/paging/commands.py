@@ -53,14 +53,6 @@ def replace_policies(*, workspace_id: UUID, policies: Iterable[Policy]) -> None:
     Policy.objects.bulk_create(policies)
 
 
-def stamp(policy: Policy) -> dict[str, Any]:
-    """An escalation as a page keeps it."""
-    return {
-        "key": policy.key, "name": policy.name, "path": policy.path, "line": policy.line, "steps": policy.steps, "repeat": policy.repeat,
-        "otherwise": policy.otherwise,
-    }  # fmt: skip
-
-
 def _say(page: Page, what: str, why: str = "", by: UUID | None = None) -> None:
     PageEvent(workspace_id=page.workspace_id, page=page, at=now(), what=what, why=why[:1000], by=by).save(
         force_insert=True

@@ -1,5 +1,7 @@
 """Escalations, pages, and each message of them. Steps are stamped on a page when it starts; a delivery is a row before it is a message."""
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -31,6 +33,13 @@ class Policy(models.Model):
             models.UniqueConstraint(fields=["workspace", "key"], name="paging_policy_once"),
             models.CheckConstraint(condition=Q(state__in=["live", "shadow"]), name="paging_policy_state"),
         ]
+
+    def stamp(self) -> dict[str, Any]:
+        """As a page keeps it."""
+        return {
+            "key": self.key, "name": self.name, "path": self.path, "line": self.line, "steps": self.steps, "repeat": self.repeat,
+            "otherwise": self.otherwise,
+        }  # fmt: skip
 
 
 class Channel(models.Model):

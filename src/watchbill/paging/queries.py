@@ -1,6 +1,7 @@
 """Reads of pages, their messages, and channels."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
@@ -10,8 +11,11 @@ from watchbill.base.actor import Actor
 from watchbill.base.errors import NotFound
 from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
+from watchbill.oncall.models import Schedule
+from watchbill.oncall.queries import schedule_names
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy
-from watchbill.people.models import ContactMethod, Workspace
+from watchbill.people.models import ContactMethod, Membership, Team, Workspace
+from watchbill.people.queries import access_names, access_teams
 
 
 def access_pages(reader: Actor, workspace_id: UUID) -> QuerySet[Page]:
@@ -72,6 +76,66 @@ def access_policies(reader: Actor, workspace_id: UUID) -> QuerySet[Policy]:
     """The escalations of the live handbook."""
     reader.require("page.read", workspace_id)
     return Policy.objects.filter(workspace_id=workspace_id).order_by("name", "key")
+
+
+#: Whom one can page: groups of (kind:id, name).
+Targets = list[tuple[str, list[tuple[str, str]]]]
+
+
+def access_targets(reader: Actor, workspace_id: UUID, *, policies: bool = True) -> Targets:
+    """Whom one can page here: the live handbook's contacts and escalations, teams, people, schedules, channels."""
+    told = (
+        [
+            (f"policy:{one.id}", one.name)
+            for one in access_policies(reader, workspace_id).filter(state="live")
+            if "#" not in one.key
+        ]
+        if policies
+        else []
+    )
+    teams = [(f"team:{one.id}", one.name) for one in access_teams(reader, workspace_id)[:500]]
+    persons = [(f"person:{person}", name) for person, name in access_names(reader, workspace_id)]
+    schedules = [(f"schedule:{one.id}", one.name) for one in schedule_names(reader, workspace_id)]
+    here = access_channels(reader, workspace_id) if reader.may("channel.read", workspace_id) else []
+    channels = [(f"channel:{one.id}", one.name) for one in here]
+    groups = [
+        ("Of the handbook", told),
+        ("Teams", teams),
+        ("People", persons),
+        ("Schedules", schedules),
+        ("Channels", channels),
+    ]
+    return [(name, rows) for name, rows in groups if rows]
+
+
+def target_named(workspace_id: UUID, kind: str, target_id: UUID) -> tuple[str, dict[str, Any]]:
+    """The name and the policy of somebody to page, as ``access_targets`` offers them; no policy where there is nobody such."""
+    if kind == "policy":
+        found = Policy.objects.filter(workspace_id=workspace_id, id=target_id, state="live").first()
+        return (found.name, found.stamp()) if found else ("", {})
+    name = name_of(workspace_id, kind, target_id)
+    if not name:
+        return "", {}
+    target = {"kind": kind, "id": str(target_id), "name": name}
+    return name, {"key": "", "name": name, "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": []}
+
+
+def name_of(workspace_id: UUID, kind: str, target_id: UUID) -> str | None:
+    """The name of a person, team, schedule or channel of a workspace; None where there is none such. For rules."""
+    if kind == "person":
+        here = Membership.objects.filter(
+            workspace_id=workspace_id, person_id=target_id, ended_at=None, person__active=True
+        )
+        return here.values_list("person__name", flat=True).first()
+    rows: Any = {
+        "team": Team.objects.all(), "schedule": Schedule.objects.filter(retired_at=None), "channel": Channel.objects.filter(removed_at=None),
+    }.get(kind)  # fmt: skip
+    found = (
+        rows.filter(workspace_id=workspace_id, id=target_id).values_list("name", flat=True).first()
+        if rows is not None
+        else None
+    )
+    return str(found) if found else None
 
 
 def access_channels(reader: Actor, workspace_id: UUID) -> QuerySet[Channel]:

@@ -22,7 +22,7 @@ from watchbill.facts.publish import deliver_one
 from watchbill.handbook.apply import bring_all
 from watchbill.handbook.jobs import Watcher
 from watchbill.handbook.jobs import folder as handbook_folder
-from watchbill.incidents.commands import sweep as sweep_incidents
+from watchbill.incidents.timing import sweep as sweep_incidents
 from watchbill.intake.adapters import ADAPTERS
 from watchbill.intake.edge import ARRIVED
 from watchbill.ledger.sealer import Sealer
