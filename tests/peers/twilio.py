@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 from xml.etree import ElementTree
 
 import httpx
@@ -44,6 +44,7 @@ class Twilio:
     scripts: dict[str, Script] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    texted: list[dict[str, str]] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     answers: list[tuple[str, int]] = field(default_factory=list)
 
@@ -136,6 +137,20 @@ class Twilio:
         thread = threading.Thread(target=work, args=(sid, form, script), daemon=True)
         self.threads.append(thread)
         thread.start()
+
+    def text(self, number: str, words: str, url: str, sid: str = "", **more: str) -> tuple[bytes, dict[str, str]]:
+        """What it sends to a number's webhook when a text comes in: body and headers, signed for that address."""
+        sid = sid or f"SM{len(self.texted):032x}"
+        form = {
+            "ToCountry": "US", "MessageSid": sid, "SmsMessageSid": sid, "SmsSid": sid, "NumMedia": "0", "NumSegments": "1", "SmsStatus": "received",
+            "AccountSid": SID, "From": number, "To": NUMBER, "Body": words, "ApiVersion": "2010-04-01", "MessagingServiceSid": "", **more,
+        }  # fmt: skip
+        self.texted.append(form)
+        headers = {
+            "X-Twilio-Signature": RequestValidator(TOKEN).compute_signature(url, form),
+            "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
+        }
+        return urlencode(form).encode(), headers
 
     def work(self) -> bool:
         """Carries out one call or message that waits. Says whether there was one."""

@@ -293,6 +293,7 @@ def _via(via: str) -> str:
     return {
         "web": "in the console",
         "voice": "by key press on the phone",
+        "sms": "by text message",
         "link": "from the message",
         "push": "from the notification",
     }.get(via, via)

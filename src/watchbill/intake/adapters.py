@@ -5,6 +5,7 @@ from watchbill.intake.generic import adapter as generic
 from watchbill.intake.pagerduty import adapter as pagerduty
 from watchbill.intake.prometheus import adapter as prometheus
 from watchbill.intake.slack import adapter as slack
+from watchbill.intake.twilio import adapter as twilio
 from watchbill.signals.commands import Adapter
 
 #: Grafana's webhook is a superset of Alertmanager's. Pings are read by `signals/checks.py`, which knows when the next one is due.
@@ -15,4 +16,5 @@ ADAPTERS: dict[str, Adapter] = {
     "pagerduty": pagerduty.read,
     "json": generic.read,
     "slack": slack.read,
+    "twilio": twilio.read,
 }

@@ -84,6 +84,20 @@ def _slack(path: str, query: str, method: str, headers: Headers, body: bytes) ->
     return Taken(_second(path), json.dumps(kept).encode(), Answer(200, b""))
 
 
+# /intake/KEY/twilio: answers by text message
+
+
+def _twilio(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
+    told = dict(headers)
+    # The signature is over the whole address: it is kept until it was checked.
+    kept = {
+        "path": f"{path}?{query}" if query else path, "signature": told.get(b"x-twilio-signature", b"").decode("latin-1"),
+        "body": base64.b64encode(body).decode(),
+    }  # fmt: skip
+    nothing = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+    return Taken(_second(path), json.dumps(kept).encode(), Answer(200, nothing, "text/xml; charset=utf-8"))
+
+
 # /intake/KEY/api/v2/alerts: Prometheus itself
 
 
@@ -185,9 +199,19 @@ def _ping(path: str, query: str, method: str, headers: Headers, body: bytes) -> 
 
 _ALERTMANAGER, _GRAFANA, _GENERIC = _named("alertmanager"), _named("grafana"), _named("json")
 _SLACK = Protocol(frozenset({"slack"}), frozenset({"POST"}), _second, _slack)
+_TWILIO = Protocol(frozenset({"twilio"}), frozenset({"POST"}), _second, _twilio)
 _PROMETHEUS = Protocol(frozenset({"prometheus"}), frozenset({"POST"}), _second, _prometheus)
 _PAGERDUTY = Protocol(frozenset({"pagerduty"}), frozenset({"POST"}), lambda path: "", _pagerduty, _pagerduty_refuse)
 _PING = Protocol(frozenset({"healthchecks"}), frozenset({"GET", "POST", "HEAD"}), _ping_key, _ping, _text)
+
+
+_BY_NAME = {
+    "alertmanager": _ALERTMANAGER,
+    "grafana": _GRAFANA,
+    "json": _GENERIC,
+    "slack": _SLACK,
+    "twilio": _TWILIO,
+}
 
 
 def protocol_of(path: str) -> Protocol | None:
@@ -198,7 +222,7 @@ def protocol_of(path: str) -> Protocol | None:
         return _PING
     parts = path.split("/")
     if len(parts) == 4 and parts[1] == "intake" and parts[2]:
-        return {"alertmanager": _ALERTMANAGER, "grafana": _GRAFANA, "json": _GENERIC, "slack": _SLACK}.get(parts[3])
+        return _BY_NAME.get(parts[3])
     if len(parts) == 6 and parts[1] == "intake" and parts[2] and parts[3:] == ["api", "v2", "alerts"]:
         return _PROMETHEUS
     return None

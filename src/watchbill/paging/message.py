@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A page as a channel sends it. ``reply_url`` holds a key that acknowledges as its receiver; empty where nobody in person gets it."""
+    """A page as a channel sends it. ``reply_url`` holds a key that acknowledges as its receiver; empty where nobody in person gets it.
+
+    ``answers``: a text back to it reaches the hub.
+    """
 
     id: str
     title: str
@@ -14,6 +17,7 @@ class Message:
     page_url: str = ""
     reply_url: str = ""
     urgency: str = "high"
+    answers: bool = False
     more: int = 0
     workspace: str = ""
 
@@ -39,6 +43,8 @@ class Message:
     def short(self, limit: int = 300) -> str:
         """For a text message: what it is and where to tap."""
         where = self.reply_url or self.page_url
+        if self.answers:
+            where = f"Answer 1 to acknowledge, or tap {where}"
         room = limit - len(where) - len(self.tail) - 4
         title = self.title if len(self.title) <= room else self.title[: max(10, room - 1)] + "…"
         return " ".join(part for part in (title, f"({self.tail})" if self.tail else "", where) if part)

@@ -262,13 +262,20 @@ class Verification(models.Model):
 
 
 class Press(models.Model):
-    """A button that was pressed in a message, as it came; its body goes when it was carried out."""
+    """A button that was pressed in a message, or an answer by text message, as it came; its body goes when it was carried out."""
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    kind = models.TextField(default="slack", db_default="slack", help_text="slack or twilio")
     body = models.BinaryField()
-    timestamp = models.TextField()
+    timestamp = models.TextField(default="", db_default="", help_text="when it was signed; Twilio says none")
+    path = models.TextField(
+        default="", db_default="", help_text="where it came to, for Twilio's signature; goes with the body"
+    )
     signature = models.TextField()
+    mark = models.TextField(
+        default="", db_default="", help_text="the provider's number: what comes twice is carried out once"
+    )
     at = models.DateTimeField()
     done_at = models.DateTimeField(null=True)
     problem = models.TextField(default="")

@@ -1,4 +1,7 @@
-"""Buttons that were pressed in Slack: whether Slack sent it, who pressed, and what follows. A late press does no harm."""
+"""Buttons that were pressed in Slack, and answers by text message (`texts.py`): kept as they came, carried out once by a job.
+
+Of a button: whether Slack sent it, who pressed, and what follows. A late press does no harm.
+"""
 
 import json
 from datetime import datetime
@@ -10,7 +13,7 @@ import structlog
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, NotFound
-from watchbill.paging import commands
+from watchbill.paging import commands, texts
 from watchbill.paging.channels.slack.channel import call, is_signed, secrets_of
 from watchbill.paging.message import Permanent, Temporary
 from watchbill.paging.models import Channel, Delivery, Press
@@ -23,9 +26,13 @@ from watchbill.secrets.commands import open_secret
 log = structlog.get_logger("watchbill.paging")
 
 
-def keep_press(workspace_id: UUID, body: bytes, timestamp: str, signature: str, at: datetime) -> None:
-    """Puts a press aside, in the transaction that takes it in. An observation, so no command."""
-    press = Press(workspace_id=workspace_id, body=body, timestamp=timestamp, signature=signature, at=at)
+def keep_press(
+    workspace_id: UUID, body: bytes, signature: str, at: datetime, *, kind: str = "slack", timestamp: str = "", path: str = ""
+) -> None:  # fmt: skip
+    """Puts a press or an answer aside, in the transaction that takes it in. An observation, so no command."""
+    press = Press(
+        workspace_id=workspace_id, kind=kind, body=body, timestamp=timestamp, signature=signature, path=path, at=at
+    )
     press.save(force_insert=True)
     defer("paging.press", press_id=press.id)
 
@@ -36,9 +43,10 @@ def carry_out(press_id: str) -> None:
     press = Press.objects.select_for_update().filter(id=UUID(press_id), done_at=None).first()
     if press is None:
         return
-    press.problem, press.done_at = _carry_out(press)[:500], now()
-    press.body = b""
-    press.save(update_fields=["problem", "done_at", "body"])
+    problem = texts.carry_out(press) if press.kind == "twilio" else _carry_out(press)
+    press.problem, press.done_at = problem[:500], now()
+    press.body, press.path = b"", ""
+    press.save(update_fields=["problem", "done_at", "body", "path", "mark"])
     if press.problem:
         log.warning("paging.press_refused", reason=press.problem)
 

@@ -1,10 +1,11 @@
 """How a page goes on, by which methods a person is reached, and why a message does not go out: pure functions of data and an instant."""
 
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -113,6 +114,55 @@ LAST = 300.0
 def _last_wait(steps: Sequence[Mapping[str, Any]]) -> float:
     """The last step waits as long as the longest wait between steps, at least five minutes."""
     return max([LAST, *(float(one["after"]) for one in steps[1:])])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer by text message: acknowledge, escalate or unknown; the incident's number, where it names one."""
+
+    what: str
+    number: int | None = None
+
+
+_ACKNOWLEDGE = re.compile(r"^(?:1|y|yes|ok|okay|ack(?:nowledged?)?|on it|got it|mine)\b", re.I)
+_ESCALATE = re.compile(r"^(?:2|n|no|esc(?:alate)?|pass|not me)\b", re.I)
+
+
+def read_answer(text: str) -> Answer:
+    """What somebody means who answers a page by text: “1”, “ack 142”, “Escalate INC-142”."""
+    text = " ".join(text.split())[:200]
+    what = "acknowledge" if _ACKNOWLEDGE.match(text) else "escalate" if _ESCALATE.match(text) else "unknown"
+    number = re.search(r"(?:INC-|#|\s)(\d{1,9})\b", text, re.I)
+    return Answer(what, int(number[1]) if number else None)
+
+
+class _Answerable(Protocol):
+    title: str
+    state: str
+
+
+Paged = TypeVar("Paged", bound=_Answerable)
+
+
+def which(pages: Sequence[Paged], answer: Answer) -> tuple[Paged | None, str]:
+    """The page that an answer means, of those a person was texted or called about, the newest first; None, with what to say, where it is in doubt.
+
+    Without a number it is the one that waits; where several wait, none is guessed.
+    """
+    if answer.number is not None:
+        named = [one for one in pages if re.search(rf"\bINC-{answer.number}\b", one.title)]
+        return (named[0], "") if named else (None, f"You were not paged about INC-{answer.number} lately.")
+    waiting = [one for one in pages if one.state in ("running", "exhausted")]
+    if len(waiting) > 1:
+        codes = [match[0] for one in waiting if (match := re.search(r"\bINC-\d+", one.title))]
+        if codes:
+            return (
+                None,
+                f"{len(waiting)} pages wait for you: {', '.join(codes[:8])}. Answer 1 and the number, such as “1 {codes[0][4:]}”.",
+            )
+    if waiting or pages:
+        return (waiting or list(pages))[0], ""
+    return None, "You were not paged lately."
 
 
 @dataclass(frozen=True, slots=True)

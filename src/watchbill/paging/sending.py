@@ -24,6 +24,7 @@ from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
 from watchbill.paging.own import code_of
 from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
+from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.people import tokens
 from watchbill.people.commands import drop_contact
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
@@ -203,8 +204,8 @@ def _postpone(delivery: Delivery, until: datetime, reason: str) -> None:
 
 def _message(delivery: Delivery, page: Page) -> Message:
     reply = ""
-    if delivery.address.startswith(THREAD):
-        # What happened since, in the thread of the message.
+    if delivery.address.startswith((THREAD, ANSWER)):
+        # What happened since, in the thread of the message; what came of an answer.
         return Message(str(delivery.id), delivery.why)
     if page.subject_kind == "contact":
         known = Verification.objects.filter(contact_id=delivery.contact_id).first() if delivery.contact_id else None
@@ -223,7 +224,7 @@ def _message(delivery: Delivery, page: Page) -> Message:
     title = page.title if delivery.step else f"Nobody could be reached: {page.title}"
     return Message(
         str(delivery.id), title[:300], page.text, delivery.why, f"{settings.PUBLIC_URL}{page.url}" if page.url else "", reply if delivery.person_id else "",
-        page.urgency, 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",
+        page.urgency, delivery.method == "sms" and bool(reply) and takes_answers(page.workspace_id), 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",
     )  # fmt: skip
 
 

@@ -29,9 +29,9 @@ class SourceIn(Schema):
     """An integration to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=80)]
-    protocol: Literal["alertmanager", "grafana", "prometheus", "pagerduty", "healthchecks", "json", "slack"] = (
-        "alertmanager"
-    )
+    protocol: Literal[
+        "alertmanager", "grafana", "prometheus", "pagerduty", "healthchecks", "json", "slack", "twilio"
+    ] = "alertmanager"
     mapping: dict[str, Any] | None = Field(
         None, description="for “json”: where an alert's parts stand, as JMESPath expressions"
     )

@@ -30,6 +30,7 @@ PROTOCOLS = {
     "healthchecks": "Pings of jobs (Healthchecks)",
     "json": "Any JSON, by a mapping",
     "slack": "Buttons pressed in Slack",
+    "twilio": "Answers by text message (Twilio)",
 }
 #: Arrivals in one transaction of the worker.
 BATCH = 500

@@ -18,7 +18,11 @@ def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> list[
         told = json.loads(body)
         raw = base64.b64decode(told["body"])
         keep_press(
-            UUID(config["workspace"]), raw, str(told["timestamp"])[:40], str(told["signature"])[:200], received_at
+            UUID(config["workspace"]),
+            raw,
+            str(told["signature"])[:200],
+            received_at,
+            timestamp=str(told["timestamp"])[:40],
         )
     except (ValueError, KeyError, TypeError):
         raise Invalid("This is no request of Slack's.") from None

@@ -1,0 +1,124 @@
+"""Answers by text message: whether Twilio sent it, who answered, which page is meant, and a text back that says what came of it.
+
+Source: https://www.twilio.com/docs/messaging/guides/webhook-request, /docs/usage/security#validating-requests.
+"""
+
+import hmac
+import re
+from datetime import timedelta
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q
+
+from watchbill.base.actor import Actor, system
+from watchbill.base.errors import Conflict, Denied, NotFound
+from watchbill.paging import commands
+from watchbill.paging.channels.twilio.channel import signature
+from watchbill.paging.models import Channel, Delivery, Page, Press
+from watchbill.paging.rules import Answer, read_answer, which
+from watchbill.people.models import ContactMethod, Membership, Person
+from watchbill.people.queries import load_reader
+from watchbill.runtime.now import now
+from watchbill.secrets.commands import open_secret
+from watchbill.signals.models import Source
+
+#: What an answer that stands as a message's address is: it goes out as it is written.
+ANSWER = "answer:"
+#: How long after its text a page can be answered.
+SERVES = timedelta(days=2)
+
+
+def takes_answers(workspace_id: UUID) -> bool:
+    """Whether answers by text message reach this workspace."""
+    return Source.objects.filter(workspace_id=workspace_id, protocol="twilio", revoked_at=None).exists()
+
+
+def carry_out(press: Press) -> str:
+    """What is wrong with an answer; nothing where it was carried out."""
+    params = parse_qsl(bytes(press.body).decode("utf-8", "replace"), keep_blank_values=True)
+    channel = _channel(press, params)
+    if channel is None:
+        return "it does not carry Twilio's signature"
+    told = dict(params)
+    press.mark = told.get("MessageSid", "")[:100]
+    again = Press.objects.filter(workspace_id=press.workspace_id, kind="twilio", mark=press.mark).exclude(id=press.id)
+    if not press.mark or again.exists():
+        return "it came twice, or has no number"
+    contact = (
+        ContactMethod.objects.filter(kind="phone", value=told.get("From", ""), verified_at__isnull=False, person__active=True)
+        .filter(person_id__in=Membership.objects.filter(workspace_id=press.workspace_id, ended_at=None).values("person_id"))
+        .select_related("person")
+        .first()
+    )  # fmt: skip
+    if contact is None:
+        return "its sender's number is no verified contact of anybody here"
+    reader = load_reader(
+        person_id=contact.person_id, via="sms", request_id="", mfa=False, only=press.workspace_id, scopes=("incident.respond",)
+    )  # fmt: skip
+    if reader is None:
+        return "whoever sent it may do nothing here"
+    said, page = _answer(reader.actor, press, contact.person_id, read_answer(told.get("Body", "")))
+    if page is None:
+        return said
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                workspace_id=press.workspace_id, page=page, round=page.round, step=0, target=f"{contact.person.name} (answer {press.at:%H:%M:%S.%f})",
+                person_id=contact.person_id, contact_id=contact.id, why=said, method="sms", channel=channel, address=ANSWER, due_at=now(), made_at=now(),
+            )
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+    return ""
+
+
+def _channel(press: Press, params: list[tuple[str, str]]) -> Channel | None:
+    """The channel whose account signed it."""
+    url = f"{settings.PUBLIC_URL}{press.path}"
+    for channel in Channel.objects.filter(workspace_id=press.workspace_id, kind="twilio", removed_at=None).order_by(
+        "-id"
+    ):
+        token = open_secret(
+            by=system("worker"),
+            workspace_id=press.workspace_id,
+            name=channel.secret,
+            purpose="checking Twilio's signature",
+        )
+        if hmac.compare_digest(signature(token, url, params).encode(), press.signature.encode("utf-8", "replace")):
+            return channel
+    return None
+
+
+def _answer(by: Actor, press: Press, person_id: UUID, answer: Answer) -> tuple[str, Page | None]:
+    """What to say, and the page that it is said about; without one, only why not."""
+    asked = Delivery.objects.filter(workspace_id=press.workspace_id, person_id=person_id, made_at__gt=now() - SERVES)
+    texted = Q(id__in=asked.filter(method__in=["sms", "voice"], step__gt=0).values("page_id"))
+    pages = list(Page.objects.filter(texted, workspace_id=press.workspace_id, shadow=False).order_by("-id")[:50])
+    page, doubt = which(pages, answer)
+    if page is None:
+        return doubt, pages[0] if pages else None
+    code = answer_code(page)
+    if answer.what == "unknown":
+        return f"That is not understood. Answer 1 to acknowledge, 2 to escalate: {code}.", page
+    try:
+        if answer.what == "escalate":
+            commands.escalate(by=by, workspace_id=press.workspace_id, page_id=page.id, reason="by text message")
+            return f"Escalated: the next step is paged now. {code}", page
+        page, first = commands.acknowledge(by=by, workspace_id=press.workspace_id, page_id=page.id, via="sms")
+    except (Conflict, Denied, NotFound) as error:
+        return f"{error.detail} {code}", page
+    if first:
+        return f"Acknowledged: it is yours. {code}", page
+    person = Person.objects.filter(id=page.acknowledged_by).first() if page.acknowledged_by else None
+    who = person.name if person else "somebody"
+    return (
+        f"It is over already. {code}" if page.state == "ended" else f"It was acknowledged already, by {who}. {code}"
+    ), page
+
+
+def answer_code(page: Page) -> str:
+    """How a text names a page."""
+    found = re.search(r"\bINC-\d+", page.title)
+    return found[0] if found else page.title[:60]

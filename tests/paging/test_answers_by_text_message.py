@@ -1,0 +1,153 @@
+"""Answers by text message: 1 acknowledges, 2 escalates; a number says which incident; a text back says what came of it."""
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import transaction
+
+from tests.cast import Cast, as_worker
+from tests.night import PHONES, Night, night
+from watchbill.intake.protocols import Taken, protocol_of
+from watchbill.paging.rules import Answer, read_answer
+
+PATH = "/intake/the-key/twilio"
+
+
+def take_answers(it: Night) -> Any:
+    from watchbill.signals.commands import create_source
+
+    it.set_up()
+    with it.cast.acts(it.cast.ada) as by:
+        return create_source(by=by, workspace_id=it.cast.main, protocol="twilio", name="Answers")[0]
+
+
+def arrive(it: Night, source: Any, body: bytes, headers: dict[str, str]) -> list[str]:
+    """As the door takes it, and the worker and its job carry it out; answers the texts that went out by it."""
+    from watchbill.paging.presses import carry_out
+
+    protocol, before = protocol_of(PATH), len(it.twilio.messages)
+    assert protocol is not None
+    taken = protocol.take(
+        PATH, "", "POST", [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
+    )
+    assert isinstance(taken, Taken)
+    assert (taken.answer.status, taken.answer.media) == (200, "text/xml; charset=utf-8")
+    assert taken.answer.body.endswith(b"<Response></Response>"), "Twilio sends nothing of its own"
+    it.db.run(
+        "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body) VALUES (%s, %s, wb_now(), %s)", source.id, it.cast.main, taken.body
+    )  # fmt: skip
+    it.run()
+    for (number,) in it.rows("SELECT id FROM paging_press WHERE done_at IS NULL"):
+        with as_worker(), transaction.atomic():
+            carry_out(str(number))
+    it.run()
+    return [one["Body"] for one in it.twilio.messages[before:]]
+
+
+def says(it: Night, source: Any, who: str, words: str, **more: str) -> list[str]:
+    return arrive(it, source, *it.twilio.text(PHONES[who], words, f"{settings.PUBLIC_URL}{PATH}", **more))
+
+
+def problems(it: Night) -> list[str]:
+    return [row[0] for row in it.rows("SELECT problem FROM paging_press ORDER BY id")]
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "number"),
+    [
+        ("1", "acknowledge", None), (" ACK ", "acknowledge", None), ("ok.", "acknowledge", None), ("On it!", "acknowledge", None), ("1 142", "acknowledge", 142),
+        ("ack inc-142", "acknowledge", 142), ("2", "escalate", None), ("Escalate #7", "escalate", 7), ("no", "escalate", None), ("142", "unknown", None),
+        ("10", "unknown", None), ("what is this?", "unknown", None), ("", "unknown", None), ("notice", "unknown", None), ("\0", "unknown", None),
+    ],
+)  # fmt: skip
+def test_what_an_answer_means(text: str, what: str, number: int | None) -> None:
+    assert read_answer(text) == Answer(what, number)
+
+
+def test_one_acknowledges_as_whoever_sent_it_and_a_text_back_says_so(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        (text,) = [one["Body"] for one in it.twilio.messages if one["To"] == PHONES["edo"]]
+        assert "Answer 1 to acknowledge, or tap http" in text
+        assert says(it, source, "edo", "1") == ["Acknowledged: it is yours. INC-1"]
+        assert it.rows("SELECT state, acknowledged_by, acknowledged_via FROM paging_page") == [
+            ("acknowledged", cast.edo, "sms")
+        ]
+        assert it.incident()[0] == "acknowledged"
+        assert it.rows("SELECT text FROM incidents_event WHERE what = 'acknowledged'") == [("by text message",)]
+        assert says(it, source, "edo", "ok") == ["It was acknowledged already, by Edo Editor. INC-1"]
+        assert says(it, source, "edo", "2 1") != [], "escalating what was acknowledged is answered, too"
+        assert it.rows("SELECT DISTINCT length(body) + length(path) FROM paging_press") == [(0,)], (
+            "nothing of it is kept"
+        )
+        assert problems(it) == ["", "", ""]
+
+
+def test_two_escalates_and_anything_else_asks_again(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        assert says(it, source, "edo", "who is this") == [
+            "That is not understood. Answer 1 to acknowledge, 2 to escalate: INC-1."
+        ]
+        assert it.incident()[0] == "open"
+        said = says(it, source, "edo", "2")
+        assert "Escalated: the next step is paged now. INC-1" in said
+        assert any(row[0] == 2 for row in it.told())
+
+
+def test_where_several_pages_wait_none_is_guessed(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        it.fire("OtherThing", service="web")
+        ((said),) = says(it, source, "edo", "1")
+        assert said.startswith("2 pages wait for you: INC-2, INC-1. Answer 1 and the number")
+        assert {row[0] for row in it.rows("SELECT state FROM incidents_incident")} == {"open"}
+        assert says(it, source, "edo", "1 2") == ["Acknowledged: it is yours. INC-2"]
+        assert says(it, source, "edo", "1") == ["Acknowledged: it is yours. INC-1"]
+        assert says(it, source, "edo", "1 77") == ["You were not paged about INC-77 lately."]
+
+
+def test_what_is_not_signed_comes_twice_or_from_a_stranger_changes_nothing(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        url = f"{settings.PUBLIC_URL}{PATH}"
+        body, headers = it.twilio.text(PHONES["edo"], "1", url)
+        assert arrive(it, source, body, headers | {"X-Twilio-Signature": "AAAA"}) == []
+        assert arrive(it, source, body, {}) == []
+        assert arrive(it, source, body.replace(b"Body=1", b"Body=2"), headers) == []
+        assert (
+            arrive(it, source, *it.twilio.text(PHONES["edo"], "1", "https://elsewhere.example/intake/x/twilio")) == []
+        )
+        assert arrive(it, source, *it.twilio.text("+15550001111", "1", url)) == []
+        it.db.run("UPDATE people_contact_method SET verified_at = NULL WHERE value = %s", PHONES["apo"])
+        assert says(it, source, "apo", "1") == []
+        assert it.incident()[0] == "open"
+        assert (
+            problems(it)
+            == ["it does not carry Twilio's signature"] * 4
+            + ["its sender's number is no verified contact of anybody here"] * 2
+        )
+        body, headers = it.twilio.text(PHONES["edo"], "who", url, sid="SM" + "a" * 32)
+        assert len(arrive(it, source, body, headers)) == 1
+        assert arrive(it, source, body, headers) == [], "a request that is sent again is carried out once"
+        assert problems(it)[-1] == "it came twice, or has no number"
+
+
+def test_somebody_who_was_not_paged_is_told_nothing_of_it(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire(service="web")
+        assert says(it, source, "ada", "1") == []
+        assert it.incident()[0] == "open"
+        assert problems(it) == ["You were not paged lately."]
+
+
+def test_without_the_webhook_a_text_asks_for_no_answer(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up().fire()
+        assert "Answer 1" not in it.twilio.messages[0]["Body"]
