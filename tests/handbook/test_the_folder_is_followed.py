@@ -82,6 +82,42 @@ def test_a_broken_handbook_is_said_and_replaces_nothing(place: Path, watcher: Wa
     assert not look(watcher, db)
 
 
+def hear(db: Any) -> list[Any]:
+    """What the folder's facts say to whom: person, state of the page."""
+    from watchbill.facts.publish import deliver_one
+
+    with as_worker():
+        while deliver_one():
+            pass
+    return db.run(  # type: ignore[no-any-return]
+        "SELECT d.target, p.title, p.text, p.state FROM paging_page p JOIN paging_delivery d ON d.page_id = p.id AND d.step > 0 ORDER BY d.id"
+    )
+
+
+def test_who_owns_a_broken_document_hears_of_it_once_until_it_is_mended(
+    place: Path, watcher: Watcher, db: Any, cast: Cast
+) -> None:
+    assert look(watcher, db) is False
+    bad = TEXT + "\n```yaml watchbill\n- kind: nonsense\n  name: x\n```\n"
+    (place / "a.md").write_text(bad)
+    assert look(watcher, db)
+    told = hear(db)
+    assert {row[0] for row in told} == {"Ada Admin"}, "nobody is bound as its owner: the admins"
+    assert told[0][1] == "The handbook cannot go live: 1 error in a.md"
+    assert "WB022" in told[0][2]
+    assert told[0][3] != "ended"
+    (place / "a.md").write_text(bad + "\nMore.\n")
+    assert look(watcher, db)
+    assert len(hear(db)) == len(told), "it is told once"
+    (place / "a.md").write_text(TEXT)
+    assert look(watcher, db)
+    assert {row[3] for row in hear(db)} == {"ended"}
+    cast.bind("SRE Lead", person_id=cast.edo)
+    (place / "a.md").write_text(bad)
+    assert look(watcher, db)
+    assert {row[0] for row in hear(db) if row[3] != "ended"} == {"Edo Editor"}
+
+
 def test_what_is_accepted_in_the_console_is_written_beside_the_runbooks(
     place: Path, watcher: Watcher, cast: Cast, db: Any
 ) -> None:

@@ -1,5 +1,6 @@
 """Schedules: at every instant exactly whom the definition says, over changes of clocks and leap days, without a gap at handover."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from tests.cast import Cast
 from tests.night import night
 from watchbill.base.errors import Denied, Invalid, NotFound
 from watchbill.oncall.rules import Layer, Override, Window, both, boundary, gaps, is_on, on_call, shifts, turn
+from watchbill.paging.rules import words_of_shift
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu")
@@ -239,6 +241,10 @@ def test_whoever_is_on_from_now_hears_of_it(cast: Cast, db: Any, clock: Any) -> 
             look()
         it.run()
         assert it.mail.got == [], "the first look is no handover"
+        it.fire(service="web")
+        it.fire("Second", service="web")
+        it.fire("Second", service="web", status="resolved")
+        it.mail.got.clear()
         with cast.acts(cast.edo) as by:
             add_override(
                 by=by, workspace_id=cast.main, schedule_id=schedule_id, person_id=cast.apo, starts_at=clock.now(), ends_at=clock.now() + timedelta(hours=8)
@@ -249,3 +255,20 @@ def test_whoever_is_on_from_now_hears_of_it(cast: Cast, db: Any, clock: Any) -> 
         it.run()
         ((to, message),) = it.mail.got
         assert (to, str(message["Subject"])) == ("apo@example.org", "You are on call now: On-Call SRE")
+        text = " ".join(message.get_body(("plain",)).get_content().split())
+        assert "Edo Editor was on since 2026-" in text
+        assert "was paged 2 times." in text
+        assert re.search(r"Not over: \[Sev1\] \S.* \(INC-1\) \(nobody acknowledged it yet\)", text), text
+        assert "INC-2" not in text, "what is over is counted"
+
+
+def test_a_quiet_shift_is_said_in_one_sentence_and_a_long_one_is_cut() -> None:
+    begun = datetime(2026, 11, 16, 9, tzinfo=UTC)
+    assert (
+        words_of_shift("Edo", begun, 0, [], 0)
+        == "Edo was on since 2026-11-16 09:00 UTC; nobody was paged. Everything is over."
+    )
+    lines = words_of_shift("Edo", None, 1, [(f"INC-{n}", "exhausted") for n in range(9)], 9).splitlines()
+    assert lines[0] == "Edo was on, and was paged 1 time."
+    assert lines[1] == "Not over: INC-0 (nobody could be reached)"
+    assert (len(lines), lines[-1]) == (7, "and 4 more.")

@@ -83,6 +83,18 @@ def bring_all() -> int:
     return count
 
 
+def owners_of(workspace_id: UUID, paths: Iterable[str]) -> list[dict[str, Any]]:
+    """The owners of documents of the live handbook whose names are bound, as targets of a page."""
+    live = Revision.objects.filter(workspace_id=workspace_id).order_by("-number").first()
+    rows = PolicyItem.objects.filter(revision=live, kind="metadata", path__in=list(paths)).order_by("path", "line")
+    told = [(one["name"], row.path) for row in rows for one in row.data.get("owners", [])]
+    if not told:
+        return []
+    names = _Names(workspace_id)
+    found = [names.target(name, f"{name} owns {path}") for name, path in told]
+    return list({(one["kind"], one["id"]): one for one in found if one["kind"] != "none"}.values())
+
+
 class _Names:
     """Whom the names of a workspace's runbooks mean now."""
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 APPLIED = declare("handbook.applied", "a handbook is live", "number")
 DRAFTED = declare("handbook.drafted", "a handbook was brought for review", "origin", "errors")
+WITHDRAWN = declare("handbook.withdrawn", "what was brought for review was taken back")
 MOST_BYTES = 8_000_000
 MOST_DOCUMENTS = 2000
 #: The gate in front of what weakens the live policy. Files cannot change it.
@@ -493,6 +494,7 @@ def discard_draft(*, by: Actor, workspace_id: UUID) -> None:
             "This comes from the handbook's folder.", hint="Change the files there; the review follows them."
         )
     record(("draft", draft.id), detail={"origin": draft.origin, "digest": draft.digest})
+    publish(WITHDRAWN, workspace_id=workspace_id, subject=("draft", draft.id), data={})
     draft.delete()
 
 

@@ -1,12 +1,18 @@
 """What the handbook hears of."""
 
+from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
+
+from watchbill.base.actor import system
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
-from watchbill.handbook.apply import bring
-from watchbill.handbook.models import Binding
-from watchbill.people.models import TeamMember
+from watchbill.handbook.apply import bring, owners_of
+from watchbill.handbook.models import Binding, Draft
+from watchbill.paging import commands as paging
+from watchbill.people.models import TeamMember, Workspace
+from watchbill.people.queries import holders_of
 
 
 @subscribe("person.erased", "handbook.forget")
@@ -33,3 +39,39 @@ def person_gone(fact: Fact) -> None:
     member = TeamMember.objects.filter(person_id=person_id)
     for workspace_id in {*bound.values_list("workspace_id", flat=True), *member.values_list("workspace_id", flat=True)}:
         bring(workspace_id)
+
+
+@subscribe("handbook.drafted", "handbook.broken")
+def broken(fact: Fact) -> None:
+    """A handbook of the folder that cannot go live is told to those who own what is broken; once it is mended, or gone, that is over."""
+    by, workspace_id = system("worker"), fact.workspace_id
+    draft = Draft.objects.filter(id=UUID(fact.subject_id), origin="folder").first()
+    subject = ("draft", fact.subject_id)
+    if draft is None or not draft.errors:
+        paging.end_about(by=by, workspace_id=workspace_id, subject=subject, why="the handbook was mended")
+        return
+    slug = Workspace.objects.filter(id=workspace_id).values_list("slug", flat=True).get()
+    paths = list(dict.fromkeys(str(one[0]) for one in draft.errors))
+    paging.start(
+        by=by, workspace_id=workspace_id, subject=subject, title=f"The handbook cannot go live: {len(draft.errors)} error{'s' if len(draft.errors) > 1 else ''} in {', '.join(paths[:3])}",
+        text="\n".join(f"{path}:{line} {code} {message}" for path, line, code, message, *_ in draft.errors[:5]), urgency="low",
+        url=reverse("handbook_review", args=[slug]), policy=paging.told_once("Broken handbook", *_keepers(workspace_id, paths)),
+        why="a change in the folder of the runbooks; the live handbook stays as it is",
+    )  # fmt: skip
+
+
+def _keepers(workspace_id: UUID, paths: list[str]) -> list[dict[str, Any]]:
+    """Who is to hear of a broken document: its owners, where the live handbook names some that are bound; else the admins."""
+    found = owners_of(workspace_id, paths)
+    return found or [
+        {"kind": "person", "id": str(one), "name": "", "why": "you look after this workspace"}
+        for one in sorted(holders_of(workspace_id, "workspace.edit"))
+    ]
+
+
+@subscribe("handbook.withdrawn", "handbook.mended")
+def withdrawn(fact: Fact) -> None:
+    """What was broken was taken back."""
+    paging.end_about(
+        by=system("worker"), workspace_id=fact.workspace_id, subject=("draft", fact.subject_id), why="the change was taken back"
+    )  # fmt: skip

@@ -18,7 +18,7 @@ from watchbill.people import tokens
 from watchbill.people.models import Membership
 from watchbill.runtime.now import now
 
-HANDED_OVER = declare("oncall.handed_over", "somebody else is on call now", "from", "to")
+HANDED_OVER = declare("oncall.handed_over", "somebody else is on call now", "from", "to", "since")
 LONGEST = timedelta(days=366)
 
 
@@ -135,11 +135,12 @@ def revoke_feed(*, by: Actor, workspace_id: UUID, feed_id: UUID) -> None:
 @command("oncall.handover", needs=None)
 def hand_over(*, by: Actor, workspace_id: UUID, schedule: Schedule, person_id: UUID | None) -> None:
     """Notes that somebody else is on call now. Only the hub's own look does this."""
-    before, schedule.current_person = schedule.current_person, person_id
-    schedule.save(update_fields=["current_person"])
+    before, since = schedule.current_person, schedule.current_since
+    schedule.current_person, schedule.current_since = person_id, now()
+    schedule.save(update_fields=["current_person", "current_since"])
     record(("schedule", schedule.id), detail={"from": str(before or ""), "to": str(person_id or "")})
     publish(
-        HANDED_OVER, workspace_id=workspace_id, subject=("schedule", schedule.id), data={"from": str(before or ""), "to": str(person_id or "")}
+        HANDED_OVER, workspace_id=workspace_id, subject=("schedule", schedule.id), data={"from": str(before or ""), "to": str(person_id or ""), "since": since.isoformat() if since else ""},
     )  # fmt: skip
 
 

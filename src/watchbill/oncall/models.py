@@ -22,6 +22,7 @@ class Schedule(models.Model):
     current_person = models.UUIDField(
         null=True, help_text="who was on when the hub last looked: a change is a handover"
     )
+    current_since = models.DateTimeField(null=True, help_text="since when, as far as the hub saw it")
     retired_at = models.DateTimeField(null=True, help_text="it is in the live handbook no more")
 
     class Meta:

@@ -1,6 +1,7 @@
 """Reads of pages, their messages, and channels."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from watchbill.facts.subjects import Shown
 from watchbill.oncall.models import Schedule
 from watchbill.oncall.queries import schedule_names
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy
-from watchbill.people.models import ContactMethod, Membership, Team, Workspace
+from watchbill.paging.rules import SHOWN, words_of_shift
+from watchbill.people.models import ContactMethod, Membership, Person, Team, Workspace
 from watchbill.people.queries import access_names, access_teams
 
 
@@ -136,6 +138,24 @@ def name_of(workspace_id: UUID, kind: str, target_id: UUID) -> str | None:
         else None
     )
     return str(found) if found else None
+
+
+#: What a shift is about: alerts and incidents, no tests, codes or handovers.
+_SHIFT = ("incident", "group", "call")
+
+
+def digest(workspace_id: UUID, person_id: UUID, since: datetime | None, until: datetime) -> str:
+    """What a shift was like, for whoever takes over: how often somebody was paged in it, what is not over. For messages."""
+    known = Page.objects.filter(workspace_id=workspace_id, shadow=False, subject_kind__in=_SHIFT)
+    mine = Delivery.objects.filter(person_id=person_id, step__gt=0, attempts__gt=0, made_at__lt=until)
+    if since is not None:
+        mine = mine.filter(made_at__gte=since)
+    paged = known.filter(id__in=mine.values("page_id"))
+    waiting = known.exclude(state="ended").order_by("-id")
+    name = Person.objects.filter(id=person_id).values_list("name", flat=True).first() or "Whoever was on before you"
+    return words_of_shift(
+        name, since, paged.count(), [(one.title, one.state) for one in waiting[: SHOWN + 1]], waiting.count()
+    )
 
 
 def access_channels(reader: Actor, workspace_id: UUID) -> QuerySet[Channel]:

@@ -116,6 +116,31 @@ def _last_wait(steps: Sequence[Mapping[str, Any]]) -> float:
     return max([LAST, *(float(one["after"]) for one in steps[1:])])
 
 
+#: Pages that are not over, as a handover names them.
+SHOWN = 5
+_STANDS = {
+    "running": "nobody acknowledged it yet",
+    "exhausted": "nobody could be reached",
+    "acknowledged": "acknowledged",
+}
+
+
+def words_of_shift(
+    name: str, since: datetime | None, paged: int, waiting: Sequence[tuple[str, str]], count: int
+) -> str:
+    """A shift in a few lines: who had it, how often they were paged, and what is not over: (title, state), the newest first."""
+    begun = f" since {since:%Y-%m-%d %H:%M} UTC" if since else ""
+    lines = [
+        f"{name} was on{begun}, and was paged {paged} time{'' if paged == 1 else 's'}."
+        if paged
+        else f"{name} was on{begun}; nobody was paged."
+    ]
+    lines += [f"Not over: {title} ({_STANDS.get(state, state)})" for title, state in waiting[:SHOWN]]
+    if count > SHOWN:
+        lines.append(f"and {count - SHOWN} more.")
+    return "\n".join(lines) if waiting else f"{lines[0]} Everything is over."
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer by text message: acknowledge, escalate or unknown; the incident's number, where it names one."""

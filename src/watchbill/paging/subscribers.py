@@ -1,6 +1,7 @@
 """What paging hears of: the hub's own test, answers that belong into a thread, handovers, and persons who are erased."""
 
 import json
+from datetime import datetime
 from uuid import UUID
 
 from django.urls import reverse
@@ -14,6 +15,7 @@ from watchbill.paging import commands
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent
 from watchbill.paging.presses import thread
+from watchbill.paging.queries import digest
 from watchbill.people.models import Person, Workspace
 from watchbill.signals.models import Group
 
@@ -93,8 +95,10 @@ def handed_over(fact: Fact) -> None:
     )
     slug = Workspace.objects.filter(id=schedule.workspace_id).values_list("slug", flat=True).get()
     target = {"kind": "person", "id": fact.data["to"], "name": "", "why": f"{schedule.name} hands over to you"}
+    since = datetime.fromisoformat(fact.data["since"]) if fact.data.get("since") else None
     commands.start(
         by=by, workspace_id=schedule.workspace_id, subject=subject, title=f"You are on call now: {schedule.name}", urgency="low",
+        text=digest(schedule.workspace_id, UUID(fact.data["from"]), since, fact.at),
         url=reverse("oncall_schedule", args=[slug, schedule.id]), policy=commands.told_once("Handover", target), why=f"{schedule.name} hands over to you",
     )  # fmt: skip
 
