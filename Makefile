@@ -38,7 +38,7 @@ layers: $(VENV)/.dev
 format: $(VENV)/.dev ## Format the code
 	@"$(BIN)/ruff" check --fix . ; "$(BIN)/ruff" format .
 
-bench: $(VENV)/.dev ## Measure, as JSON lines; fails where a target is missed
+bench: $(VENV)/.dev $(VENV)/.alerta ## Measure, as JSON lines; fails where a target is missed
 	@"$(BIN)/python" -m bench $(ARGS)
 
 soak: $(VENV)/.dev ## The long rounds; prints its seed
@@ -58,9 +58,10 @@ lock: $(VENV)/bin/python ## Pin the requirements anew, hashed, without registry 
 	@"$(BIN)/uv" pip compile $(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@"$(BIN)/uv" pip compile $(LOCK) -c requirements/dev.txt requirements/run.in -o requirements/run.txt
 	@"$(BIN)/uv" pip compile $(LOCK) --upgrade requirements/idp.in -o requirements/idp.txt
+	@"$(BIN)/uv" pip compile $(LOCK) --upgrade requirements/alerta.in -o requirements/alerta.txt
 
 clean: ## Remove environments and caches (never data)
-	@rm -rf $(VENV) .venv-idp .mypy_cache .ruff_cache .import_linter_cache .hypothesis artefacts
+	@rm -rf $(VENV) .venv-idp .venv-alerta .mypy_cache .ruff_cache .import_linter_cache .hypothesis artefacts
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Watchbill needs Python 3.11 or later; this is $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 2; }
@@ -81,4 +82,9 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 $(VENV)/.idp: requirements/idp.txt
 	@echo "Installing an OpenID Connect provider for the tests …"
 	@$(PYTHON) -m venv .venv-idp && .venv-idp/bin/python -m pip install -q --require-hashes -r requirements/idp.txt
+	@touch $@
+
+$(VENV)/.alerta: requirements/alerta.txt
+	@echo "Installing Alerta, a peer of the benches …"
+	@$(PYTHON) -m venv .venv-alerta && .venv-alerta/bin/python -m pip install -q --require-hashes -r requirements/alerta.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""Intake against Alertmanager in memory, in the same run: one alert a request and 64, 64 connections; ours is durable, with keys, limits and grouping."""
+"""Intake against Alertmanager in memory and Alerta, in the same run: one alert a request and 64, 64 connections; ours is durable, with keys, limits and grouping."""
 
 import json
 import os
@@ -73,14 +73,23 @@ def load(url: str, body: bytes, rate: float = 0, seconds: float = SECONDS) -> tu
 def alerts(many: int) -> list[dict[str, Any]]:
     """Alerts of one service; @@ becomes another number in each request."""
     return [
-        {"labels": {"alertname": f"Bench{n}", "service": "checkout", "instance": "@@"}, "annotations": {"summary": "x"}} for n in range(many)
+        {"labels": {"alertname": f"Bench{n}", "service": "checkout", "environment": "Production", "instance": "@@"}, "annotations": {"summary": "x"}} for n in range(many)
     ]  # fmt: skip
 
 
 def webhook(many: int) -> bytes:
     """The same as Alertmanager's webhook has them."""
-    told = [one | {"status": "firing", "startsAt": "2026-11-21T16:00:00Z"} for one in alerts(many)]
-    return json.dumps({"version": "4", "groupKey": "bench", "alerts": told}).encode()
+    open_ = {"status": "firing", "startsAt": "2026-11-21T16:00:00Z", "endsAt": "0001-01-01T00:00:00Z"}
+    told = [one | open_ | {"generatorURL": "http://p/"} for one in alerts(many)]
+    return json.dumps({"version": "4", "groupKey": "bench", "externalURL": "http://am/", "alerts": told}).encode()
+
+
+def settle(hub: Hub) -> None:
+    """Until everything that was taken in is understood: no measurement runs beside the work that the one before it left."""
+    with connect(hub) as owner:
+        wait_for(
+            lambda: owner.execute("SELECT count(*) FROM signals_arrival WHERE problem IS NULL").fetchone() == (0,), 240
+        )
 
 
 _PEER = """
@@ -119,7 +128,7 @@ def pings(hub: Hub, browser: httpx.Client) -> tuple[float, float]:
         "error",
         "--no-access-log",
     ]
-    peer = subprocess.Popen(command, env=env, cwd=ROOT)
+    peer = subprocess.Popen(command, env=env, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: httpx.post(f"http://127.0.0.1:{port}/ping/{code}-0").status_code == 200, 30)
         theirs, _ = load(f"http://127.0.0.1:{port}/ping/{code}-@0", b"ok")
@@ -128,6 +137,49 @@ def pings(hub: Hub, browser: httpx.Client) -> tuple[float, float]:
         peer.terminate()
         peer.wait(10)
     return ours, theirs
+
+
+def alerta(hub: Hub, folder: str) -> float:
+    """Requests a second of one alert that Alerta takes: two workers, on the same PostgreSQL."""
+    python, port = ROOT / ".venv-alerta" / "bin" / "python", free_port()
+    with connect(hub) as owner:
+        owner.execute("CREATE DATABASE alerta")
+        told = owner.info
+        url = f"postgresql://{told.user}:{told.password}@/alerta?host={told.host}&port={told.port}"
+    (Path(folder) / "alertad.conf").write_text(
+        "AUTH_REQUIRED = False\nPLUGINS = ['reject', 'blackout']\nLOG_HANDLERS = []\n"
+    )
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": folder,
+        "DATABASE_URL": url,
+        "ALERTA_SVR_CONF_FILE": f"{folder}/alertad.conf",
+    }
+    # Once by itself: two workers that begin together meet while they make the tables.
+    subprocess.run(
+        [python, "-c", "from alerta.app import create_app; create_app()"],
+        env=env,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    command = [
+        python, "-m", "gunicorn", "--workers", "2", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "60", "--log-level", "critical",
+        "--bind", f"127.0.0.1:{port}", "alerta.app:create_app()",
+    ]  # fmt: skip
+    peer = subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+        where = f"http://127.0.0.1:{port}/webhooks/prometheus"
+        wait_for(
+            lambda: (
+                httpx.post(where, content=webhook(1), headers={"Content-Type": "application/json"}).status_code == 201
+            ),
+            30,
+        )
+        return load(where, webhook(1))[0]
+    finally:
+        peer.terminate()
+        peer.wait(20)
 
 
 def measure() -> Iterator[dict[str, Any]]:
@@ -153,24 +205,20 @@ def measure() -> Iterator[dict[str, Any]]:
                 "/api/v1/workspaces/main/integrations", json={"name": "Bench"}, headers={"X-CSRFToken": browser.cookies["watchbill_csrf"]}
             ).json()  # fmt: skip
             ours = hub.url + "/intake/" + made["url"].partition("/intake/")[2]
+            # First: what is taken in here is understood at once, while a million alerts would be understood beside it.
+            ours_a_second, theirs = pings(hub, browser)
+            yield line("intake", "pings, 64 connections", ours_a_second / theirs, 10, "more", "ratio", "a Django view with two writes, requests/s", theirs)  # fmt: skip
             for many, target in ((1, 0.5), (64, 0.6)):
+                settle(hub)
                 theirs, _ = load(f"{base}/api/v2/alerts", json.dumps(alerts(many)).encode())
                 rate, _ = load(ours, webhook(many))
                 yield line("intake", f"{many} alert{'s' * (many > 1)} a request, 64 connections", rate / theirs, target, "more", "ratio", "Alertmanager in memory, requests/s", theirs)  # fmt: skip
                 if many == 1:
+                    settle(hub)
+                    slow = alerta(hub, folder)
+                    yield line("intake", "1 alert a request, beside Alerta", rate / slow, 80, "more", "ratio", "Alerta with two workers on the same PostgreSQL, requests/s", slow)  # fmt: skip
                     _, p99 = load(ours, webhook(1), rate / 2)
                     yield line("intake", f"answers at half our rate ({rate / 2:.0f}/s), p99", p99, 50, "less", "ms")
-            ours_a_second, theirs = pings(hub, browser)
-            yield line(
-                "intake",
-                "pings, 64 connections",
-                ours_a_second / theirs,
-                10,
-                "more",
-                "ratio",
-                "a Django view with two writes, requests/s",
-                theirs,
-            )
         finally:
             peer.terminate()
             peer.wait(10)

@@ -141,9 +141,7 @@ def _pagerduty(path: str, query: str, method: str, headers: Headers, body: bytes
 
 # /ping/…: Healthchecks
 
-_ACTIONS = ("start", "fail", "log")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
-_SLUG = re.compile(r"[a-z0-9_-]{1,100}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
 def _text(status: int, words: str, retry: str = "") -> Answer:
@@ -153,23 +151,22 @@ def _text(status: int, words: str, retry: str = "") -> Answer:
     return Answer(status, body, "text/plain; charset=utf-8", retry)
 
 
+#: /ping/UUID or /ping/KEY/SLUG, then perhaps what happened; slashes more than once count once, as at Healthchecks.
+_ADDRESS = re.compile(
+    rf"/ping/+(?:(?P<code>{_UUID.pattern})|(?P<key>[^/]+)/+(?P<slug>[a-z0-9_-]{{1,100}}))(?:/+(?P<action>start|fail|log|\d+))?/*",
+    re.ASCII,
+)
+
+
 def _ping_parts(path: str) -> tuple[str, str, str] | None:
     """The key, the slug and the action of a ping's address; None where it is none."""
-    parts = [part for part in path.split("/")[2:] if part != ""]
-    if not parts or len(parts) > 3:
+    found = _ADDRESS.fullmatch(path)
+    if found is None:
         return None
-    if _UUID.fullmatch(parts[0]):
-        key, slug, rest = parts[0].lower(), "", parts[1:]
-    elif len(parts) >= 2 and _SLUG.fullmatch(parts[1]):
-        key, slug, rest = parts[0], parts[1], parts[2:]
-    else:
+    code, key, slug, action = found.groups()
+    if action and action.isdecimal() and int(action) > 255:
         return None
-    action = rest[0] if rest else ""
-    if len(rest) > 1 or not (
-        action in ("", *_ACTIONS) or (action.isascii() and action.isdecimal() and int(action) <= 255)
-    ):
-        return None
-    return key, slug, action
+    return (code.lower() if code else key), slug or "", action or ""
 
 
 def _ping_key(path: str) -> str:
@@ -182,18 +179,18 @@ def _ping(path: str, query: str, method: str, headers: Headers, body: bytes) -> 
     if found is None:
         return Answer(400, b"invalid url format", "text/plain; charset=utf-8")
     key, slug, action = found
-    told = parse_qs(query)
+    told = parse_qs(query) if query else {}
     run = told.get("rid", [""])[0]
     if run and not _UUID.fullmatch(run):
         return Answer(400, b"invalid uuid format", "text/plain; charset=utf-8")
     agent = next((value for name, value in headers if name == b"user-agent"), b"")
     kept = {
-        "key": key if _UUID.fullmatch(key) else "", "slug": slug, "action": action, "run": run.lower(), "method": method,
+        "key": "" if slug else key, "slug": slug, "action": action, "run": run.lower(), "method": method,
         "create": told.get("create", [""])[0] == "1", "agent": agent.decode("latin-1")[:200], "body": base64.b64encode(body[:LONGEST_PING]).decode(),
         "size": len(body),
     }  # fmt: skip
     return Taken(
-        key, json.dumps(kept).encode(), Answer(200, b"OK", "text/plain; charset=utf-8"), slug, bool(kept["create"])
+        key, msgspec.json.encode(kept), Answer(200, b"OK", "text/plain; charset=utf-8"), slug, bool(kept["create"])
     )
 
 
