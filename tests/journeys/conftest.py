@@ -153,6 +153,7 @@ def bring_changes(hub: Hub, browser: httpx.Client) -> None:
         "guide": found[0],
         "alert-group": send_alerts(hub, browser),
         **raise_incident(browser),
+        "incident-waits": wait_for_a_vendor(browser),
     }
 
 
@@ -189,6 +190,22 @@ def raise_incident(browser: httpx.Client) -> dict[str, str]:
         "silences-filled": f"/w/{slug}/silences", "channels-filled": f"/w/{slug}/settings/channels", "my-paging-filled": f"/w/{slug}/my-paging",
         "due-filled": f"/w/{slug}/due?show=all", "overview-filled": f"/w/{slug}/",
     }  # fmt: skip
+
+
+def wait_for_a_vendor(browser: httpx.Client) -> str:
+    """An incident that somebody sees to, to which a team was called in, and whose clocks wait; answers its address."""
+    base = f"/api/v1/workspaces/{BOOK}"
+    told = {"title": "Backups are refused", "severity": "SEV-2"}
+    number = put(browser, f"{base}/incidents", told, "POST").json()["number"]
+    team = browser.get(f"{base}/teams").json()["items"][0]["id"]
+    for body in (
+        {"do": "acknowledge"},
+        {"do": "call", "target_kind": "team", "target_id": team, "text": "They know the storage"},
+        {"do": "wait", "text": "the provider's answer to ticket 4711"},
+    ):
+        answer = put(browser, f"{base}/incidents/{number}", body, "POST")
+        assert answer.status_code == 200, answer.text
+    return f"/w/{BOOK}/incidents/{number}"
 
 
 def send_alerts(hub: Hub, browser: httpx.Client) -> str:

@@ -138,6 +138,15 @@ def test_what_is_not_signed_comes_twice_or_from_a_stranger_changes_nothing(cast:
         assert problems(it)[-1] == "it came twice, or has no number"
 
 
+def test_a_telephone_that_two_share_answers_for_the_one_who_was_paged(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.db.run("UPDATE people_contact_method SET value = %s WHERE value = %s", PHONES["edo"], PHONES["ada"])
+        it.fire(service="web")
+        assert says(it, source, "edo", "1") == ["Acknowledged: it is yours. INC-1"]
+        assert it.rows("SELECT acknowledged_by FROM paging_page") == [(cast.edo,)]
+
+
 def test_somebody_who_was_not_paged_is_told_nothing_of_it(cast: Cast, db: Any, clock: Any) -> None:
     with night(cast, db) as it:
         source = take_answers(it)

@@ -8,7 +8,7 @@ import pytest
 from tests.cast import Cast, acting, reader
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound, WatchbillError
 from watchbill.base.ids import HUB
-from watchbill.people import commands
+from watchbill.people import commands, contacts
 from watchbill.people.models import Membership, Person, RoleGrant
 from watchbill.people.queries import access_matrix, access_people, access_person
 from watchbill.people.rules import PERMISSIONS, ROLES, permissions_of, roles_for_groups, why
@@ -259,7 +259,7 @@ def test_who_reaches_further_elsewhere_is_out_of_reach_here(cast: Cast, db: Any)
     )
     attempts = (
         lambda by: make_link(by=by, workspace_id=cast.main, person_id=cast.edo),
-        lambda by: commands.add_contact(
+        lambda by: contacts.add_contact(
             by=by, workspace_id=cast.main, person_id=cast.edo, kind="email", value="mine@example.org"
         ),
         lambda by: commands.deactivate_person(by=by, workspace_id=cast.main, person_id=cast.edo),
@@ -295,7 +295,7 @@ def test_an_editor_cannot_take_an_admins_place_through_their_address(cast: Cast,
 
     grants = MappingProxyType({cast.main: cast.actor(cast.edo).grants[cast.main] | {"person.edit"}})
     with pytest.raises(Denied, match="more than you"), acting(cast.edo):
-        commands.add_contact(
+        contacts.add_contact(
             by=Actor("person", cast.edo, "web", "", grants),
             workspace_id=cast.main,
             person_id=cast.ada,

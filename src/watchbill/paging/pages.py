@@ -24,7 +24,7 @@ from watchbill.paging.queries import (
     pages_about,
 )
 from watchbill.paging.rules import Way, ways_of
-from watchbill.people import commands as people
+from watchbill.people import contacts
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader, contact_text, names_of
@@ -97,8 +97,8 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
             if problem.status not in {*_ANSWERED, 404}:
                 raise
             error = problem
-    contacts = own_contacts(reader.actor)
-    ways = [Way(one.id, one.kind, one.verified_at is not None) for one in contacts]
+    mine = own_contacts(reader.actor)
+    ways = [Way(one.id, one.kind, one.verified_at is not None) for one in mine]
     here, habits = setup.available(place.id), own_habits(reader.actor, place.id)
     rules = []
     for urgency, words in (("high", "When it is urgent"), ("low", "When it can wait")):
@@ -114,7 +114,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     )  # fmt: skip
     goes_out = any(not step["stage"] for step in rules[0][2])
     context = {
-        "contacts": [(one, contact_text(one)) for one in contacts], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.state] if test else None, "error": error,
+        "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.state] if test else None, "error": error,
         "demo": is_demo(place.id),
         "answer": "An urgent page reaches you as below." if goes_out else "No urgent page would reach you: look below for why.",
     }  # fmt: skip
@@ -138,15 +138,15 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
         case "first":
             own.make_first(**common, contact_id=as_uuid(post.get("contact", "")))
         case "push":
-            people.add_browser(
+            contacts.add_browser(
                 **common,
                 subscription=post.get("subscription", "")[:5000],
                 label=browser_of(request.headers.get("User-Agent", "")),
             )
         case "remove":
-            people.remove_contact(**common, person_id=reader.person_id, contact_id=as_uuid(post.get("contact", "")))
+            contacts.remove_contact(**common, person_id=reader.person_id, contact_id=as_uuid(post.get("contact", "")))
         case "add":
-            people.add_contact(
+            contacts.add_contact(
                 **common, person_id=reader.person_id, kind=post.get("kind", ""), value=post.get("value", "")
             )
         case "rules":

@@ -26,7 +26,7 @@ from watchbill.paging.own import code_of
 from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
 from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.people import tokens
-from watchbill.people.commands import drop_contact
+from watchbill.people.contacts import drop_contact
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
 from watchbill.runtime.now import now
 from watchbill.secrets.commands import open_secret

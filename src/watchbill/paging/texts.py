@@ -46,14 +46,15 @@ def carry_out(press: Press) -> str:
     again = Press.objects.filter(workspace_id=press.workspace_id, kind="twilio", mark=press.mark).exclude(id=press.id)
     if not press.mark or again.exists():
         return "it came twice, or has no number"
-    contact = (
+    mine = (
         ContactMethod.objects.filter(kind="phone", value=told.get("From", ""), verified_at__isnull=False, person__active=True)
         .filter(person_id__in=Membership.objects.filter(workspace_id=press.workspace_id, ended_at=None).values("person_id"))
-        .select_related("person")
-        .first()
+        .select_related("person").order_by("id")
     )  # fmt: skip
-    if contact is None:
+    if not mine:
         return "its sender's number is no verified contact of anybody here"
+    # A telephone that two share answers for the one who was paged.
+    contact = max(mine, key=lambda one: len(_paged(press, one.person_id)))
     reader = load_reader(
         person_id=contact.person_id, via="sms", request_id="", mfa=False, only=press.workspace_id, scopes=("incident.respond",)
     )  # fmt: skip
@@ -91,11 +92,16 @@ def _channel(press: Press, params: list[tuple[str, str]]) -> Channel | None:
     return None
 
 
-def _answer(by: Actor, press: Press, person_id: UUID, answer: Answer) -> tuple[str, Page | None]:
-    """What to say, and the page that it is said about; without one, only why not."""
+def _paged(press: Press, person_id: UUID) -> list[Page]:
+    """What a person was texted or called about lately, the newest first."""
     asked = Delivery.objects.filter(workspace_id=press.workspace_id, person_id=person_id, made_at__gt=now() - SERVES)
     texted = Q(id__in=asked.filter(method__in=["sms", "voice"], step__gt=0).values("page_id"))
-    pages = list(Page.objects.filter(texted, workspace_id=press.workspace_id, shadow=False).order_by("-id")[:50])
+    return list(Page.objects.filter(texted, workspace_id=press.workspace_id, shadow=False).order_by("-id")[:50])
+
+
+def _answer(by: Actor, press: Press, person_id: UUID, answer: Answer) -> tuple[str, Page | None]:
+    """What to say, and the page that it is said about; without one, only why not."""
+    pages = _paged(press, person_id)
     page, doubt = which(pages, answer)
     if page is None:
         return doubt, pages[0] if pages else None

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
-from watchbill.people import commands
+from watchbill.people import commands, contacts
 from watchbill.people.edge import place_of, reader_of
 from watchbill.people.models import ApiToken, Team, Workspace
 from watchbill.people.queries import (
@@ -419,7 +419,7 @@ def erase(request: HttpRequest, slug: str, person_id: UUID) -> dict[str, Any]:
 def add_contact(request: HttpRequest, slug: str, person_id: UUID, payload: ContactIn) -> Status[Any]:
     """Add an e-mail address or phone number."""
     reader, place = place_of(request, slug)
-    commands.add_contact(
+    contacts.add_contact(
         by=reader.actor, workspace_id=place.id, person_id=person_id, kind=payload.kind, value=payload.value
     )
     return Status(201, _person(access_person(reader.actor, place.id, person_id)))
@@ -429,7 +429,7 @@ def add_contact(request: HttpRequest, slug: str, person_id: UUID, payload: Conta
 def remove_contact(request: HttpRequest, slug: str, person_id: UUID, contact_id: UUID) -> Status[Any]:
     """Remove a contact method."""
     reader, place = place_of(request, slug)
-    commands.remove_contact(by=reader.actor, workspace_id=place.id, person_id=person_id, contact_id=contact_id)
+    contacts.remove_contact(by=reader.actor, workspace_id=place.id, person_id=person_id, contact_id=contact_id)
     return Status(204, None)
 
 

@@ -1,7 +1,5 @@
 """Changes to workspaces, people, roles and teams. Every one writes its ledger entry."""
 
-import base64
-import json
 from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
@@ -29,19 +27,18 @@ from watchbill.people.models import (
 )
 from watchbill.people.queries import places_of
 from watchbill.people.rules import PERMISSIONS, permissions_of, weakest_link
-from watchbill.people.values import clean_contact, clean_name, clean_role, clean_zone, read_subscription
+from watchbill.people.values import clean_contact, clean_name, clean_role, clean_zone
 from watchbill.runtime.now import now
 
 WORKSPACE_CREATED = declare("workspace.created", "a workspace was founded", "slug")
 ROLE_CHANGED = declare("role.changed", "a person's roles here changed", "role", "change")
 PERSON_DEACTIVATED = declare("person.deactivated", "a person may no longer sign in")
 TEAM_CHANGED = declare("team.changed", "somebody joined or left a team")
-#: Browsers of one person that are notified.
-MOST_BROWSERS = 10
 PERSON_ERASED = declare("person.erased", "a person's data is to be gone everywhere")
 
 
-def _person_here(workspace_id: UUID, person_id: UUID) -> Person:
+def person_here(workspace_id: UUID, person_id: UUID) -> Person:
+    """A member of a workspace. Raises NotFound."""
     person = Person.objects.filter(
         id=person_id, memberships__workspace_id=workspace_id, memberships__ended_at=None
     ).first()
@@ -170,93 +167,17 @@ def edit_person(*, by: Actor, workspace_id: UUID, person_id: UUID, name: str) ->
     """Changes a name. Everybody may change their own; else this needs person.edit."""
     if person_id != by.id:
         by.require("person.edit", workspace_id)
-    person = _person_here(workspace_id, person_id)
+    person = person_here(workspace_id, person_id)
     before, person.name = person.name, clean_name(name)
     person.save(update_fields=["name"])
     record(("person", person_id), personal={"name": {"from": before, "to": person.name}}, about=[person_id])
     return person
 
 
-@command("person.contact.add", needs=None)
-def add_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, kind: str, value: str) -> ContactMethod:
-    """Adds an e-mail address or phone number. Everybody may add their own; else this needs person.edit."""
-    if kind == "push":
-        raise Invalid("A browser is added from that browser.", hint="Open My paging in it.", field="kind")
-    if person_id != by.id:
-        by.require("person.edit", workspace_id)
-    person = _person_here(workspace_id, person_id)
-    if kind == "email":
-        require_no_further_reach(by, person_id)
-    contact = ContactMethod(
-        person=person, kind=kind, value=clean_contact(kind, value), position=person.contacts.count()
-    )
-    try:
-        with transaction.atomic():
-            contact.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("That e-mail address is in use on this hub.", field="email") from None
-    record(("person", person_id), detail={"kind": kind}, personal={kind: contact.value}, about=[person_id])
-    return contact
-
-
-@command("person.browser.add", needs=None)
-def add_browser(*, by: Actor, workspace_id: UUID, subscription: str, label: str) -> ContactMethod:
-    """Adds the browser that one sits at as a way to be notified. Decides itself: one's own, so it counts as verified. Again renews it."""
-    person = _person_here(workspace_id, by.id)
-    told = read_subscription(subscription)
-    value = json.dumps(
-        {"endpoint": told.endpoint, "keys": {"p256dh": _text64(told.p256dh), "auth": _text64(told.auth)}}
-    )
-    mine = [
-        one for one in person.contacts.filter(kind="push") if read_subscription(one.value).endpoint == told.endpoint
-    ]
-    contact = mine[0] if mine else ContactMethod(person=person, kind="push", position=person.contacts.count())
-    if not mine and person.contacts.filter(kind="push").count() >= MOST_BROWSERS:
-        raise Conflict(f"You have {MOST_BROWSERS} browsers already.", hint="Remove one that you use no more.")
-    contact.value, contact.label, contact.verified_at = value, " ".join(label.replace("\0", "").split())[:80], now()
-    contact.save()
-    record(
-        ("person", by.id),
-        detail={"kind": "push", "again": bool(mine)},
-        personal={"browser": contact.label},
-        about=[by.id],
-    )
-    return contact
-
-
-def _text64(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).decode().rstrip("=")
-
-
-@command("person.contact.gone", needs=None)
-def drop_contact(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
-    """Takes away a contact that serves nobody any more, as who carries its messages says. Only the hub itself does this."""
-    contact = ContactMethod.objects.filter(id=contact_id).first()
-    if contact is None:
-        record(("workspace", workspace_id), detail={"nothing": True})
-        return
-    record(("person", contact.person_id), detail={"kind": contact.kind}, about=[contact.person_id])
-    contact.delete()
-
-
-@command("person.contact.remove", needs=None)
-def remove_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, contact_id: UUID) -> None:
-    """Removes a contact method. Everybody may remove their own; else this needs person.edit."""
-    if person_id != by.id:
-        by.require("person.edit", workspace_id)
-    person = _person_here(workspace_id, person_id)
-    contact = person.contacts.filter(id=contact_id).first()
-    if contact is None:
-        raise NotFound("There is no such contact method.")
-    told = contact.label or "" if contact.kind == "push" else contact.value
-    record(("person", person_id), detail={"kind": contact.kind}, personal={contact.kind: told}, about=[person_id])
-    contact.delete()
-
-
 @command("person.reveal", needs="person.reveal")
 def reveal_person(*, by: Actor, workspace_id: UUID, person_id: UUID, reason: str = "") -> None:
     """Records that a person's contact details were looked at; the page then shows them once."""
-    _person_here(workspace_id, person_id)
+    person_here(workspace_id, person_id)
     record(("person", person_id), detail={"reason": " ".join(reason.split())[:300]})
 
 
@@ -265,7 +186,7 @@ def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None
     """Ends a person's access to the whole hub at once; their history stays."""
     if person_id == by.id:
         raise Denied("You cannot deactivate yourself.", hint="Ask another admin.")
-    person = _person_here(workspace_id, person_id)
+    person = person_here(workspace_id, person_id)
     _only_within_reach(by, person)
     _keep_an_admin(workspace_id, without=person_id)
     person.active = False
@@ -277,7 +198,7 @@ def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None
 @command("person.reactivate", needs="person.edit")
 def reactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     """Lets a deactivated person in again."""
-    person = _person_here(workspace_id, person_id)
+    person = person_here(workspace_id, person_id)
     if person.erased_at:
         raise Conflict("An erased person cannot come back.", hint="Invite them anew.")
     _only_within_reach(by, person)
@@ -320,7 +241,7 @@ def require_no_further_reach(by: Actor, person_id: UUID) -> None:
 @command("person.remove", needs="person.edit")
 def remove_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     """Takes a person out of this workspace, with every role they hold in it."""
-    _person_here(workspace_id, person_id)
+    person_here(workspace_id, person_id)
     _keep_an_admin(workspace_id, without=person_id)
     at = now()
     RoleGrant.objects.filter(workspace_id=workspace_id, person_id=person_id, ended_at=None).update(ended_at=at)
@@ -335,7 +256,7 @@ def erase_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> int:
     """Erases a person's data: name, contacts, sign-in, and every ledger payload about them. The proof stays whole."""
     if person_id == by.id:
         raise Denied("You cannot erase yourself.", hint="Ask another admin.")
-    person = _person_here(workspace_id, person_id)
+    person = person_here(workspace_id, person_id)
     _only_within_reach(by, person)
     _keep_an_admin(workspace_id, without=person_id)
     person.contacts.all().delete()
@@ -362,7 +283,7 @@ def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> 
     clean_role(role)
     if person_id == by.id and role == "finance":
         raise Denied("Nobody opens finance for themselves.", hint="Ask another admin.")
-    _person_here(workspace_id, person_id)
+    person_here(workspace_id, person_id)
     grant = RoleGrant(workspace_id=workspace_id, person_id=person_id, role=role, granted_by=by.id, granted_at=now())
     try:
         with transaction.atomic():
@@ -473,7 +394,7 @@ def edit_team(*, by: Actor, workspace_id: UUID, team_id: UUID, name: str, purpos
 def add_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: UUID) -> None:
     """Puts a person into a team."""
     _team_here(workspace_id, team_id)
-    _person_here(workspace_id, person_id)
+    person_here(workspace_id, person_id)
     try:
         with transaction.atomic():
             TeamMember(workspace_id=workspace_id, team_id=team_id, person_id=person_id).save(force_insert=True)

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, NotFound, WatchbillError
-from watchbill.people import commands
+from watchbill.people import commands, contacts
 from watchbill.people.edge import place_of
 from watchbill.people.queries import Place, Reader, access_people, access_person, access_team, access_teams, role_labels
 from watchbill.people.rules import ROLE_DOCS, ROLES
@@ -97,11 +97,11 @@ def _act(request: HttpRequest, reader: Reader, place: Place, person_id: UUID) ->
         case "rename":
             commands.edit_person(by=by, workspace_id=here, person_id=person_id, name=post.get("name", ""))
         case "contact":
-            commands.add_contact(
+            contacts.add_contact(
                 by=by, workspace_id=here, person_id=person_id, kind=post.get("kind", ""), value=post.get("value", "")
             )
         case "uncontact":
-            commands.remove_contact(
+            contacts.remove_contact(
                 by=by, workspace_id=here, person_id=person_id, contact_id=as_uuid(post.get("contact", ""))
             )
         case "grant":
