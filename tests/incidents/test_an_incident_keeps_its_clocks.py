@@ -1,5 +1,6 @@
 """Everything that can be done with an incident, who may, and what its clocks do."""
 
+import html
 from datetime import timedelta
 from typing import Any
 
@@ -136,7 +137,14 @@ def test_while_it_waits_for_others_its_time_stands_still_and_updates_stay_due(ca
             )
         with pytest.raises(Invalid):
             act(it, "edo", "wait", reason=" ")
-        act(it, "edo", "wait", reason="the  vendor's fix")
+        browser = signed_in(cast.edo)
+        assert "Pause its clocks" in browser.get("/w/main/incidents/1").content.decode()
+        assert browser.post("/w/main/incidents/1", {"do": "wait", "text": "the  vendor's fix"}).status_code == 302
+        reads = html.unescape(browser.get("/w/main/incidents/1").content.decode())
+        assert "it waits for something: the vendor's fix." in reads
+        assert "Go on" in reads
+        assert "Pause its clocks" not in reads
+        assert "waits for something" in browser.get("/w/main/incidents").content.decode()
         assert clocks(it)["resolve"] == "paused"
         with pytest.raises(Conflict, match="waits already"):
             act(it, "edo", "wait", reason="again")
@@ -202,7 +210,7 @@ def test_where_nobody_who_was_called_in_answers_whoever_asked_hears_so(cast: Cas
         it.mail.got.clear()
         clock.forward(minutes=6)
         it.run()
-        assert ("Apo Approver was called in and did not answer",) in it.rows(
+        assert ("Apo Approver was called in and could not be reached",) in it.rows(
             "SELECT text FROM incidents_event WHERE what = 'unreached'"
         )
         assert it.rows("SELECT DISTINCT d.target FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.subject_kind = 'call' AND d.step = 0 ORDER BY 1")[0] in [("Edo Editor",), ("Ada Admin",)]  # fmt: skip

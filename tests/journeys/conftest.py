@@ -153,7 +153,7 @@ def bring_changes(hub: Hub, browser: httpx.Client) -> None:
         "guide": found[0],
         "alert-group": send_alerts(hub, browser),
         **raise_incident(browser),
-        "incident-waits": wait_for_a_vendor(browser),
+        "incident-called": call_a_team_in(browser),
     }
 
 
@@ -192,8 +192,8 @@ def raise_incident(browser: httpx.Client) -> dict[str, str]:
     }  # fmt: skip
 
 
-def wait_for_a_vendor(browser: httpx.Client) -> str:
-    """An incident that somebody sees to, to which a team was called in, and whose clocks wait; answers its address."""
+def call_a_team_in(browser: httpx.Client) -> str:
+    """An incident that somebody sees to, and to which a team was called in; answers its address."""
     base = f"/api/v1/workspaces/{BOOK}"
     told = {"title": "Backups are refused", "severity": "SEV-2"}
     number = put(browser, f"{base}/incidents", told, "POST").json()["number"]
@@ -201,7 +201,6 @@ def wait_for_a_vendor(browser: httpx.Client) -> str:
     for body in (
         {"do": "acknowledge"},
         {"do": "call", "target_kind": "team", "target_id": team, "text": "They know the storage"},
-        {"do": "wait", "text": "the provider's answer to ticket 4711"},
     ):
         answer = put(browser, f"{base}/incidents/{number}", body, "POST")
         assert answer.status_code == 200, answer.text

@@ -303,9 +303,9 @@ def test_an_incident_changes_before_ones_eyes_and_is_acknowledged_with_one_tap(o
     acting.get_by_text("Rolled back.").wait_for()
 
 
-def test_somebody_is_called_in_and_the_clocks_wait_for_a_vendor(open_page: Opener, hub: Hub) -> None:
+def test_somebody_is_called_in_with_a_thumb(open_page: Opener, hub: Hub) -> None:
     page = open_page("phone")
-    page.goto(hub.pages["incident-waits"].rpartition("/")[0])
+    page.goto(hub.pages["incident-called"].rpartition("/")[0])
     page.get_by_label("What is wrong").fill("The payment file is late")
     page.get_by_label("Severity").select_option("SEV-2")
     page.get_by_role("button", name=re.compile("Declare")).last.click()
@@ -316,9 +316,3 @@ def test_somebody_is_called_in_and_the_clocks_wait_for_a_vendor(open_page: Opene
     page.get_by_role("button", name="Call them in").click()
     expect(page.get_by_role("heading", name="Called in")).to_be_visible()
     expect(page.get_by_text("You know the bank").first).to_be_visible()
-    page.locator("summary", has_text="Wait").click()
-    page.get_by_label("For what").fill("the bank")
-    page.get_by_role("button", name="Pause its clocks").click()
-    expect(page.locator(".answer")).to_contain_text("it waits for something: the bank")
-    page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_role("button", name="Go on")).to_have_count(0)

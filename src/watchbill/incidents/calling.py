@@ -89,7 +89,7 @@ def unanswered(event_id: str) -> None:
     """Nobody who was called in answered."""
     line = _line(event_id)
     if line is not None:
-        say(line.incident, "unreached", f"{line.text.partition(':')[0]} was called in and did not answer")
+        say(line.incident, "unreached", f"{line.text.partition(':')[0]} was called in and could not be reached")
         changed(line.incident, "unreached")
 
 
