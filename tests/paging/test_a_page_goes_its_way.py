@@ -501,6 +501,7 @@ def test_a_name_that_is_bound_to_a_channel_is_told_there(cast: Cast, db: Any, re
 
 
 def test_an_erased_persons_name_stands_in_no_page_any_more(cast: Cast, db: Any, clock: Any) -> None:
+    from watchbill.incidents.calling import call_in
     from watchbill.people.commands import erase_person
 
     with night(cast, db) as it:
@@ -508,10 +509,23 @@ def test_an_erased_persons_name_stands_in_no_page_any_more(cast: Cast, db: Any, 
         clock.forward(minutes=6)
         it.run()
         assert "Apo Approver" in str(it.rows("SELECT * FROM paging_delivery"))
+        for who, whom in ((cast.edo, cast.apo), (cast.apo, cast.edo)):
+            incident_id = it.rows("SELECT id FROM incidents_incident")[0][0]
+            with cast.acts(who) as by:
+                call_in(by=by, workspace_id=cast.main, incident_id=incident_id, target_kind="person", target_id=whom)
+        it.run()
+        assert "Apo Approver calls you in" in str(it.rows("SELECT title FROM paging_page"))
         with cast.acts(cast.ada) as by:
             erase_person(by=by, workspace_id=cast.main, person_id=cast.apo)
         it.run()
-        for table in ("paging_delivery", "paging_event", "paging_page", "paging_policy", "oncall_schedule"):
+        for table in (
+            "paging_delivery",
+            "paging_event",
+            "paging_page",
+            "paging_policy",
+            "oncall_schedule",
+            "incidents_event",
+        ):
             assert "Apo Approver" not in str(it.rows(f"SELECT * FROM {table}")), table
         assert it.rows("SELECT count(*) > 0 FROM paging_delivery WHERE person_id = %s", cast.apo) == [(True,)], (
             "that somebody was paged stays"

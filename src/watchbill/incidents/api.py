@@ -171,7 +171,9 @@ def get_incident(request: HttpRequest, slug: str, number: Number) -> dict[str, A
         }
         for one in clocks_about(reader.actor, found)
     ]
-    events = [{"at": one.at, "what": one.what, "text": one.text, "by": one.by} for one in timeline(reader.actor, found)]
+    events = [
+        {"at": one.at, "what": one.what, "text": one.words, "by": one.by} for one in timeline(reader.actor, found)
+    ]
     calls = [asdict(one) for one in calling.calls_about(reader.actor, found)]
     return _incident(found) | {"calls": calls, "clocks": clocks, "timeline": events}
 

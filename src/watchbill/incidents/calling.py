@@ -46,7 +46,7 @@ def call_in(
     if not policy:
         raise NotFound("There is nobody such here to call in.")
     reason = clean(reason, 300)
-    event = say(incident, CALLED, f"{name}: {reason}" if reason else name, by)
+    event = say(incident, CALLED, reason, by, {"kind": target_kind, "id": str(target_id), "name": name})
     who = Person.objects.filter(id=by.id).values_list("name", flat=True).first() or "Somebody"
     if not policy.get("otherwise"):
         policy = {
@@ -79,9 +79,8 @@ def answered(event_id: str, page: Page) -> None:
     """Somebody who was called in comes: the timeline says so."""
     line = _line(event_id)
     if line is not None and page.acknowledged_by is not None:
-        who = Person.objects.filter(id=page.acknowledged_by).values_list("name", flat=True).first() or "somebody"
-        name = line.text.partition(":")[0]
-        say(line.incident, "comes", who if who == name else f"{who} ({name})")
+        about = {} if line.about["kind"] == "person" else line.about
+        say(line.incident, "comes", by=page.acknowledged_by, about=about)
         changed(line.incident, "comes")
 
 
@@ -89,7 +88,7 @@ def unanswered(event_id: str) -> None:
     """Nobody who was called in answered."""
     line = _line(event_id)
     if line is not None:
-        say(line.incident, "unreached", f"{line.text.partition(':')[0]} was called in and could not be reached")
+        say(line.incident, "unreached", "called in, and could not be reached", about=line.about)
         changed(line.incident, "unreached")
 
 
@@ -102,12 +101,11 @@ def calls_about(reader: Actor, incident: Incident) -> list[Called]:
     }  # fmt: skip
     found = []
     for identifier, line in lines.items():
-        name, _, reason = line.text.partition(": ")
         page = pages.get(identifier)
         found.append(
             Called(
-                name,
-                reason,
+                line.about["name"],
+                line.text,
                 line.by,
                 line.at,
                 _STATES[page.state] if page else "called",

@@ -46,12 +46,18 @@ def clean(text: str, longest: int = LONGEST) -> str:
     return "\n".join(" ".join(line.split()) for line in text.replace("\0", "").strip().splitlines())[:longest]
 
 
-def say(incident: Incident, what: str, text: str = "", by: Actor | None = None) -> IncidentEvent:
+def say(
+    incident: Incident,
+    what: str,
+    text: str = "",
+    by: Actor | UUID | None = None,
+    about: Mapping[str, str] | None = None,
+) -> IncidentEvent:
     """A line in the timeline."""
-    who = by.id if by is not None and by.kind == "person" else None
+    who = by if isinstance(by, UUID) else by.id if by is not None and by.kind == "person" else None
     line = IncidentEvent(
-        workspace_id=incident.workspace_id, incident=incident, at=now(), what=what, text=text[:LONGEST], by=who
-    )
+        workspace_id=incident.workspace_id, incident=incident, at=now(), what=what, text=text[:LONGEST], by=who, about=dict(about or {})
+    )  # fmt: skip
     line.save(force_insert=True)
     return line
 

@@ -2,10 +2,12 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from watchbill.base.ids import uuid7
 from watchbill.people.models import Workspace
+
+_NOTHING = Value({}, output_field=models.JSONField())
 
 
 class SeverityLevel(models.Model):
@@ -131,6 +133,16 @@ class IncidentEvent(models.Model):
     what = models.TextField()
     text = models.TextField(default="")
     by = models.UUIDField(null=True)
+    about = models.JSONField(
+        default=dict,
+        db_default=_NOTHING,
+        help_text="{kind, id, name}: who was called in; a person's name goes with them",
+    )
+
+    @property
+    def words(self) -> str:
+        """What it says: about whom, and the text."""
+        return ": ".join(part for part in (str(self.about.get("name", "")), self.text) if part)
 
     class Meta:
         db_table = "incidents_event"

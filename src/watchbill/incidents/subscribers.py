@@ -6,9 +6,10 @@ from watchbill.base.actor import system
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
 from watchbill.incidents import calling, commands, timing
-from watchbill.incidents.models import Incident
+from watchbill.incidents.models import Incident, IncidentEvent
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
+from watchbill.paging.subscribers import ERASED
 from watchbill.runtime.now import now
 from watchbill.signals import silences
 from watchbill.signals.models import Group, GroupEvent, Silence
@@ -144,3 +145,12 @@ def late(fact: Fact) -> None:
         timing.follow_up(
             by=system("worker"), workspace_id=incident.workspace_id, incident=incident, kind=fact.data["kind"]
         )
+
+
+@subscribe("person.erased", "incidents.forget")
+def forget(fact: Fact) -> None:
+    """Takes an erased person's name out of the timelines, in every workspace; that somebody was called in stays."""
+    rows = IncidentEvent.objects.filter(about__contains={"kind": "person", "id": fact.subject_id})
+    for row in rows:
+        row.about = {**row.about, "name": ERASED}
+        row.save(update_fields=["about"])

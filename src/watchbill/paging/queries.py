@@ -16,7 +16,7 @@ from watchbill.oncall.models import Schedule
 from watchbill.oncall.queries import schedule_names
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy
 from watchbill.paging.rules import SHOWN, words_of_shift
-from watchbill.people.models import ContactMethod, Membership, Person, Team, Workspace
+from watchbill.people.models import ContactMethod, Membership, Team, Workspace
 from watchbill.people.queries import access_names, access_teams
 
 
@@ -152,9 +152,8 @@ def digest(workspace_id: UUID, person_id: UUID, since: datetime | None, until: d
         mine = mine.filter(made_at__gte=since)
     paged = known.filter(id__in=mine.values("page_id"))
     waiting = known.exclude(state="ended").order_by("-id")
-    name = Person.objects.filter(id=person_id).values_list("name", flat=True).first() or "Whoever was on before you"
     return words_of_shift(
-        name, since, paged.count(), [(one.title, one.state) for one in waiting[: SHOWN + 1]], waiting.count()
+        since, paged.count(), [(one.title, one.state) for one in waiting[: SHOWN + 1]], waiting.count()
     )
 
 

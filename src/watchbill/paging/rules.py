@@ -125,16 +125,11 @@ _STANDS = {
 }
 
 
-def words_of_shift(
-    name: str, since: datetime | None, paged: int, waiting: Sequence[tuple[str, str]], count: int
-) -> str:
-    """A shift in a few lines: who had it, how often they were paged, and what is not over: (title, state), the newest first."""
-    begun = f" since {since:%Y-%m-%d %H:%M} UTC" if since else ""
-    lines = [
-        f"{name} was on{begun}, and was paged {paged} time{'' if paged == 1 else 's'}."
-        if paged
-        else f"{name} was on{begun}; nobody was paged."
-    ]
+def words_of_shift(since: datetime | None, paged: int, waiting: Sequence[tuple[str, str]], count: int) -> str:
+    """A shift in a few lines: since when it was, how often somebody was paged, and what is not over: (title, state), the newest first."""
+    begun = f", since {since:%Y-%m-%d %H:%M} UTC" if since else ""
+    times = f"{paged} times" if paged > 1 else "once" if paged else "never"
+    lines = [f"The shift before you{begun}: paged {times}."]
     lines += [f"Not over: {title} ({_STANDS.get(state, state)})" for title, state in waiting[:SHOWN]]
     if count > SHOWN:
         lines.append(f"and {count - SHOWN} more.")

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
 from django.urls import reverse
 
 from watchbill.base.actor import system
@@ -114,26 +115,24 @@ def forget(fact: Fact) -> None:
     told = list(mine.values_list("page_id", "target").distinct())
     names = {name for _, name in told if name and name != ERASED}
     pages = list(Page.objects.filter(id__in={page_id for page_id, _ in told}))
-    # Also where the name stands in a stamped escalation whose turn never came.
-    pages += list(
-        Page.objects.filter(policy__contains={"steps": [{"targets": [{"id": str(person_id)}]}]}).exclude(
-            id__in=[one.id for one in pages]
-        )
+    # Also where the name stands in a stamped escalation whose turn never came, or who asked for it.
+    mine_too = Q(policy__contains={"steps": [{"targets": [{"id": str(person_id)}]}]}) | Q(
+        policy__contains={"otherwise": [{"id": str(person_id)}]}
     )
+    pages += list(Page.objects.filter(mine_too).exclude(id__in=[one.id for one in pages]))
     for page in pages:
-        names |= {
-            str(target.get("name") or "")
-            for step in page.policy.get("steps", [])
-            for target in step["targets"]
-            if target["id"] == str(person_id)
-        }
+        targets = [target for step in page.policy.get("steps", []) for target in step["targets"]]
+        targets += page.policy.get("otherwise") or []
+        names |= {str(target.get("name") or "") for target in targets if target["id"] == str(person_id)}
     names.discard("")
     for page in pages:
         text = json.dumps(page.policy, ensure_ascii=False)
         for name in names:
             text = text.replace(json.dumps(name, ensure_ascii=False)[1:-1], ERASED)
         page.policy = json.loads(text)
-        page.save(update_fields=["policy"])
+        for name in names:
+            page.title, page.text, page.why = (told.replace(name, ERASED) for told in (page.title, page.text, page.why))
+        page.save(update_fields=["policy", "title", "text", "why"])
         for event in PageEvent.objects.filter(page=page):
             what, why = event.what, event.why
             for name in names:
