@@ -225,12 +225,14 @@ def test_an_alert_of_prometheus_ends_acknowledged_by_a_key_press(hub: Hub, tmp_p
             page = wait_for(
                 lambda: rows(
                     hub,
-                    "SELECT state, acknowledged_by::text, acknowledged_via FROM paging_page WHERE state <> 'running'",
+                    "SELECT state, acknowledged_by::text, acknowledged_via FROM paging_page WHERE subject_kind = 'incident' AND state <> 'running'",
                 ),
                 40,
             )
             assert page == [("acknowledged", who["second"], "voice")]
-            assert "Acknowledged. It is yours." in twilio.heard
+            wait_for(
+                lambda: "Acknowledged. It is yours." in twilio.heard, 10, "the phone says so, a moment after it is so"
+            )
             wait_for(lambda: browser.get("/api/v1/workspaces/main/incidents/1").json()["state"] == "acknowledged", 20)
             whole = browser.get("/api/v1/workspaces/main/incidents/1").json()
             assert {one["kind"]: one["state"] for one in whole["clocks"]} == {"acknowledge": "met"}
@@ -243,7 +245,7 @@ def test_an_alert_of_prometheus_ends_acknowledged_by_a_key_press(hub: Hub, tmp_p
                 ),
                 30,
             )
-            assert rows(hub, "SELECT max(step) FROM paging_page") == [(2,)]
+            assert rows(hub, "SELECT max(step) FROM paging_page WHERE subject_kind = 'incident'") == [(2,)]
             assert [call for call in twilio.calls if call["To"] == THIRD] == [], "escalation has stopped"
             assert mail.to("third@night.test") == []
             # What ends is resolved by itself.

@@ -7,15 +7,12 @@ answered; of what nobody knows, it says so.
 import json
 import os
 import random
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,7 +23,7 @@ from tests.incidents.test_a_real_night import Time, rows
 from tests.intake.test_what_is_answered_is_there import owner, write
 from tests.night import BINDINGS, example_files
 from tests.peers.mail import Mail
-from tests.server.hub import Hub, wait_for
+from tests.server.hub import Hub, running, wait_for
 
 pytestmark = pytest.mark.process
 #: Alerts in one request, senders, and how long each rests after a request: together some hundred alerts a second.
@@ -35,16 +32,8 @@ BATCH, SENDERS, REST = 60, 3, 0.12
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    folder = Path(tempfile.mkdtemp(prefix="watchbill-kills-"))
-    folder.chmod(0o711)
-    made = Hub(folder / "data", WATCHBILL_OUTBOUND="127.0.0.1", WATCHBILL_RATE="100000")
-    try:
-        made.start()
-        wait_for(made.ready, 30)
+    with running("kills", WATCHBILL_OUTBOUND="127.0.0.1", WATCHBILL_RATE="100000") as made:
         yield made
-    finally:
-        made.clean_up()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def set_up(hub: Hub, browser: httpx.Client, mail: Mail) -> str:

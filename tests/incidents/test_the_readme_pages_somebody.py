@@ -2,9 +2,7 @@
 
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 
 from tests.intake.test_what_is_answered_is_there import owner, write
 from tests.peers.mail import Mail
-from tests.server.hub import Hub, wait_for
+from tests.server.hub import Hub, running, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.process
@@ -21,16 +19,8 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    folder = Path(tempfile.mkdtemp(prefix="watchbill-readme-"))
-    folder.chmod(0o711)
-    made = Hub(folder / "data", WATCHBILL_OUTBOUND="127.0.0.1")
-    try:
-        made.start()
-        wait_for(made.ready, 30)
+    with running("readme", WATCHBILL_OUTBOUND="127.0.0.1") as made:
         yield made
-    finally:
-        made.clean_up()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_five_minutes_of_the_readme_end_with_a_message(hub: Hub, tmp_path: Path) -> None:

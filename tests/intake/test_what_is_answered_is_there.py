@@ -3,10 +3,8 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.ports import free_port
-from tests.server.hub import Hub, wait_for
+from tests.server.hub import Hub, running, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.process
@@ -27,16 +25,8 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    folder = Path(tempfile.mkdtemp(prefix="watchbill-intake-"))
-    folder.chmod(0o711)
-    made = Hub(folder / "data")
-    try:
-        made.start()
-        wait_for(made.ready, 30)
+    with running("intake") as made:
         yield made
-    finally:
-        made.clean_up()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(browser: httpx.Client, path: str, body: Any = None, method: str = "POST") -> httpx.Response:

@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +165,22 @@ class Hub:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+
+
+@contextmanager
+def running(name: str, **extra: str) -> Iterator[Hub]:
+    """A hub that is ready, in a folder of its own that goes with it. ``{folder}`` in a setting is that folder."""
+    folder = Path(tempfile.mkdtemp(prefix=f"watchbill-{name}-"))
+    # PostgreSQL runs as a user of its own where the tests run as root.
+    folder.chmod(0o711)
+    made = Hub(folder / "data", **{key: value.format(folder=folder) for key, value in extra.items()})
+    try:
+        made.start()
+        wait_for(made.ready, 30)
+        yield made
+    finally:
+        made.clean_up()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run(*args: str, env: dict[str, str], seconds: float = 60) -> subprocess.CompletedProcess[str]:
