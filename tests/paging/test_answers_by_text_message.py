@@ -1,5 +1,6 @@
 """Answers by text message: 1 acknowledges, 2 escalates; a number says which incident; a text back says what came of it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.db import transaction
 from tests.cast import Cast, as_worker
 from tests.night import PHONES, Night, night
 from watchbill.intake.protocols import Taken, protocol_of
-from watchbill.paging.rules import Answer, read_answer
+from watchbill.paging.rules import Answer, read_answer, which
 
 PATH = "/intake/the-key/twilio"
 
@@ -109,6 +110,14 @@ def test_where_several_pages_wait_none_is_guessed(cast: Cast, db: Any, clock: An
         assert says(it, source, "edo", "1 2") == ["Acknowledged: it is yours. INC-2"]
         assert says(it, source, "edo", "1") == ["Acknowledged: it is yours. INC-1"]
         assert says(it, source, "edo", "1 77") == ["You were not paged about INC-77 lately."]
+
+
+def test_of_two_pages_about_one_incident_the_number_means_the_one_that_waits() -> None:
+    own = SimpleNamespace(title="[Sev1] Wrong (INC-1)", state="running")
+    call = SimpleNamespace(title="Edo calls you in: Wrong (INC-1)", state="acknowledged")
+    assert which([call, own], read_answer("1 1")) == (own, "")
+    own.state = "ended"
+    assert which([call, own], read_answer("1 1")) == (call, ""), "else the newest"
 
 
 def test_what_is_not_signed_comes_twice_or_from_a_stranger_changes_nothing(cast: Cast, db: Any, clock: Any) -> None:

@@ -169,10 +169,11 @@ def which(pages: Sequence[Paged], answer: Answer) -> tuple[Paged | None, str]:
 
     Without a number it is the one that waits; where several wait, none is guessed.
     """
-    if answer.number is not None:
-        named = [one for one in pages if re.search(rf"\bINC-{answer.number}\b", one.title)]
-        return (named[0], "") if named else (None, f"You were not paged about INC-{answer.number} lately.")
     waiting = [one for one in pages if one.state in ("running", "exhausted")]
+    if answer.number is not None:
+        # Of an incident's own page and a call to it, the one that waits.
+        named = [one for one in [*waiting, *pages] if re.search(rf"\bINC-{answer.number}\b", one.title)]
+        return (named[0], "") if named else (None, f"You were not paged about INC-{answer.number} lately.")
     if len(waiting) > 1:
         codes = [match[0] for one in waiting if (match := re.search(r"\bINC-\d+", one.title))]
         if codes:
