@@ -310,6 +310,7 @@ def test_somebody_is_called_in_with_a_thumb(open_page: Opener, hub: Hub) -> None
     page.get_by_label("Severity").select_option("SEV-2")
     page.get_by_role("button", name=re.compile("Declare")).last.click()
     page.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("sees to it")).to_be_visible()
     page.locator("summary", has_text="Call in").click()
     page.get_by_label("Who", exact=True).select_option(index=1)
     page.get_by_label("What for").fill("You know the bank")

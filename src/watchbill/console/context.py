@@ -50,7 +50,7 @@ def _last_place(request: HttpRequest, reader: Any) -> Place | None:
     return next((place for place in reader.places if place.slug == last), reader.places[0])
 
 
-def _counts(reader: Reader, place: Place) -> dict[str, int]:
+def counts_of(reader: Reader, place: Place) -> dict[str, int]:
     """Numbers beside the navigation: incidents that nobody acknowledged, and what is due."""
     found = {}
     if reader.actor.may("incident.read", place.id):
@@ -74,11 +74,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     }
     if isinstance(reader, Reader) and isinstance(place, Place):
         current = (match.url_name or "").split("_")[0] if match else ""
-        counts = _counts(reader, place)
+        counts = counts_of(reader, place)
         found["navigation"] = [
             {
                 "link": link,
-                "count": counts.get(link.name, 0),
+                "count": counts.get(link.name),
                 "url": reverse(link.name, args=[place.slug]),
                 "current": link.name == current or link.name.rstrip("s") == current,
             }

@@ -11,6 +11,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_date
+from django.utils.html import format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -21,7 +22,9 @@ from watchbill.blobs.store import key as blob_key
 from watchbill.blobs.store import store
 from watchbill.catalogue.queries import access_services
 from watchbill.console import commands, words
+from watchbill.console.context import counts_of
 from watchbill.console.tasks import Task, tasks_of
+from watchbill.console.templatetags.watchbill import count
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
 from watchbill.incidents.queries import access_incidents
@@ -184,6 +187,16 @@ def _hub_health() -> dict[str, Any]:
         cursor.execute("SELECT count(*) FROM facts_delivery WHERE state = 'failed'")
         failed = cursor.fetchone()[0]
     return {"worker": age is not None and age < timedelta(seconds=30), "age": age, "failed": failed}
+
+
+@require_GET
+def counts(request: HttpRequest, slug: str) -> HttpResponse:
+    """The numbers beside the navigation, for a page that is open: each goes to its place there."""
+    reader, place = place_of(request, slug)
+    found = counts_of(reader, place)
+    return HttpResponse(
+        format_html_join("", "{}", ((count(name, number, oob=True),) for name, number in found.items()))
+    )
 
 
 @require_GET

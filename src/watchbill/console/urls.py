@@ -7,6 +7,7 @@ urlpatterns = [
     path("account", pages.account, name="account"),
     path("theme", pages.set_theme, name="theme"),
     path("w/<slug:slug>/", pages.overview, name="overview"),
+    path("w/<slug:slug>/counts", pages.counts, name="counts"),
     path("w/<slug:slug>/due", pages.due, name="due"),
     path("w/<slug:slug>/search", pages.search, name="search"),
     path("w/<slug:slug>/audit", pages.audit, name="audit"),

@@ -23,7 +23,8 @@ from watchbill.paging.models import Policy as Escalation
 from watchbill.paging.queries import policy_named
 from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
-from watchbill.signals.models import Alert, Group, GroupEvent
+from watchbill.signals import history
+from watchbill.signals.models import Alert, Group
 
 OPENED = declare("incident.opened", "an incident was opened", "number", "severity")
 CHANGED = declare("incident.changed", "an incident changed", "what")
@@ -171,13 +172,7 @@ def open_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> Incident |
         group_id=group.id,
         runbook_url=notes.get("runbook_url", ""),
     )
-    GroupEvent(
-        workspace_id=workspace_id,
-        group=group,
-        at=now(),
-        what="incident",
-        why=f"{incident.code}: {incident.policy['why']}",
-    ).save(force_insert=True)
+    history.say(group, "incident", f"{incident.code}: {incident.policy['why']}")
     return incident
 
 

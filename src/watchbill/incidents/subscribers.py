@@ -11,8 +11,8 @@ from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.subscribers import ERASED
 from watchbill.runtime.now import now
-from watchbill.signals import silences
-from watchbill.signals.models import Group, GroupEvent, Silence
+from watchbill.signals import history, silences
+from watchbill.signals.models import Group, Silence
 
 NOBODY = "nobody"
 
@@ -35,20 +35,16 @@ def open_incident(fact: Fact) -> None:
 
 def _page(group: Group) -> None:
     if group.state != "open":
-        _say(group, "pages nobody", "it was over before anybody was paged")
+        history.say(group, "pages nobody", "it was over before anybody was paged")
     elif not group.route:
-        _say(group, "pages nobody", "no route of the live handbook fits its alerts")
+        history.say(group, "pages nobody", "no route of the live handbook fits its alerts")
     elif silences.hold_back(group, now()):
         return
     elif str(group.route.get("pages", "")).casefold() == NOBODY:
         route = group.route
-        _say(group, "pages nobody", f"the route “{route['name']}” says so ({route['path']}:{route['line']})")
+        history.say(group, "pages nobody", f"the route “{route['name']}” says so ({route['path']}:{route['line']})")
     else:
         commands.open_for_group(by=system("worker"), workspace_id=group.workspace_id, group=group)
-
-
-def _say(group: Group, what: str, why: str) -> None:
-    GroupEvent(workspace_id=group.workspace_id, group=group, at=now(), what=what, why=why).save(force_insert=True)
 
 
 @subscribe("group.released", "incidents.open_released")

@@ -21,6 +21,7 @@ from django.db import connection, connections, transaction
 from psycopg.conninfo import make_conninfo
 
 from watchbill.people.models import Membership, Person
+from watchbill.runtime.live import CHANNEL
 from watchbill.runtime.metrics import LIVE
 from watchbill.signin.models import Login
 from watchbill.signin.sessions import PERSON, SessionStore
@@ -31,6 +32,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 KEEP_ALIVE = 25.0
 RECHECK = 60.0
+#: Seconds between two events to one viewer, at least.
+PAUSE = 1.0
 MOST = 2000
 
 
@@ -68,7 +71,7 @@ class Live:
                     password=str(database["PASSWORD"]), application_name="watchbill-live", **settings.DATABASE_OPTIONS,
                 )  # fmt: skip
                 async with await psycopg.AsyncConnection.connect(where, autocommit=True) as listener:
-                    await listener.execute("LISTEN wb_live")
+                    await listener.execute(f"LISTEN {CHANNEL}")
                     async for notice in listener.notifies():
                         workspace, _, topic = notice.payload.partition(" ")
                         self._wake(UUID(workspace), topic)
@@ -143,6 +146,8 @@ class Live:
                 or b": still here\n\n"
             )
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            # What happens meanwhile goes out as one: a storm does not make every open page ask again for each of its alerts.
+            await asyncio.wait({gone}, timeout=PAUSE)
 
     async def _allowed(self, key: str, workspace_id: UUID) -> bool:
         async with self.checks:

@@ -14,6 +14,7 @@ from watchbill.base.mask import mask_text
 from watchbill.ledger.command import command, record
 from watchbill.people import tokens
 from watchbill.people.values import clean_name
+from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
 from watchbill.signals.batch import take_alerts
 from watchbill.signals.checks import PROTOCOL as PINGS
@@ -140,6 +141,7 @@ def _take_source(adapters: Mapping[str, Adapter], source: Source, came: list[Cam
     if worst := next((one for one in reversed(came) if one.id in problems), None):
         news |= {"last_problem": mask_text(problems[worst.id])[:500], "last_problem_at": worst.at}
     Source.objects.filter(id=source.id).update(**news)
+    tell_live(source.workspace_id, "alerts")
 
 
 def _understood(
@@ -164,9 +166,11 @@ def sweep(limit: int = BATCH) -> int:
         done = 0
         for source, alerts in missing(limit):
             take_alerts(source, [(0, alerts)], again=True)
+            tell_live(source.workspace_id, "alerts")
             done += len(alerts)
         for source, told in forgotten(limit):
             take_alerts(source, [(number, [alert]) for number, alert in told], again=True)
+            tell_live(source.workspace_id, "alerts")
             done += len(told)
     return done
 

@@ -12,8 +12,9 @@ from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.people.values import clean_zone
 from watchbill.runtime.now import now
+from watchbill.signals import history
 from watchbill.signals.matchers import holds, read_matchers
-from watchbill.signals.models import Alert, Group, GroupEvent, Silence
+from watchbill.signals.models import Alert, Group, Silence
 from watchbill.signals.rules import Quiet, quiet_until
 
 RELEASED = declare("group.released", "what a silence held back is not silenced any more")
@@ -127,9 +128,7 @@ def hold_back(group: Group, at: datetime) -> bool:
         return False
     row, end = min(ends, key=lambda one: one[1])
     if group.held_until != end:
-        GroupEvent(workspace_id=group.workspace_id, group=group, at=at, what="held back", why=words(row, end)).save(
-            force_insert=True
-        )
+        history.say(group, "held back", words(row, end))
     group.held_until = end
     group.save(update_fields=["held_until"])
     return True
@@ -152,13 +151,7 @@ def sweep(limit: int = _SWEPT) -> int:
             elif not hold_back(group, at):
                 group.held_until = None
                 group.save(update_fields=["held_until"])
-                GroupEvent(
-                    workspace_id=group.workspace_id,
-                    group=group,
-                    at=at,
-                    what="released",
-                    why="no silence fits it any more",
-                ).save(force_insert=True)
+                history.say(group, "released", "no silence fits it any more")
                 publish(RELEASED, workspace_id=group.workspace_id, subject=("group", group.id))
                 done += 1
         done += _remind(at)

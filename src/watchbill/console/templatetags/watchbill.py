@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import now
 
 register = template.Library()
@@ -61,6 +61,29 @@ def when(context: template.Context, value: datetime | None, style: str = "relati
 def pill(kind: str, text: str) -> SafeString:
     """A status: colour and picture and word."""
     return format_html('<span class="pill pill-{}">{}{}</span>', kind, icon(_PILLS.get(kind, "dot")), text)
+
+
+@register.simple_tag
+def count(name: str, number: int, oob: bool = False) -> SafeString:
+    """How many wait, beside a line of the navigation. ``oob``: to be put there by htmx."""
+    inner = format_html('<b class="count" aria-label="{} waiting">{}</b>', number, number) if number else ""
+    return format_html('<span id="count-{}"{}>{}</span>', name, mark_safe(' hx-swap-oob="true"') if oob else "", inner)
+
+
+@register.simple_tag(takes_context=True)
+def live(context: template.Context, topics: str) -> SafeString | str:
+    """Makes a page's main part ask for itself again when something of these topics (“ledger”, “alerts”) changes.
+
+    Not where it answers a form: what it shows once must stay.
+    """
+    request = context["request"]
+    if request.method != "GET":
+        return ""
+    return format_html(
+        ' data-live="{}" hx-get="{}" hx-trigger="live" hx-select="#main > *" hx-target="this" hx-swap="innerHTML" hx-sync="this:queue last" hx-disinherit="*"',
+        topics,
+        request.get_full_path(),
+    )
 
 
 @register.simple_tag

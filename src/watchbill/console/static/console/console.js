@@ -4,17 +4,55 @@
   const body = document.body;
   const workspace = body.dataset.workspace;
 
-  // Live: an event only says that something changed; the part of the page then asks again, as its reader.
-  if (workspace && window.EventSource && document.querySelector("[data-live]")) {
+  // Live: an event only says that something changed; the page then asks for itself again, as its reader.
+  const lives = [...document.querySelectorAll("[data-live]")];
+  if (workspace && window.EventSource && lives.length) {
     const lamp = document.getElementById("live");
     const stream = new EventSource("/live?w=" + encodeURIComponent(workspace));
-    const tell = (topic) => document.querySelectorAll('[data-live~="' + topic + '"]').forEach((part) => {
-      // Not while somebody selects text or has the focus inside: nothing moves under a hand.
-      if (!part.contains(document.activeElement) && !new URLSearchParams(location.search).has("before")) htmx.trigger(part, "live:" + topic);
+    const late = new Set();
+    let pressed = 0;
+    addEventListener("pointerdown", () => { pressed = Infinity; }, true);
+    ["pointerup", "pointercancel"].forEach((name) => addEventListener(name, () => { pressed = Date.now() + 400; }, true));
+    const changed = (field) => field.matches("select")
+      ? field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected))
+      : field.matches("[type=checkbox], [type=radio]") ? field.checked !== field.defaultChecked : field.type !== "hidden" && field.value !== field.defaultValue;
+    // Nothing moves under a hand: not while somebody presses, types, selects, has asked to confirm or has left something typed.
+    const held = (part) => {
+      const active = document.activeElement, selection = getSelection();
+      return Date.now() < pressed || part.querySelector("details.confirm[open], dialog[open]")
+        || (part.contains(active) && active.matches("input, textarea, select"))
+        || (!selection.isCollapsed && part.contains(selection.anchorNode))
+        || [...part.querySelectorAll("input, textarea, select")].some(changed);
+    };
+    const later = (part) => { if (!late.has(part)) { late.add(part); part.dispatchEvent(new CustomEvent("watchbill:held", { bubbles: true })); } };
+    const again = (part) => { if (held(part)) later(part); else { late.delete(part); htmx.trigger(part, "live"); } };
+    const tell = (topic) => lives.forEach((part) => {
+      if ((!topic || part.dataset.live.split(" ").includes(topic)) && !new URLSearchParams(location.search).has("before")) again(part);
+    });
+    setInterval(() => late.forEach(again), 1000);
+    // What changes by time alone: who is on call, what is overdue.
+    setInterval(() => { if (!document.hidden) tell(); }, 60000);
+    const named = (part) => [...part.querySelectorAll("details > summary")].map((summary, at, all) =>
+      [summary.parentElement, summary.textContent + "/" + all.slice(0, at).filter((other) => other.textContent === summary.textContent).length]);
+    let open = [], focus = "";
+    document.addEventListener("htmx:beforeSwap", (event) => {
+      const part = event.detail.target;
+      if (!lives.includes(part)) return;
+      // The answer to somebody who was signed out meanwhile is another page.
+      if (new URL(event.detail.xhr.responseURL || location.href).pathname !== new URL(part.getAttribute("hx-get"), location.href).pathname) { event.detail.shouldSwap = false; if (!held(part)) location.reload(); return; }
+      if (held(part)) { event.detail.shouldSwap = false; later(part); return; }
+      open = named(part).filter(([details]) => details.open).map(([, name]) => name);
+      const active = part.contains(document.activeElement) && document.activeElement;
+      focus = !active || active === part ? "" : active.id ? "#" + CSS.escape(active.id) : active.getAttribute("href") ? 'a[href="' + CSS.escape(active.getAttribute("href")) + '"]' : active.name ? '[name="' + CSS.escape(active.name) + '"][value="' + CSS.escape(active.value) + '"]' : "";
+    });
+    document.addEventListener("htmx:afterSwap", (event) => {
+      if (!lives.includes(event.detail.target)) return;
+      named(event.detail.target).forEach(([details, name]) => { if (open.includes(name)) details.open = true; });
+      if (focus) event.detail.target.querySelector(focus)?.focus({ preventScroll: true });
     });
     let opened = false;
-    stream.addEventListener("hello", () => { lamp.hidden = false; if (opened) tell("ledger"); opened = true; });
-    stream.addEventListener("ledger", () => tell("ledger"));
+    stream.addEventListener("hello", () => { lamp.hidden = false; if (opened) tell(); opened = true; });
+    ["ledger", "alerts"].forEach((topic) => stream.addEventListener(topic, () => tell(topic)));
     stream.onerror = () => { lamp.hidden = true; };
     addEventListener("pagehide", () => stream.close());
   }

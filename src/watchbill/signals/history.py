@@ -1,0 +1,11 @@
+"""The history of a group: each line is written here, and open pages hear of it."""
+
+from watchbill.runtime.live import tell_live
+from watchbill.runtime.now import now
+from watchbill.signals.models import Group, GroupEvent
+
+
+def say(group: Group, what: str, why: str) -> None:
+    """Adds a line: what happened to a group, and why."""
+    GroupEvent(workspace_id=group.workspace_id, group=group, at=now(), what=what, why=why).save(force_insert=True)
+    tell_live(group.workspace_id, "alerts")
