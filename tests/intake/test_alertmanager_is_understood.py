@@ -32,8 +32,12 @@ def changed(**fields: Any) -> bytes:
     return json.dumps(found).encode()
 
 
-def test_what_fires_is_read_with_its_labels_and_group() -> None:
-    first, second = read((HERE / "alertmanager-0.25-firing.json").read_bytes(), NOW)
+VERSIONS = ["0.21", "0.25", "0.28", "0.33"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_fires_is_read_with_its_labels_and_group(version: str) -> None:
+    first, second = read((HERE / f"alertmanager-{version}-firing.json").read_bytes(), NOW)
     assert first.firing
     assert first.ends_at is None, "year 1 means that it goes on"
     assert first.labels["instance"] == "a"
@@ -43,8 +47,15 @@ def test_what_fires_is_read_with_its_labels_and_group() -> None:
     assert first.group_labels == {"alertname": "HighLatency", "service": "checkout"}
 
 
-def test_what_is_resolved_has_its_end() -> None:
-    found = read((HERE / "alertmanager-0.25-resolved.json").read_bytes(), NOW)
+@pytest.mark.parametrize("version", ["0.25", "0.33"])
+def test_what_was_cut_off_is_said_beside_what_came(version: str) -> None:
+    (found,) = read((HERE / f"alertmanager-{version}-truncated-firing.json").read_bytes(), NOW)
+    assert found.annotations["left out"] == "the sender left out 1 more alert of this group (max_alerts)"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_resolved_has_its_end(version: str) -> None:
+    found = read((HERE / f"alertmanager-{version}-resolved.json").read_bytes(), NOW)
     assert [one.firing for one in found] == [False, False]
     assert all(one.ends_at and one.ends_at > one.starts_at for one in found)
 

@@ -42,6 +42,18 @@ def test_what_prometheus_sends_fires_until_its_end() -> None:
     assert found.expires_at == datetime(2026, 11, 21, 19, 20, 37, 269000, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("version", ["2.24", "2.42", "2.53", "3.5"])
+def test_every_version_of_prometheus_is_read(version: str) -> None:
+    body = (HERE / f"prometheus-{version}-firing.json").read_bytes()
+    (found,) = ADAPTERS["prometheus"](body, datetime(2026, 11, 21, tzinfo=UTC), {})
+    assert found.firing
+    assert found.expires_at
+    assert found.expires_at > found.starts_at
+    assert found.labels["severity"] == "critical"
+    assert found.labels["alertname"] in ("DiskFull", "SyncFails")
+    assert found.url.startswith("http://vm:")
+
+
 def test_an_end_that_is_over_resolves() -> None:
     (found,) = ADAPTERS["prometheus"](PROMETHEUS, NOW + timedelta(minutes=5), {})
     assert (found.firing, found.expires_at) == (False, None)
@@ -68,6 +80,20 @@ def test_a_trigger_and_its_resolve_are_one_alert() -> None:
         "service": "web",
     }
     assert one.annotations["summary"] == "[FIRING:1] SyncFails web (critical)"
+
+
+@pytest.mark.parametrize("version", ["0.21", "0.25", "0.28", "0.33"])
+def test_every_version_of_alertmanager_triggers_and_resolves_as_pagerduty_takes_it(version: str) -> None:
+    one, other = (
+        ADAPTERS["pagerduty"]((HERE / f"pagerduty-alertmanager-{version}-{what}.json").read_bytes(), NOW, {})[0]
+        for what in ("trigger", "resolve")
+    )
+    assert (one.firing, other.firing) == (True, False)
+    assert one.fingerprint == other.fingerprint
+    assert one.labels["severity"] in ("critical", "error")
+    assert one.annotations["num_firing"] in ("1", "2")
+    assert "checkout" in one.annotations["firing"] or "SyncFails" in one.annotations["firing"]
+    assert one.url
 
 
 def test_an_acknowledgement_of_the_sender_changes_nothing() -> None:

@@ -23,9 +23,9 @@ from watchbill.signals.rules import Incoming, Known, fingerprint, weigh
 T0 = datetime(2026, 11, 21, 16, tzinfo=UTC)
 
 
-def source(cast: Cast, name: str = "Prometheus") -> Source:
+def source(cast: Cast, name: str = "Prometheus", protocol: str = "alertmanager") -> Source:
     with cast.acts(cast.ada) as by:
-        return create_source(by=by, workspace_id=cast.main, protocol="alertmanager", name=name)[0]
+        return create_source(by=by, workspace_id=cast.main, protocol=protocol, name=name)[0]
 
 
 def alert(
@@ -107,6 +107,42 @@ def test_another_episode_is_another_group(cast: Cast, db: Any) -> None:
     take()
     assert groups(db) == [("Slow: checkout", "resolved", 0)] * 2
     assert db.run("SELECT count(*) FROM signals_alert") == [(1,)]
+
+
+def event(summary: str, severity: str = "critical") -> bytes:
+    """What Alertmanager sends to PagerDuty: its summary counts, so that it changes while one thing fires."""
+    payload = {"summary": summary, "source": "Alertmanager", "severity": severity}
+    return json.dumps({"event_action": "trigger", "dedup_key": "d1", "payload": payload}).encode()
+
+
+def test_what_fires_stays_in_its_group_while_its_words_change(cast: Cast, db: Any) -> None:
+    of = source(cast, protocol="pagerduty")
+    put(db, of, raw=event("[FIRING:1] Slow"))
+    put(db, of, raw=event("[FIRING:2] Slow"))
+    take()
+    put(db, of, raw=event("[FIRING:3] Slow"))
+    take()
+    assert groups(db) == [("[FIRING:1] Slow: Alertmanager", "open", 1)]
+    assert facts(db) == ["group.opened"]
+    put(db, of, raw=b'{"event_action": "resolve", "dedup_key": "d1"}')
+    take()
+    assert groups(db) == [("[FIRING:1] Slow: Alertmanager", "resolved", 0)]
+
+
+def test_what_another_route_takes_leaves_its_group(cast: Cast, db: Any) -> None:
+    of = source(cast, protocol="pagerduty")
+    match = 'severity="critical"'
+    db.run(
+        "INSERT INTO signals_route (id, workspace_id, position, key, name, state, match, severity, pages, group_by, path, line) "
+        "VALUES (gen_random_uuid(), %s, 1, 'r', 'R', 'live', ARRAY[%s], '', '', ARRAY['alertname'], 'a.md', 1)",
+        of.workspace_id,
+        match,
+    )
+    put(db, of, raw=event("Slow", "warning"))
+    put(db, of, raw=event("Slow", "critical"))
+    take()
+    found = [(state, firing) for _, state, firing in groups(db)]
+    assert found == [("resolved", 0), ("open", 1)], "it pages by the route that fits it now"
 
 
 def test_a_delayed_repetition_does_not_open_what_is_over(cast: Cast, db: Any) -> None:

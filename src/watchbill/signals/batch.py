@@ -141,7 +141,8 @@ class Batch:
             return
         before = self.groups[row.group] if row is not None and row.group is not None else None
         if alert.firing:
-            group = self._open(alert, route)
+            group = before if before is not None and self._stays(row, before, route) else self._open(alert, route)
+            self.changed[group.id] = group
         else:
             group = before or self._over(alert, route)
         if row is None:
@@ -178,8 +179,15 @@ class Batch:
         group = self.open.get(key)
         if group is None:
             group = self.open[key] = self._new(alert, key, route)
-        self.changed[group.id] = group
         return group
+
+    def _stays(self, row: _Alert | None, before: Group, route: Route | None) -> bool:
+        """Whether what fires already stays in its group, whatever else is said of it now: a summary may count, and nobody is paged twice for that.
+
+        Not where another route takes it: it may page others, or anybody at all.
+        """
+        there = row is not None and row.firing and before.state == Group.State.OPEN
+        return there and before.route.get("key") == (route.key if route else None)
 
     def _over(self, alert: Incoming, route: Route | None) -> Group:
         """For what was resolved before anybody heard of it: kept, in a group that is over already."""

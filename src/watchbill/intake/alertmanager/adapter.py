@@ -67,7 +67,8 @@ def _incoming(webhook: _Webhook, alert: _Alert, received_at: datetime) -> Incomi
 def _left_out(webhook: _Webhook) -> dict[str, str]:
     """What `max_alerts` of the sender cut off: said beside the alerts that came."""
     count = webhook.truncated_alerts
-    return {"left out": f"the sender left out {count:,} more alerts of this group (max_alerts)"} if count > 0 else {}
+    more = "alert" if count == 1 else "alerts"
+    return {"left out": f"the sender left out {count:,} more {more} of this group (max_alerts)"} if count > 0 else {}
 
 
 def aware(at: datetime) -> datetime:
