@@ -104,18 +104,22 @@ class Crew:
             self.stop.wait(0.25)
 
     def acknowledge(self, browser: httpx.Client) -> None:
-        """Somebody acknowledges half of what is open, as soon as it is seen."""
-        chance = random.Random(self.seed)
+        """Somebody acknowledges most of what is open, as soon as it is seen; some of it never."""
+        chance, seen = random.Random(self.seed), set[int]()
         while not self.stop.is_set():
             try:
                 found = browser.get("/api/v1/workspaces/main/incidents?state=open&limit=50", timeout=5).json()["items"]
                 for one in found:
                     number = int(one["number"])
-                    if chance.random() < 0.3 and number not in self.acknowledged:
-                        done = write(browser, f"/api/v1/workspaces/main/incidents/{number}", {"do": "acknowledge"})
-                        if done.status_code == 200:
-                            self.acknowledged[number] = time.time() + self.clock.seconds
-                        break
+                    if number in seen or number in self.acknowledged:
+                        continue
+                    if chance.random() < 0.15:
+                        seen.add(number)
+                        continue
+                    done = write(browser, f"/api/v1/workspaces/main/incidents/{number}", {"do": "acknowledge"})
+                    if done.status_code == 200:
+                        self.acknowledged[number] = time.time() + self.clock.seconds
+                    break
             except (httpx.HTTPError, ValueError, KeyError):
                 pass
             self.stop.wait(0.15)
