@@ -16,12 +16,21 @@ from watchbill.secrets.models import Secret
 
 
 def available(workspace_id: UUID) -> dict[str, Channel]:
-    """Which methods are set up here, with the channel that carries each."""
-    rows = {
-        one.kind: one
-        for one in Channel.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("-created_at")
-    }
-    return {method: rows[kind] for method, kind in CARRIERS.items() if kind in rows}
+    """Which methods are set up here, with the channel that carries each: of several of a kind the oldest."""
+    rows = Channel.objects.filter(workspace_id=workspace_id, removed_at=None).order_by("-created_at", "-id")
+    first = {one.kind: one for one in rows}
+    return {method: first[kind] for method, kind in CARRIERS.items() if kind in first}
+
+
+def stand_ins(channel: Channel) -> list[Channel]:
+    """The other channels of its kind that carry its messages when it cannot, the next one first; none where the channel itself is whom a page names."""
+    if KINDS[channel.kind].target:
+        return []
+    rows = list(
+        Channel.objects.filter(workspace_id=channel.workspace_id, kind=channel.kind, removed_at=None).order_by("created_at", "id")
+    )  # fmt: skip
+    at = next((number for number, one in enumerate(rows) if one.id == channel.id), len(rows) - 1)
+    return [one for one in rows[at + 1 :] + rows[: at + 1] if one.id != channel.id]
 
 
 @command("channel.set", needs="channel.edit")
