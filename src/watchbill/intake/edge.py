@@ -10,7 +10,8 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from watchbill.base.errors import TooMany
-from watchbill.intake.protocols import Answer, Protocol, protocol_of
+from watchbill.intake.protocols import Answer, Headers, Protocol, protocol_of
 from watchbill.people import tokens
 from watchbill.runtime.ratelimit import Buckets
 
@@ -61,7 +62,10 @@ class _Waiting:
     source: UUID
     workspace: UUID
     body: bytes
-    done: "asyncio.Future[None]" = field(repr=False)
+    protocol: Protocol
+    #: What the sender gets once it is durable, and how it is told.
+    answer: Answer
+    told: Callable[[Answer], None]
 
 
 class Door:
@@ -70,6 +74,7 @@ class Door:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[_Waiting] = asyncio.Queue(MOST_WAITING)
         self.known: dict[bytes, tuple[float, _Found | None]] = {}
+        self.slugs: dict[tuple[UUID, str], float] = {}
         self.salt = secrets.token_bytes(16)
         self.buckets = Buckets(RATE, RATE / 10)
         self.writer: asyncio.Task[None] | None = None
@@ -88,7 +93,7 @@ class Door:
             with contextlib.suppress(asyncio.CancelledError):
                 await self.writer
         while not self.queue.empty():
-            _fail([self.queue.get_nowait()], OSError("the hub is stopping"))
+            _fail([self.queue.get_nowait()])
         await self.finder.close()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,10 +129,9 @@ class Door:
                 send, protocol.refuse(429, "This integration sends faster than the hub takes.", str(error.retry_after))
             )
             return
-        body = taken.body
         if taken.slug:
             try:
-                exists = await self.finder.row(_SLUG, found[0], taken.slug)
+                exists = await self._has(found[0], taken.slug)
             except (psycopg.Error, OSError):
                 await _send(send, protocol.refuse(503, _SILENT, "5"))
                 return
@@ -136,18 +140,54 @@ class Door:
                 return
             if not exists:
                 taken = replace(taken, answer=replace(taken.answer, status=201, body=b"Created"))
-        waiting = _Waiting(found[0], found[1], body, self.loop.create_future())
+        done: asyncio.Future[Answer] = self.loop.create_future()
         try:
-            self.queue.put_nowait(waiting)
+            self.queue.put_nowait(
+                _Waiting(found[0], found[1], taken.body, protocol, taken.answer, partial(_settle, done))
+            )
         except asyncio.QueueFull:
             await _send(send, protocol.refuse(503, "The hub is busy; send it again.", "2"))
             return
+        await _send(send, await done)
+
+    def at_once(
+        self, path: str, query: str, method: str, headers: Headers, body: bytes, told: Callable[[Answer], None]
+    ) -> bool:
+        """Takes a request without waiting for anything, where all that it needs is known; ``told`` gets the answer when it is durable.
+
+        False where it is to be served the long way, which knows every answer.
+        """
+        protocol = protocol_of(path)
+        if protocol is None or method not in protocol.methods:
+            return False
+        taken = protocol.take(path, query, method, headers, body)
+        if isinstance(taken, Answer):
+            return False
+        at = time.monotonic()
+        believed = self.known.get(self._mark(taken.key))
+        found = believed[1] if believed and at - believed[0] < BELIEVED else None
+        if found is None or found[2] not in protocol.names or self.queue.full():
+            return False
+        if taken.slug and at - self.slugs.get((found[0], taken.slug), -BELIEVED) >= BELIEVED:
+            return False
         try:
-            await waiting.done
-        except (psycopg.Error, OSError):
-            await _send(send, protocol.refuse(503, "It could not be stored; send it again.", "5"))
-            return
-        await _send(send, taken.answer)
+            self.buckets.take(found[0])
+        except TooMany:
+            return False
+        self.queue.put_nowait(_Waiting(found[0], found[1], taken.body, protocol, taken.answer, told))
+        return True
+
+    async def _has(self, source: UUID, slug: str) -> bool:
+        """Whether an integration has a check of a slug. That it has one is believed for a while."""
+        at = time.monotonic()
+        if at - self.slugs.get((source, slug), -BELIEVED) < BELIEVED:
+            return True
+        if not await self.finder.row(_SLUG, source, slug):
+            return False
+        if len(self.slugs) > 10_000:
+            self.slugs.clear()
+        self.slugs[source, slug] = at
+        return True
 
     async def _known(self, key: str, protocol: Protocol, send: Send) -> _Found | None:
         """The integration of a key; None where it was answered already that there is none."""
@@ -163,10 +203,12 @@ class Door:
             return None
         return found
 
-    async def _find(self, key: str) -> _Found | None:
+    def _mark(self, key: str) -> bytes:
         # What was found is kept by another digest than the database has: this one costs a tenth, and no key's text stays in memory.
-        mark = blake2b(key.encode("utf-8", "replace"), key=self.salt, digest_size=16).digest()
-        at = time.monotonic()
+        return blake2b(key.encode("utf-8", "replace"), key=self.salt, digest_size=16).digest()
+
+    async def _find(self, key: str) -> _Found | None:
+        mark, at = self._mark(key), time.monotonic()
         believed = self.known.get(mark)
         if believed and at - believed[0] < BELIEVED:
             return believed[1]
@@ -190,18 +232,16 @@ class Door:
                 )
                 await line.row(_PUT, list(sources), list(workspaces), list(bodies), ARRIVED)
             except asyncio.CancelledError:
-                _fail(batch, OSError("the hub is stopping"))
+                _fail(batch)
                 await line.close()
                 raise
             except Exception as error:
                 log.error("intake.not_stored", error=type(error).__name__, requests=len(batch))
                 await line.close()
-                failure = error if isinstance(error, psycopg.Error | OSError) else OSError("not stored")
-                _fail(batch, failure)
+                _fail(batch)
             else:
                 for one in batch:
-                    if not one.done.done():
-                        one.done.set_result(None)
+                    one.told(one.answer)
 
 
 class _Line:
@@ -240,11 +280,16 @@ def _is_uuid(key: str) -> bool:
     return len(key) == 36 and key.count("-") == 4
 
 
-def _fail(batch: list[_Waiting], failure: Exception) -> None:
-    """Tells those who wait that it was not stored: they answer 503, and the sender comes again."""
+def _settle(done: "asyncio.Future[Answer]", answer: Answer) -> None:
+    """Answers the task that waits, unless its sender has gone."""
+    if not done.done():
+        done.set_result(answer)
+
+
+def _fail(batch: list[_Waiting]) -> None:
+    """Tells those who wait that it was not stored: their senders come again."""
     for one in batch:
-        if not one.done.done():
-            one.done.set_exception(failure)
+        one.told(one.protocol.refuse(503, "It could not be stored; send it again.", "5"))
 
 
 async def _connect(name: str) -> psycopg.AsyncConnection[Any]:

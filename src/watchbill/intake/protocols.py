@@ -29,6 +29,10 @@ class Answer:
     retry: str = ""
 
 
+#: The answers that most senders get, made once.
+_OK, _EMPTY, _PONG = Answer(200), Answer(200, b""), Answer(200, b"OK", "text/plain; charset=utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What is kept, under which key, and the answer once it is durable."""
@@ -64,7 +68,7 @@ def _second(path: str) -> str:
 
 
 def _plain(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
-    return Taken(_second(path), body, Answer(200))
+    return Taken(_second(path), body, _OK)
 
 
 def _named(name: str) -> Protocol:
@@ -81,7 +85,7 @@ def _slack(path: str, query: str, method: str, headers: Headers, body: bytes) ->
         "body": base64.b64encode(body).decode(),
     }  # fmt: skip
     # Slack wants an empty 200 within three seconds.
-    return Taken(_second(path), json.dumps(kept).encode(), Answer(200, b""))
+    return Taken(_second(path), json.dumps(kept).encode(), _EMPTY)
 
 
 # /intake/KEY/twilio: answers by text message
@@ -103,7 +107,7 @@ def _twilio(path: str, query: str, method: str, headers: Headers, body: bytes) -
 
 def _prometheus(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
     # Alertmanager's API answers 200 with nothing; Prometheus takes any 2xx.
-    return Taken(_second(path), body, Answer(200, b""))
+    return Taken(_second(path), body, _EMPTY)
 
 
 # /v2/enqueue: PagerDuty Events v2
@@ -189,9 +193,7 @@ def _ping(path: str, query: str, method: str, headers: Headers, body: bytes) -> 
         "create": told.get("create", [""])[0] == "1", "agent": agent.decode("latin-1")[:200], "body": base64.b64encode(body[:LONGEST_PING]).decode(),
         "size": len(body),
     }  # fmt: skip
-    return Taken(
-        key, msgspec.json.encode(kept), Answer(200, b"OK", "text/plain; charset=utf-8"), slug, bool(kept["create"])
-    )
+    return Taken(key, msgspec.json.encode(kept), _PONG, slug, bool(kept["create"]))
 
 
 _ALERTMANAGER, _GRAFANA, _GENERIC = _named("alertmanager"), _named("grafana"), _named("json")

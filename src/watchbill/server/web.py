@@ -13,13 +13,17 @@ from watchbill.server.supervisor import open_port
 def run(config: Config) -> int:
     """Serves until SIGTERM or SIGINT."""
     from watchbill.server.asgi import Hub
+    from watchbill.server.wire import Wire
 
     handle = config.get("WATCHBILL_LISTEN_FD")
     listener = socket.socket(fileno=int(handle)) if handle else open_port(config)
     os.environ.pop("WATCHBILL_LISTEN_FD", None)
+    hub = Hub()
+    Wire.door = hub.door
     server = uvicorn.Server(
         uvicorn.Config(
-            Hub(),
+            hub,
+            http=Wire,
             log_config=None,
             access_log=False,
             server_header=False,
