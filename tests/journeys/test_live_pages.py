@@ -140,3 +140,17 @@ def test_what_arrives_while_a_form_is_opened_does_not_close_it(open_page: Opener
     expect(page.get_by_label("What ended it")).to_have_value("Done")
     page.get_by_role("button", name="Resolve INC-").click()
     expect(page.get_by_text("It is over.")).to_be_visible()
+
+
+def test_a_page_that_nobody_looks_at_asks_for_nothing_and_catches_up(open_page: Opener, hub: Hub) -> None:
+    browser = hub.signed_in()
+    page = open_page()
+    stay(page, "/w/main/incidents")
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with put_aside(page):
+        assert put(browser, f"{MAIN}/incidents", {"title": "Unseen", "severity": ""}, "POST").status_code == 201
+    assert asked == []
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: false, configurable: true })")
+    expect(page.get_by_text("Unseen")).to_be_visible(timeout=SOON)

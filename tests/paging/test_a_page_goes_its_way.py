@@ -394,6 +394,26 @@ def test_the_test_button_pages_oneself_and_nobody_else(cast: Cast, db: Any) -> N
         assert "Your last test" in signed_in(cast.edo).get("/w/main/my-paging").content.decode()
 
 
+def test_what_is_told_once_waits_for_nobody(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        browser = signed_in(cast.edo)
+        browser.post("/w/main/my-paging", {"do": "test"})
+        it.run()
+        assert "no answer needed" in browser.get("/w/main/my-paging").content.decode()
+        clock.forward(minutes=10)
+        it.run()
+        assert {to for to, _ in it.mail.got} == {"edo@example.org"}, "nobody else hears that it was not answered"
+        shown = signed_in(cast.ada)
+        (page,) = shown.get("/api/v1/workspaces/main/pages").json()["items"]
+        assert page["state"] == "told"
+        text = shown.get(f"/w/main/pages/{page['id']}").content.decode()
+        assert "nobody has to answer it" in text
+        assert "could be reached" not in text
+        assert it.rows("SELECT count(*) FROM ledger_entry WHERE action = 'page.exhausted'") == [(0,)]
+        assert "told what it had to about" in shown.get("/w/main/audit").content.decode()
+
+
 def test_only_who_was_paged_or_may_respond_acknowledges(cast: Cast, db: Any) -> None:
     from watchbill.paging.commands import acknowledge, escalate
 

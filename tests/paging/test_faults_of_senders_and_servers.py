@@ -286,10 +286,10 @@ def test_five_a_minute_hold_however_many_senders_there_are(cast: Cast, db: Any) 
 def page_edo(it: Night, number: int) -> None:
     from watchbill.base.actor import system
     from watchbill.base.ids import uuid7
-    from watchbill.paging.commands import ONCE, start
+    from watchbill.paging.commands import start, told_once
 
     target = {"kind": "person", "id": str(it.cast.edo), "name": "", "why": "test"}
-    policy = {"key": "", "name": "Test", "steps": [{"after": 0, "targets": [target]}], "repeat": 0, "otherwise": ONCE}
     start(
-        by=system("worker"), workspace_id=it.cast.main, subject=("test", uuid7()), title=f"Page {number}", policy=policy
-    )
+        by=system("worker"), workspace_id=it.cast.main, subject=("test", uuid7()), title=f"Page {number}",
+        policy=told_once("Test", target),
+    )  # fmt: skip

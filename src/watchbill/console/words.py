@@ -56,6 +56,7 @@ PHRASES = {
     "page.acknowledge": "acknowledged the page about",
     "page.escalate": "escalated the page about",
     "page.exhausted": "reached nobody about",
+    "page.told": "told what it had to about",
     "page.end": "ended the page about",
     "page.test": "tested",
     "page.stopped": "held back a message about",

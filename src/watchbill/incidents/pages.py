@@ -18,7 +18,7 @@ from watchbill.incidents.queries import (
     clocks_about,
     timeline,
 )
-from watchbill.incidents.rules import WAIT, WORDS
+from watchbill.incidents.rules import WORDS, may_wait
 from watchbill.paging.models import Page
 from watchbill.paging.queries import Targets, access_policies, access_targets, pages_about
 from watchbill.people.edge import place_of
@@ -118,7 +118,7 @@ def _context(reader: Reader, place: Place, found: Incident) -> dict[str, Any]:
         "guide": guide, "guide_url": f"{reverse('runbook', args=[place.slug, guide.path])}#L{guide.line}" if guide else "",
         "severity": found.policy.get("severity") or {}, "why": found.policy.get("why", ""), "levels": [one for one in levels if one.name != found.severity],
         "snoozes": SNOOZES, "calls": [(one, _CALLS[one.state]) for one in calling.calls_about(reader.actor, found)], "targets": _targets(reader, place, found),
-        "can_wait": found.state == "acknowledged" and not found.waiting_for and any(one.kind in WAIT and one.state == "running" for one in clocks), "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None for one in clocks),
+        "can_wait": may_wait(found.state, found.waiting_for, [one.kind for one in clocks if one.state == "running"]), "route": found.route, "owes_brief": any(one.kind == "brief" and one.met_at is None for one in clocks),
         "safe_url": found.runbook_url if found.runbook_url.startswith(("https://", "http://")) else "",
     }  # fmt: skip
 

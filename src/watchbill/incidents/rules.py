@@ -12,6 +12,13 @@ from watchbill.language.names import canonical
 CLOCKS = ("acknowledge", "respond", "update", "resolve")
 #: Those that are paused while it waits for somebody else; people still want to hear how it stands.
 WAIT = ("respond", "resolve")
+
+
+def may_wait(state: str, waiting_for: str, running: Iterable[str]) -> bool:
+    """Whether an incident's clocks may be paused: somebody sees to it, it does not wait yet, and one runs that can."""
+    return state == "acknowledged" and not waiting_for and any(kind in WAIT for kind in running)
+
+
 #: The words of a clock: what somebody has to do.
 WORDS = {
     "acknowledge": "acknowledge", "respond": "begin to work on it", "update": "tell how it stands", "resolve": "resolve", "brief": "brief",

@@ -38,7 +38,7 @@ class PageDeliveryOut(Schema):
 
 
 class PageOut(Schema):
-    """A page."""
+    """A page. Its state is running, acknowledged, exhausted (nobody could be reached), ended, or told (nobody has to answer it)."""
 
     id: UUID
     about: list[str]
@@ -120,7 +120,7 @@ class RulesIn(Schema):
 def _page(one: PageRow) -> dict[str, Any]:
     return {
         "id": one.id, "about": [one.subject_kind, one.subject_id], "title": one.title, "why": one.why, "urgency": one.urgency, "shadow": one.shadow,
-        "state": one.state, "step": one.step, "escalation": one.policy.get("name", ""), "started_at": one.started_at, "next_at": one.next_at,
+        "state": one.stands, "step": one.step, "escalation": one.policy.get("name", ""), "started_at": one.started_at, "next_at": one.next_at,
         "acknowledged_at": one.acknowledged_at, "acknowledged_by": one.acknowledged_by, "acknowledged_via": one.acknowledged_via,
     }  # fmt: skip
 

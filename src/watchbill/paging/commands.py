@@ -31,13 +31,11 @@ ACKNOWLEDGE = "acknowledge"
 Subject = tuple[str, object]
 Target = Mapping[str, Any]
 _SWEPT = 50
-#: For what is told once: that nobody reads it concerns nobody else.
-ONCE = [{"kind": "none", "id": "", "name": "nobody", "reason": "it is told once"}]
 
 
 def told_once(name: str, *targets: Target) -> dict[str, Any]:
-    """The policy of what is told once, at once, to these; where nobody reads it, nobody else is told."""
-    return {"key": "", "name": name, "steps": [{"after": 0, "targets": list(targets)}], "repeat": 0, "otherwise": ONCE}
+    """The policy of what is told once, at once, to these: nobody has to answer it, and where nobody reads it, nobody else is told."""
+    return {"key": "", "name": name, "steps": [{"after": 0, "targets": list(targets)}], "repeat": 0, "once": True}
 
 
 def end_about(*, by: Actor, workspace_id: UUID, subject: Subject, why: str) -> None:
@@ -138,6 +136,10 @@ def _advance(by: Actor, page: Page) -> None:
 def _exhaust(page: Page, at: datetime) -> None:
     page.state, page.next_at, page.exhausted_at = Page.State.EXHAUSTED, None, at
     page.save()
+    if page.once:
+        _say(page, "told", "nobody has to answer it")
+        record((page.subject_kind, page.subject_id), action="page.told", detail={"page": str(page.id)})
+        return
     told = page.policy.get("otherwise") or [
         {"kind": "person", "id": str(one), "why": "admins hear of it where the handbook names nobody"}
         for one in sorted(holders_of(page.workspace_id, "workspace.edit"))

@@ -103,6 +103,16 @@ class Page(models.Model):
     ended_at = models.DateTimeField(null=True)
     ended_why = models.TextField(default="")
 
+    @property
+    def once(self) -> bool:
+        """Whether it only tells something: nobody has to answer it."""
+        return bool(self.policy.get("once"))
+
+    @property
+    def stands(self) -> str:
+        """Its state as it is shown: “told” where no answer is waited for."""
+        return "told" if self.once and self.state in (self.State.RUNNING, self.State.EXHAUSTED) else self.state
+
     class Meta:
         db_table = "paging_page"
         constraints = [

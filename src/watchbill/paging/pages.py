@@ -32,7 +32,7 @@ from watchbill.runtime.http import start_of
 
 FEED = 50
 STATES = {
-    "running": ("wrong", "not acknowledged"), "acknowledged": ("ok", "acknowledged"), "exhausted": ("wrong", "nobody reached"), "ended": ("off", "over"),
+    "running": ("wrong", "not acknowledged"), "acknowledged": ("ok", "acknowledged"), "exhausted": ("wrong", "nobody reached"), "ended": ("off", "over"), "told": ("off", "no answer needed"),
 }  # fmt: skip
 _WORDS = {"email": "e-mail", "sms": "text message", "voice": "phone call", "push": "notification of the browser"}
 _ANSWERED = {403, 409, 422}
@@ -48,7 +48,7 @@ def pages(request: HttpRequest, slug: str) -> HttpResponse:
     wanted = access_pages(reader.actor, place.id).exclude(subject_kind__in=["contact"]).filter(shadow=show == "shadow")
     found = list(wanted[start : start + FEED + 1])
     context = {
-        "rows": [(one, STATES[one.state]) for one in found[:FEED]], "show": show, "following": start + FEED if len(found) > FEED else None,
+        "rows": [(one, STATES[one.stands]) for one in found[:FEED]], "show": show, "following": start + FEED if len(found) > FEED else None,
         "policies": list(access_policies(reader.actor, place.id)),
     }  # fmt: skip
     return render(request, "paging/pages.html", context)
@@ -77,7 +77,7 @@ def page(request: HttpRequest, slug: str, page_id: UUID) -> HttpResponse:
     )
     paged = any(one.person_id == reader.person_id for one in found.deliveries.all())
     context = {
-        "page": found, "pill": STATES[found.state], "error": error, "events": [(one, names.get(one.by) if one.by else "") for one in events],
+        "page": found, "pill": STATES[found.stands], "error": error, "events": [(one, names.get(one.by) if one.by else "") for one in events],
         "who": names.get(found.acknowledged_by, "somebody") if found.acknowledged_by else "",
         "can_answer": found.state in ("running", "exhausted") and not found.shadow and (paged or reader.actor.may("incident.respond", place.id)),
     }  # fmt: skip
@@ -114,7 +114,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     )  # fmt: skip
     goes_out = any(not step["stage"] for step in rules[0][2])
     context = {
-        "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.state] if test else None, "error": error,
+        "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
         "demo": is_demo(place.id),
         "answer": "An urgent page reaches you as below." if goes_out else "No urgent page would reach you: look below for why.",
     }  # fmt: skip

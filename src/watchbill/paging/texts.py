@@ -101,7 +101,9 @@ def _paged(press: Press, person_id: UUID) -> list[Page]:
 
 def _answer(by: Actor, press: Press, person_id: UUID, answer: Answer) -> tuple[str, Page | None]:
     """What to say, and the page that it is said about; without one, only why not."""
-    pages = _paged(press, person_id)
+    found = _paged(press, person_id)
+    # An answer means what waits for one, before what was only told.
+    pages = [one for one in found if not one.once] or found
     page, doubt = which(pages, answer)
     if page is None:
         return doubt, pages[0] if pages else None

@@ -33,7 +33,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 KEEP_ALIVE = 25.0
 RECHECK = 60.0
 #: Seconds between two events to one viewer, at least.
-PAUSE = 1.0
+PAUSE = 2.0
 MOST = 2000
 
 

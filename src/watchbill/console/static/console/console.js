@@ -16,10 +16,10 @@
     const changed = (field) => field.matches("select")
       ? field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected))
       : field.matches("[type=checkbox], [type=radio]") ? field.checked !== field.defaultChecked : field.type !== "hidden" && field.value !== field.defaultValue;
-    // Nothing moves under a hand: not while somebody presses, types, selects, has asked to confirm or has left something typed.
+    // Nothing is asked for that nobody looks at. Nothing moves under a hand: not while somebody presses, types, selects, has asked to confirm or has left something typed.
     const held = (part) => {
       const active = document.activeElement, selection = getSelection();
-      return Date.now() < pressed || part.querySelector("details.confirm[open], dialog[open]")
+      return document.hidden || Date.now() < pressed || part.querySelector("details.confirm[open], dialog[open]")
         || (part.contains(active) && active.matches("input, textarea, select"))
         || (!selection.isCollapsed && part.contains(selection.anchorNode))
         || [...part.querySelectorAll("input, textarea, select")].some(changed);
@@ -31,7 +31,7 @@
     });
     setInterval(() => late.forEach(again), 1000);
     // What changes by time alone: who is on call, what is overdue.
-    setInterval(() => { if (!document.hidden) tell(); }, 60000);
+    setInterval(() => tell(), 60000);
     const named = (part) => [...part.querySelectorAll("details > summary")].map((summary, at, all) =>
       [summary.parentElement, summary.textContent + "/" + all.slice(0, at).filter((other) => other.textContent === summary.textContent).length]);
     let open = [], focus = "";
