@@ -155,7 +155,7 @@ def flood(url: str, stop: threading.Event, answered: list[str], name: str) -> No
                 time.sleep(0.05)
 
 
-@pytest.mark.parametrize("rounds", [int(os.environ.get("WB_INTAKE_ROUNDS", "10"))])
+@pytest.mark.parametrize("rounds", [10, pytest.param(200, marks=pytest.mark.soak)])
 def test_kills_at_random_lose_nothing_that_was_answered(hub: Hub, rounds: int) -> None:
     seed = int(os.environ.get("WB_SOAK_SEED", random.randrange(10**9)))
     print(f"\nWB_SOAK_SEED={seed} rounds={rounds}")
@@ -187,7 +187,7 @@ def test_kills_at_random_lose_nothing_that_was_answered(hub: Hub, rounds: int) -
 
         wait_for(
             lambda: len(titles()) >= len(answered),
-            120,
+            120 + 5 * rounds,
             f"of {len(answered)} answered {len(titles())} are there (seed {seed})",
         )
         found = [title.partition(":")[0] for title in titles()]

@@ -317,3 +317,13 @@ def test_somebody_is_called_in_with_a_thumb(open_page: Opener, hub: Hub) -> None
     page.get_by_role("button", name="Call them in").click()
     expect(page.get_by_role("heading", name="Called in")).to_be_visible()
     expect(page.get_by_text("You know the bank").first).to_be_visible()
+
+
+def test_the_navigation_under_the_thumb_is_one_row(open_page: Opener) -> None:
+    page = open_page("phone")
+    page.goto("/w/main/")
+    links = page.get_by_role("navigation", name="Workspace").get_by_role("link")
+    boxes = [box for one in links.all() if (box := one.bounding_box())]
+    assert len(boxes) == 6, "what a phone has room for, and the way to the rest"
+    assert len({round(box["y"]) for box in boxes}) == 1
+    assert all(box["width"] >= 44 and box["height"] >= 44 for box in boxes)

@@ -261,7 +261,8 @@ def _to_person(page: Page, person: Person, why: str, here: Mapping[str, Channel]
     habit = Habit.objects.filter(workspace_id=page.workspace_id, person_id=person.id, urgency=page.urgency).first()
     plans = ways_of(ways, page.urgency, here, habit.steps if habit else ())
     if not plans:
-        plans = [Plan("none", None, 0, "contact", "no contact details are stored")]
+        lacks = "nothing that this urgency uses" if ways else "no contact"
+        plans = [Plan("none", None, 0, "contact", f"{lacks} is stored: add one under On-call → My paging")]
     return [
         Delivery(
             person_id=person.id, target=person.name, why=why, method=plan.method, contact_id=plan.contact_id, channel=here.get(plan.method),
