@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -179,3 +180,22 @@ def test_a_ping_by_its_name_is_believed_and_forgotten_with_its_check(
     with owner(hub) as session:
         kinds = "SELECT count(*) FROM signals_ping"
         wait_for(lambda: session.execute(kinds).fetchone()[0] >= 6, 20)  # type: ignore[index]
+
+
+def memory(hub: Hub) -> int:
+    """What the web process holds, in KB."""
+    status = Path(f"/proc/{hub.children()['web']}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def test_who_sends_without_end_and_reads_nothing_is_held_back(hub: Hub, sender: tuple[httpx.Client, str]) -> None:
+    """Its requests wait for its answers to be read, outside of the hub's memory; others are served."""
+    requests = said(sender[1], body("Mute")) * 100
+    before = memory(hub)
+    with dial(hub) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(3)
+        with pytest.raises(TimeoutError):
+            line.sendall(requests * 4000)
+        assert httpx.post(hub.url + sender[1], content=body("Heard")).status_code == 200
+        assert memory(hub) - before < 50_000

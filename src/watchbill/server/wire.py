@@ -8,6 +8,7 @@ pieces, needs the database to be judged, or is anything else goes uvicorn's way,
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from watchbill.intake.edge import Door
@@ -24,6 +25,10 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
     #: The body so far of a request that may be taken at once; None while it goes uvicorn's way.
     pieces: list[bytes] | None = None
     cycle: Any
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self)
 
     def on_message_begin(self) -> None:
         self.pieces = None
@@ -54,6 +59,9 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
     def _may_be_direct(self) -> bool:
         if not self.url.startswith(DOORS) or self.expect_100_continue or self.parser.should_upgrade():
             return False
+        # Who does not read the answers waits for them, uvicorn's way.
+        if self.flow.write_paused:
+            return False
         # What came before it on this connection is answered before it.
         if self.cycle is not None and not self.cycle.response_complete:
             return False
@@ -80,6 +88,21 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
             return True
         self.cycle = before
         return False
+
+
+class _Flow(FlowControl):  # type: ignore[misc]  # as above
+    """Reads no further requests of a connection while earlier ones wait there: else one that sends without end would fill the memory.
+
+    uvicorn reads on when a request asks for its body, which those that wait behind another have whole.
+    """
+
+    def __init__(self, transport: Any, wire: Wire) -> None:
+        super().__init__(transport)
+        self.wire = wire
+
+    def resume_reading(self) -> None:
+        if not self.wire.pipeline:
+            super().resume_reading()
 
 
 class _Turn:
