@@ -71,11 +71,11 @@ print(slow[int(len(slow) * .99)] * 1000)
 """
 
 
-def paced(url: str, body: bytes, rate: float) -> float:
+def paced(url: str, body: bytes, rate: float, seconds: float = SECONDS) -> float:
     """The p99 in ms of answers at a rate."""
     found = httpx.URL(url)
     args = [
-        sys.executable, "-c", _PACED, found.host, str(found.port), found.path, str(CONNECTIONS), str(SECONDS), str(rate),
+        sys.executable, "-c", _PACED, found.host, str(found.port), found.path, str(CONNECTIONS), str(seconds), str(rate),
     ]  # fmt: skip
     return float(subprocess.run(args, input=body, capture_output=True, check=True).stdout)
 

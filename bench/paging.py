@@ -3,9 +3,9 @@
 import json
 import os
 import statistics
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.peers.mail import Mail
 from tests.server.hub import Hub, wait_for
 
 from bench.house import connect, line, running_hub
-from bench.intake import load
+from bench.intake import paced
 from bench.pages import resident
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "handbooks" / "ledger-and-agents"
@@ -201,12 +201,10 @@ def measure() -> Iterator[dict[str, Any]]:
         noise = json.dumps({"version": "4", "groupKey": "noise", "alerts": [
             {"status": "firing", "startsAt": "2026-11-21T16:00:00Z", "labels": {"alertname": "Noise", "severity": "info", "instance": "@@"}}
         ]}).encode()  # fmt: skip
-        loading = threading.Thread(
-            target=load, args=(f"{hub.url}/intake/{other.partition('/intake/')[2]}", noise, 1000, 30.0)
-        )
-        loading.start()
-        times = to_mail(hub, url, mail, "Busy")
-        loading.join()
+        with ThreadPoolExecutor(1) as aside:
+            loading = aside.submit(paced, f"{hub.url}/intake/{other.partition('/intake/')[2]}", noise, 1000, 30.0)
+            times = to_mail(hub, url, mail, "Busy")
+            loading.result()
         yield line(
             "paging",
             f"alert sent → message handed over, 1,000 alerts/s beside, p99 of {len(times)}",
