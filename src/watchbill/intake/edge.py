@@ -6,7 +6,6 @@ came, and read by the worker. A crash at any moment loses nothing that was answe
 
 import asyncio
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,7 +21,7 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from watchbill.base.errors import TooMany
-from watchbill.intake.protocols import Answer, Headers, Protocol, protocol_of
+from watchbill.intake.protocols import Answer, Headers, Protocol, problem, protocol_of
 from watchbill.people import tokens
 from watchbill.runtime.ratelimit import Buckets
 
@@ -100,7 +99,7 @@ class Door:
         """Answers one request of a sender: which protocol it is shows in the address (`protocols.py`)."""
         protocol = protocol_of(scope["path"])
         if protocol is None:
-            await _answer(send, 404, "Send it to /intake/KEY/PROTOCOL; docs/intake.md has every address.")
+            await _send(send, problem(404, "Send it to /intake/KEY/PROTOCOL; docs/intake.md has every address."))
             return
         if scope["method"] not in protocol.methods:
             await _send(send, protocol.refuse(405, "Send it as POST."))
@@ -163,12 +162,11 @@ class Door:
         taken = protocol.take(path, query, method, headers, body)
         if isinstance(taken, Answer):
             return False
-        at = time.monotonic()
-        believed = self.known.get(self._mark(taken.key))
-        found = believed[1] if believed and at - believed[0] < BELIEVED else None
+        believed = self._believed(self._mark(taken.key))
+        found = believed[1] if believed else None
         if found is None or found[2] not in protocol.names or self.queue.full():
             return False
-        if taken.slug and at - self.slugs.get((found[0], taken.slug), -BELIEVED) >= BELIEVED:
+        if taken.slug and not self._has_lately(found[0], taken.slug):
             return False
         try:
             self.buckets.take(found[0])
@@ -177,16 +175,19 @@ class Door:
         self.queue.put_nowait(_Waiting(found[0], found[1], taken.body, protocol, taken.answer, told))
         return True
 
+    def _has_lately(self, source: UUID, slug: str) -> bool:
+        at = self.slugs.get((source, slug))
+        return at is not None and time.monotonic() - at < BELIEVED
+
     async def _has(self, source: UUID, slug: str) -> bool:
         """Whether an integration has a check of a slug. That it has one is believed for a while."""
-        at = time.monotonic()
-        if at - self.slugs.get((source, slug), -BELIEVED) < BELIEVED:
+        if self._has_lately(source, slug):
             return True
         if not await self.finder.row(_SLUG, source, slug):
             return False
         if len(self.slugs) > 10_000:
             self.slugs.clear()
-        self.slugs[source, slug] = at
+        self.slugs[source, slug] = time.monotonic()
         return True
 
     async def _known(self, key: str, protocol: Protocol, send: Send) -> _Found | None:
@@ -207,10 +208,14 @@ class Door:
         # What was found is kept by another digest than the database has: this one costs a tenth, and no key's text stays in memory.
         return blake2b(key.encode("utf-8", "replace"), key=self.salt, digest_size=16).digest()
 
+    def _believed(self, mark: bytes) -> tuple[float, _Found | None] | None:
+        """What was found lately by a key, which may be that there is nothing; None where it has to be asked again."""
+        known = self.known.get(mark)
+        return known if known and time.monotonic() - known[0] < BELIEVED else None
+
     async def _find(self, key: str) -> _Found | None:
         mark, at = self._mark(key), time.monotonic()
-        believed = self.known.get(mark)
-        if believed and at - believed[0] < BELIEVED:
+        if believed := self._believed(mark):
             return believed[1]
         row = await self.finder.row(_FIND_CHECK if _is_uuid(key) else _FIND, tokens.digest(key))
         if len(self.known) > 10_000:
@@ -321,20 +326,5 @@ async def _body(scope: Scope, receive: Receive) -> bytes | None:
 
 
 async def _send(send: Send, answer: Answer) -> None:
-    told = [
-        (b"content-type", answer.media.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    told += [(b"retry-after", answer.retry.encode())] if answer.retry else []
-    await send({"type": "http.response.start", "status": answer.status, "headers": told})
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
     await send({"type": "http.response.body", "body": answer.body})
-
-
-async def _answer(send: Send, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-    body = b'{"status":"ok"}' if status == 200 else json.dumps({"title": detail, "status": status}).encode()
-    kind = b"application/json" if status == 200 else b"application/problem+json"
-    told = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
-    told += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    await send({"type": "http.response.start", "status": status, "headers": told})
-    await send({"type": "http.response.body", "body": body})

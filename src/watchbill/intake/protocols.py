@@ -19,6 +19,10 @@ LONGEST_PING = 100_000
 _JSON = "application/json"
 
 
+#: Where senders send to: how their addresses begin.
+ADDRESSES = ("/intake/", "/ping/", "/v2/enqueue")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a sender gets."""
@@ -27,6 +31,15 @@ class Answer:
     body: bytes = b'{"status":"ok"}'
     media: str = _JSON
     retry: str = ""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What goes before the body."""
+        told = [
+            (b"content-type", self.media.encode()),
+            (b"content-length", str(len(self.body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        return [*told, (b"retry-after", self.retry.encode())] if self.retry else told
 
 
 #: The answers that most senders get, made once.
@@ -45,7 +58,7 @@ class Taken:
     creates: bool = False
 
 
-def _problem(status: int, words: str, retry: str = "") -> Answer:
+def problem(status: int, words: str, retry: str = "") -> Answer:
     return Answer(status, json.dumps({"title": words, "status": status}).encode(), "application/problem+json", retry)
 
 
@@ -57,7 +70,7 @@ class Protocol:
     methods: frozenset[str]
     key: Callable[[str], str]
     take: Callable[[str, str, str, Headers, bytes], Taken | Answer]
-    refuse: Callable[..., Answer] = _problem
+    refuse: Callable[..., Answer] = problem
 
 
 # /intake/KEY/PROTOCOL: Alertmanager, Grafana, generic JSON

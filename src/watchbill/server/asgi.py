@@ -17,6 +17,7 @@ from django.db import connections
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from watchbill.intake.edge import Door
+from watchbill.intake.protocols import ADDRESSES
 from watchbill.server.health import readiness, refresh_gauges
 from watchbill.server.live import Live
 
@@ -58,7 +59,7 @@ class Hub:
             await self._metrics(scope, send)
         elif path == "/live":
             await self.live.serve(scope, receive, send)
-        elif path.startswith(("/intake/", "/ping/")) or path == "/v2/enqueue":
+        elif path.startswith(ADDRESSES):
             await self.door.serve(scope, receive, send)
         else:
             await self._django(scope, receive, send)

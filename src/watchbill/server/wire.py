@@ -5,17 +5,17 @@ parser's last callback puts it into the queue, and the commit that made it durab
 pieces, needs the database to be judged, or is anything else goes uvicorn's way, unchanged.
 """
 
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from watchbill.intake.edge import Door
-from watchbill.intake.protocols import Answer
+from watchbill.intake.protocols import ADDRESSES, Answer
 
-#: Where senders send to; a body larger than this goes uvicorn's way, which can refuse it before it is here.
-DOORS, SMALL = (b"/intake/", b"/ping/", b"/v2/enqueue"), 65_536
+#: A body larger than this goes uvicorn's way, which can refuse it before it is here.
+SMALL = 65_536
+_DOORS = tuple(one.encode() for one in ADDRESSES)
 
 
 class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
@@ -57,7 +57,7 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
             super().on_message_complete()
 
     def _may_be_direct(self) -> bool:
-        if not self.url.startswith(DOORS) or self.expect_100_continue or self.parser.should_upgrade():
+        if not self.url.startswith(_DOORS) or self.expect_100_continue or self.parser.should_upgrade():
             return False
         # Who does not read the answers waits for them, uvicorn's way.
         if self.flow.write_paused:
@@ -128,23 +128,11 @@ class _Turn:
             return
         self.response_complete = True
         wire = self.wire
-        pieces: list[Any] = [_head(answer)]
-        for name, value in wire.server_state.default_headers:
+        pieces: list[bytes] = [STATUS_LINE[answer.status]]
+        for name, value in (*answer.headers(), *wire.server_state.default_headers):
             pieces += (name, b": ", value, b"\r\n")
         pieces += (b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n", answer.body)
         wire.transport.write(b"".join(pieces))
         if not self.keep_alive:
             wire.transport.close()
         wire.on_response_complete()
-
-
-@lru_cache(maxsize=64)
-def _first(status: int, media: str, length: int, retry: str) -> bytes:
-    told = f"content-type: {media}\r\ncontent-length: {length}\r\ncache-control: no-store\r\n"
-    line: bytes = STATUS_LINE[status]
-    return line + (told + (f"retry-after: {retry}\r\n" if retry else "")).encode()
-
-
-def _head(answer: Answer) -> bytes:
-    """The status and the headers: the same as `intake.edge` sends."""
-    return _first(answer.status, answer.media, len(answer.body), answer.retry)
