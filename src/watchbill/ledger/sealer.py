@@ -19,7 +19,7 @@ from watchbill.base.actor import system
 from watchbill.base.keys import Keys
 from watchbill.ledger import merkle, notes
 from watchbill.ledger.append import append
-from watchbill.runtime.live import CHANNEL
+from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
 
 ALIAS = "sealer"
@@ -110,7 +110,7 @@ class Sealer:
             )
             # The live feed: one notice per workspace, from the only process that knows the order.
             for workspace_id in by_workspace:
-                cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{workspace_id} ledger"])
+                tell_live(workspace_id, "ledger", using=ALIAS)
         return len(rows)
 
     def _frontier(self, cursor: Any, workspace_id: UUID) -> merkle.Frontier:

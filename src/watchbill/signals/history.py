@@ -1,4 +1,4 @@
-"""The history of a group: each line is written here, and open pages hear of it."""
+"""The history of a group: a line at a time, and open pages hear of it. What a batch of arrivals says is written with it (`batch.py`)."""
 
 from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
