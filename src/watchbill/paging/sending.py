@@ -343,26 +343,23 @@ def _finish(job: _Job, sent: Sent | None, failure: str, final: bool, gone: bool 
             return
         Channel.objects.filter(id=job.channel.id).update(last_problem=failure, last_problem_at=now())
         others = stand_ins(job.channel)
-        if others and not gone and delivery.attempts <= len(others):
-            # Each channel of this kind is tried once before anything else: one provider's trouble is not another's.
-            delivery.state, delivery.reason, delivery.leased_until = Delivery.State.WAITING, failure, None
-            delivery.channel, delivery.due_at = others[0], now()
-            delivery.save()
-            why = f"{delivery.method} to {delivery.target} by {job.channel.name}: {failure}"
-            PageEvent(
-                workspace_id=job.workspace_id, page=delivery.page, at=now(), what=f"{others[0].name} stands in", why=why
-            ).save(force_insert=True)
-            return
-        if final or delivery.attempts >= MOST_ATTEMPTS:
+        # Each channel of this kind is tried once before anything else: one provider's trouble is not another's.
+        stands_in = bool(others) and not gone and delivery.attempts <= len(others)
+        if not stands_in and (final or delivery.attempts >= MOST_ATTEMPTS):
             failed(by=by, workspace_id=job.workspace_id, delivery=delivery, reason=failure)
             if gone and delivery.contact_id is not None:
                 drop_contact(by=by, workspace_id=job.workspace_id, contact_id=delivery.contact_id)
             return
         delivery.state, delivery.reason, delivery.leased_until = Delivery.State.WAITING, failure, None
-        delivery.due_at = now() + retry_after(delivery.attempts - len(others))
         delivery.channel = others[0] if others else delivery.channel
+        delivery.due_at = now() if stands_in else now() + retry_after(delivery.attempts - len(others))
         delivery.save()
-        if delivery.attempts == 1 + len(others):
+        if stands_in:
+            why = f"{delivery.method} to {delivery.target} by {job.channel.name}: {failure}"
+            PageEvent(
+                workspace_id=job.workspace_id, page=delivery.page, at=now(), what=f"{others[0].name} stands in", why=why
+            ).save(force_insert=True)
+        elif delivery.attempts == 1 + len(others):
             # Nobody waits for a server to come back while there is another way.
             hasten(delivery)
 
