@@ -1,14 +1,11 @@
 """A hub of its own for the benchmarks: durable PostgreSQL (fsync on), everything as in production."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
-from tests.server.hub import Hub, wait_for
+from tests.server.hub import Hub, running, wait_for
+
+__all__ = ["connect", "line", "running_hub", "wait_for"]
 
 
 def line(
@@ -26,19 +23,9 @@ def line(
     return found | ({"peer": peer, "peer_figure": round(peer_figure, 2)} if peer_figure is not None else {})
 
 
-@contextmanager
-def running_hub(**env: str) -> Iterator[Hub]:
-    """A started hub, removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="watchbill-bench-", dir=os.environ.get("BENCH_DIR")))
-    folder.chmod(0o711)
-    hub = Hub(folder / "data", **env)
-    try:
-        hub.start()
-        wait_for(hub.ready, 30)
-        yield hub
-    finally:
-        hub.clean_up()
-        shutil.rmtree(folder, ignore_errors=True)
+def running_hub(**env: str) -> AbstractContextManager[Hub]:
+    """A started hub, removed afterwards; TMPDIR says where."""
+    return running("bench", **env)
 
 
 def connect(hub: Hub, role: str | None = None) -> Any:
