@@ -12,7 +12,7 @@ PAGES = [
     "/w/main/services/new", "/w/main/access", "/w/main/settings", "/w/main/settings/events", "/w/main/settings/sessions", "/account",
     "/account/sessions", "/account/password", "/account/two-factor", "/workspaces/new", "/api/v1/docs", "/w/main/handbook", "/w/main/handbook/review", "/w/main/handbook/revisions", "/w/main/runbooks",
     "/w/main/troubleshooting", "/w/main/requests", "/w/main/alerts", "/w/main/integrations", "/w/main/silences", "/w/main/incidents",
-    "/w/main/pages", "/w/main/my-paging", "/w/main/settings/channels", "/w/main/oncall",
+    "/w/main/pages", "/w/main/my-paging", "/w/main/settings/channels", "/w/main/oncall", "/w/main/oncall/contacts",
 ]  # fmt: skip
 NASTY = [
     "\x00", "%00", "%ff%fe", "'", '"><script>alert(1)</script>', "{{7*7}}", "{%25 load x %25}", "../../etc/passwd", "..%2f..%2fetc%2fpasswd",

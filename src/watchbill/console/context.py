@@ -9,6 +9,7 @@ from django.urls import reverse
 import watchbill
 from watchbill.clocks.queries import access_open_clocks
 from watchbill.incidents.queries import access_incidents
+from watchbill.paging.roster import ROSTER
 from watchbill.people.queries import Place, Reader
 
 
@@ -56,7 +57,9 @@ def counts_of(reader: Reader, place: Place) -> dict[str, int]:
     if reader.actor.may("incident.read", place.id):
         found["incidents"] = access_incidents(reader.actor, place.id, state="open").filter(state="open").count()
     if reader.actor.may("due.read", place.id):
-        found["due"] = access_open_clocks(reader.actor, place.id).count()
+        # A month's duty counts once most of its time is over.
+        far = access_open_clocks(reader.actor, place.id).exclude(subject_kind=ROSTER, state="running", warned=0)
+        found["due"] = far.count()
     return found
 
 

@@ -15,6 +15,7 @@ from watchbill.handbook.queries import access_draft, access_draft_items
 from watchbill.incidents.queries import access_waiting as incidents_waiting
 from watchbill.incidents.rules import WORDS
 from watchbill.paging.queries import paged_about
+from watchbill.paging.roster import duty_of, source_of
 from watchbill.people.queries import Place, Reader
 
 
@@ -74,6 +75,34 @@ def _incidents(reader: Reader, place: Place) -> list[Task]:
     return found
 
 
+def _roster(reader: Reader, place: Place) -> list[Task]:
+    """The contact roster, where the handbook has it confirmed: everybody's who may; shown once most of its time is over."""
+    clock = duty_of(place.id)
+    if clock is None:
+        return []
+    may, source = reader.actor.may("roster.confirm", place.id), source_of(place.id)
+    pill = (
+        ("wrong", "late")
+        if clock.state == "breached"
+        else ("notice", "due soon")
+        if clock.warned
+        else ("info", "running")
+    )
+    note = f"{source[0]}:{source[1]} has it confirmed" if source else "the handbook has it confirmed"
+    return [
+        Task(
+            "Confirm the contact roster",
+            note,
+            reverse("oncall_roster", args=[place.slug]),
+            pill,
+            None,
+            clock.due_at,
+            may and bool(clock.warned or clock.breached_at),
+            may,
+        )
+    ]
+
+
 def tasks_of(reader: Reader, place: Place) -> list[Task]:
     """What waits in this workspace: incidents' clocks, requests for approval, and the handbook."""
     found = []
@@ -89,6 +118,7 @@ def tasks_of(reader: Reader, place: Place) -> list[Task]:
                     None if one.state == "broken" else one.expires_at, asked or (holds and not answered), holds and not asked,
                 )
             )  # fmt: skip
+        found += _roster(reader, place)
     found += _incidents(reader, place)
     draft = access_draft(reader.actor, place.id) if reader.actor.may("handbook.read", place.id) else None
     if draft is not None:

@@ -62,6 +62,7 @@ PHRASES = {
     "page.stopped": "held back a message about",
     "page.sent": "sent a message about",
     "page.failed": "failed to send a message about",
+    "roster.confirm": "confirmed",
     "contact.code": "sent a code to",
     "contact.verify": "tried to verify a contact of",
     "contact.first": "put a contact first for",

@@ -28,6 +28,9 @@ from watchbill.oncall.queries import layer_json
 from watchbill.paging.commands import replace_policies
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Policy as Escalation
+from watchbill.paging.roster import OWNERS, TELL
+from watchbill.paging.roster import keep as keep_roster
+from watchbill.paging.spec import confirms_roster
 from watchbill.people.models import Membership, Person, Team, TeamMember
 from watchbill.runtime.now import now
 from watchbill.signals.commands import replace_routes
@@ -35,13 +38,14 @@ from watchbill.signals.models import Route
 
 # The compiler is imported where it is used: a web process starts faster without it.
 if TYPE_CHECKING:
+    from watchbill.cadence.spec import Duty
     from watchbill.handbook.config import Config
     from watchbill.language.items import Duration, Target
     from watchbill.oncall.spec import Rota
     from watchbill.people.spec import Contact
 
 RUNS = ("live", "shadow")
-_KINDS = ("severity", "contact", "rota", "route", "escalation", "alert-runbook", "troubleshooting")
+_KINDS = ("severity", "contact", "rota", "route", "escalation", "alert-runbook", "troubleshooting", "duty")
 
 
 def bring(workspace_id: UUID) -> None:
@@ -66,7 +70,9 @@ def bring(workspace_id: UUID) -> None:
         made.names.schedules.setdefault(canonical(plan.name), (kept[plan.key], plan.name))
     policies = [*made.escalations(items["escalation"]), *made.contacts(items["contact"])]
     levels = made.severities(items["severity"], items["contact"])
-    replace_policies(workspace_id=workspace_id, policies=[*policies, *made.ladders])
+    asked, roster = made.roster(items["duty"])
+    replace_policies(workspace_id=workspace_id, policies=[*policies, *made.ladders, *asked])
+    keep_roster(workspace_id, roster)
     replace_routes(workspace_id=workspace_id, routes=made.routes(items["route"]))
     replace_severities(
         workspace_id=workspace_id, levels=levels, guides=made.guides(items["alert-runbook"], items["troubleshooting"])
@@ -118,7 +124,7 @@ class _Names:
         self.workspace_id = workspace_id
 
     def target(self, name: str, why: str = "") -> dict[str, Any]:
-        """A name as a target; nobody, with the reason, where it means nobody."""
+        """A name as a target, with what the runbook ``said``; nobody, with the reason, where it means nobody."""
         key = canonical(name)
         kind, target_id = self.bound.get(key, ("", None))
         shown = {
@@ -131,9 +137,15 @@ class _Names:
         # A rota of that very name: whoever is on, not everybody who takes turns.
         if key in self.schedules and (kind in ("", "person", "team") or not there):
             schedule_id, title = self.schedules[key]
-            return {"kind": "schedule", "id": str(schedule_id), "name": title, "why": why or name}
+            return {"kind": "schedule", "id": str(schedule_id), "name": title, "why": why or name, "said": name[:200]}
         if target_id is not None and there:
-            return {"kind": kind, "id": str(target_id), "name": str(shown[target_id]), "why": why or name}
+            return {
+                "kind": kind,
+                "id": str(target_id),
+                "name": str(shown[target_id]),
+                "why": why or name,
+                "said": name[:200],
+            }
         return {
             "kind": "none",
             "id": "",
@@ -312,6 +324,16 @@ class _Made:
                 )
             )  # fmt: skip
         return levels
+
+    def roster(self, duties: Sequence[Duty]) -> tuple[list[Escalation], Policy | None]:
+        """Whoever confirms the contact roster, as an escalation of one step, and the clock of how often; nothing where no duty says so."""
+        for duty in duties:
+            if duty.state == "live" and duty.every and confirms_roster([duty.name, *duty.activities, *duty.checklist]):
+                targets = [self.names.target(one.name, f"{duty.name}: {one.name}") for one in duty.owners]
+                made = self._policy(duty, [(0.0, targets)], [])
+                made.key = OWNERS
+                return [made], Policy(duty.every.duration, duty.every.business, (TELL,), self.calendar)
+        return [], None
 
     def _joined(self, item: Any, what: str, steps: list[tuple[float, list[dict[str, Any]]]]) -> str:
         name = f"{item.key}#{what}"

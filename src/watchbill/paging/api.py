@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
-from watchbill.paging import commands, own, setup
+from watchbill.paging import commands, own, roster, setup
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
 from watchbill.paging.queries import access_channels, access_page, access_pages
@@ -102,6 +102,42 @@ class ChannelsPage(Page):
     items: list[ChannelOut]
 
 
+class ReachedOut(Schema):
+    """A person, and the methods that an urgent page goes by."""
+
+    id: UUID
+    name: str
+    methods: list[str]
+    last_at: datetime | None
+    problem: str
+
+
+class EntryOut(Schema):
+    """A name of the handbook, and what it means now: person, team, schedule, channel, email, or none."""
+
+    name: str
+    kind: str
+    means: str
+    used: list[str]
+    people: list[ReachedOut]
+    problem: str
+
+
+class RosterOut(Schema):
+    """The contact roster; ``digest`` is what one confirms, ``due_at`` until when, where the handbook asks for it."""
+
+    entries: list[EntryOut]
+    digest: str
+    problems: list[str]
+    due_at: datetime | None
+
+
+class ConfirmIn(Schema):
+    """The roster as one has seen it."""
+
+    seen: Annotated[str, StringConstraints(min_length=64, max_length=64)]
+
+
 class StepIn(Schema):
     """A method and the seconds it waits."""
 
@@ -179,6 +215,31 @@ def act_on_page(request: HttpRequest, slug: str, page_id: UUID, payload: PageAct
     else:
         found = commands.escalate(by=reader.actor, workspace_id=place.id, page_id=page_id, reason=payload.reason)
     return _page(found)
+
+
+def _roster(found: roster.Roster, workspace_id: UUID) -> dict[str, Any]:
+    clock = roster.duty_of(workspace_id)
+    return {
+        "entries": found.entries,
+        "digest": found.digest,
+        "problems": found.problems,
+        "due_at": clock.due_at if clock else None,
+    }
+
+
+@router.get("/workspaces/{slug}/roster", response={200: RosterOut, **ERRORS})
+def get_roster(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """Whom the names of the live handbook mean, and how each is reached."""
+    reader, place = place_of(request, slug)
+    return _roster(roster.access_roster(reader.actor, place.id), place.id)
+
+
+@router.post("/workspaces/{slug}/roster", response={200: RosterOut, **ERRORS})
+def confirm_roster(request: HttpRequest, slug: str, payload: ConfirmIn) -> dict[str, Any]:
+    """Confirm the contact roster as one has seen it."""
+    reader, place = place_of(request, slug)
+    found = roster.confirm(by=reader.actor, workspace_id=place.id, seen=payload.seen)
+    return _roster(found, place.id)
 
 
 @router.get("/workspaces/{slug}/channels", response={200: ChannelsPage, **ERRORS})

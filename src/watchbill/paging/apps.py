@@ -8,9 +8,10 @@ class PagingConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.paging import presses, queries, sending, subscribers  # noqa: F401 - they declare what they publish and listen to
+        from watchbill.paging import presses, queries, roster, sending, subscribers  # noqa: F401 - they declare what they publish and listen to
 
         register("page", "page", resolve=queries.resolve_pages)
         register("channel", "channel", resolve=queries.resolve_channels)
         register("contact", "contact", resolve=queries.resolve_tests)
+        register("roster", "contact roster", resolve=roster.resolve_roster)
         register("test", "test page", resolve=queries.resolve_tests)

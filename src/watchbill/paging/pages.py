@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
-from watchbill.paging import commands, own, setup
+from watchbill.paging import commands, own, roster, setup
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.push.channel import public_key
 from watchbill.paging.queries import (
@@ -82,6 +82,31 @@ def page(request: HttpRequest, slug: str, page_id: UUID) -> HttpResponse:
         "can_answer": found.state in ("running", "exhausted") and not found.shadow and (paged or reader.actor.may("incident.respond", place.id)),
     }  # fmt: skip
     return render(request, "paging/page.html", context, status=error.status if error else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def contact_roster(request: HttpRequest, slug: str) -> HttpResponse:
+    """Whom the handbook's names mean and how each is reached; confirmed as often as the handbook asks."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        try:
+            if request.POST.get("do") != "confirm":
+                raise Invalid("This page can only confirm.")
+            roster.confirm(by=reader.actor, workspace_id=place.id, seen=request.POST.get("seen", "")[:64])
+            return redirect("oncall_roster", slug)
+        except WatchbillError as problem:
+            if problem.status not in _ANSWERED:
+                raise
+            error = problem
+    found, confirmed = roster.access_roster(reader.actor, place.id), roster.access_confirmed(reader.actor, place.id)
+    names = names_of(reader.actor, {one.by for one in confirmed if one.by})
+    context = {
+        "roster": found, "clock": roster.duty_of(place.id), "source": roster.source_of(place.id), "error": error, 
+        "rows": [(one, [(who, [_WORDS.get(each, each) for each in who.methods]) for who in one.people]) for one in found.entries],
+        "confirmed": [(one, names.get(one.by, "somebody")) for one in confirmed if one.by],
+    }  # fmt: skip
+    return render(request, "paging/roster.html", context, status=error.status if error else 200)
 
 
 @require_http_methods(["GET", "POST"])

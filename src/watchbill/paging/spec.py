@@ -1,5 +1,7 @@
 """What this feature reads in a handbook: escalations. Contacts, chains and severities say them too (people, incidents)."""
 
+import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -24,3 +26,15 @@ class Escalation(Item):
     steps: list[EscalationStep] = Field(min_length=1, max_length=20)
     repeat: int = Field(0, ge=0, le=9)
     otherwise: Targets = Field(default_factory=list)
+
+
+_ROSTER = re.compile(
+    r"\b(?:confirm|verify|check|review|validate|update|go through)\w*\b.{0,40}"
+    r"\b(?:(?:contact|on-?call|escalation|paging) (?:rosters?|lists?|contacts|details|information)|(?:rosters?|lists?) of (?:\w+ )?contacts)",
+    re.I,
+)
+
+
+def confirms_roster(texts: Iterable[str]) -> bool:
+    """Whether a duty is to confirm whom one can reach: “Confirm contact roster monthly”."""
+    return any(_ROSTER.search(" ".join(text.split())) for text in texts)

@@ -29,6 +29,7 @@ PERMISSIONS: dict[str, str] = {
     "page.read": "see pages: who was paged, why, and what came of each message",
     "oncall.read": "see who is on call, and make calendar feeds",
     "oncall.override": "let somebody take over on call for some time",
+    "roster.confirm": "confirm that the contact roster is right",
     "channel.read": "see the channels that pages go out by, and their problems",
     "channel.edit": "set up and remove channels",
     "source.read": "see integrations, what came through them, and what could not be understood",
@@ -63,7 +64,14 @@ _VIEWER = {
     "token.use",
     "handbook.read",
 }
-_RESPONDER = _VIEWER | {"file.add", "ledger.read", "incident.respond", "oncall.override", "silence.edit"}
+_RESPONDER = _VIEWER | {
+    "file.add",
+    "ledger.read",
+    "incident.respond",
+    "oncall.override",
+    "roster.confirm",
+    "silence.edit",
+}
 _EDITOR = _RESPONDER | {
     "service.edit",
     "team.edit",
