@@ -17,6 +17,8 @@ from tests.server.hub import Hub, wait_for
 from bench.house import connect, line, running_hub
 from bench.intake import paced
 from bench.pages import resident
+from watchbill.clocks.rules import Policy as ClockPolicy
+from watchbill.clocks.rules import policy_json
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "handbooks" / "ledger-and-agents"
 #: Rounds of four messages: five a minute go to one person.
@@ -134,15 +136,25 @@ def storm(hub: Hub, url: str, alerts: int = 100_000, groups: int = 500, seconds:
     }
 
 
+#: The id of the n-th incident of the bench.
+_SUBJECT = "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+
+
 def escalations(hub: Hub, person: str, clocks: int = 10_000, pages: int = 1000, seconds: int = 60) -> dict[str, float]:
     """Open clocks and running escalations of which twenty fire a second: what it costs the worker, and how late they are."""
     with connect(hub) as owner:
         (workspace,) = owner.execute("SELECT id FROM people_workspace WHERE slug = 'main'").fetchone()
+        # Each is about an incident of its own, so that what follows from a clock or a step is carried out, too.
+        owner.execute(
+            "INSERT INTO incidents_incident (id, workspace_id, number, title, summary, state, severity, rank, policy, route, labels, runbook_url, opened_at, reopened) "
+            f"SELECT {_SUBJECT}, %s, 1000000 + n, 'Bench ' || n, '', 'open', '', 0, '{{}}', '{{}}', '{{}}', '', now(), 0 FROM generate_series(1, %s) AS n",
+            [workspace, clocks + pages],
+        )
         owner.execute(
             "INSERT INTO clocks_clock (id, workspace_id, subject_kind, subject_id, kind, policy, state, started_at, due_at, warned, next_at) "
-            "SELECT gen_random_uuid(), %s, 'bench', n::text, 'respond', '{\"duration\": 3600, \"business\": false, \"warn\": []}', 'running', now() - interval '1 hour', at, 100, at "
+            f"SELECT gen_random_uuid(), %s, 'incident', ({_SUBJECT})::text, 'respond', %s, 'running', now() - interval '1 hour', at, 100, at "
             "FROM (SELECT n, CASE WHEN n <= %s THEN now() + interval '5 seconds' + n * interval '100 ms' ELSE now() + interval '1 day' END AS at FROM generate_series(1, %s) AS n) AS t",
-            [workspace, seconds * 10, clocks],
+            [workspace, json.dumps(policy_json(ClockPolicy("PT1H"))), seconds * 10, clocks],
         )
         target = {"kind": "person", "id": person, "name": "Edo", "why": "bench"}
         policy = {
@@ -153,22 +165,25 @@ def escalations(hub: Hub, person: str, clocks: int = 10_000, pages: int = 1000, 
         }
         owner.execute(
             "INSERT INTO paging_page (id, workspace_id, subject_kind, subject_id, title, text, url, why, labels, urgency, shadow, policy, state, step, round, started_at, next_at, ended_why, acknowledged_via) "
-            "SELECT gen_random_uuid(), %s, 'bench', n::text, 'Bench ' || n, '', '', '', '{}', 'high', false, %s, 'running', 1, 0, now(), "
-            "CASE WHEN n <= %s THEN now() + interval '5 seconds' + n * interval '100 ms' ELSE now() + interval '1 day' END, '', '' FROM generate_series(1, %s) AS n",
-            [workspace, json.dumps(policy), seconds * 10, pages],
+            f"SELECT {_SUBJECT}, %s, 'incident', ({_SUBJECT})::text, 'Bench ' || n, '', '', '', '{{}}', 'high', false, %s, 'running', 1, 0, now(), "
+            "CASE WHEN n <= %s THEN now() + interval '5 seconds' + (n - %s) * interval '100 ms' ELSE now() + interval '1 day' END, '', '' FROM generate_series(%s::int, %s::int) AS n",
+            [workspace, json.dumps(policy), clocks + seconds * 10, clocks, clocks + 1, clocks + pages],
         )
-        due = dict(owner.execute("SELECT id::text, next_at FROM paging_page WHERE subject_kind = 'bench'").fetchall())
+        due = dict(owner.execute("SELECT id::text, next_at FROM paging_page WHERE title LIKE 'Bench %'").fetchall())
         time.sleep(5)
         before, begun = cpu(hub.children()["worker"]), time.monotonic()
         time.sleep(seconds)
         share = (cpu(hub.children()["worker"]) - before) / (time.monotonic() - begun)
         time.sleep(3)
         late = [(at - when).total_seconds() for at, when in owner.execute(
-            "SELECT f.at, c.due_at FROM facts_fact f JOIN clocks_clock c ON c.id::text = f.subject_id WHERE f.kind = 'clock.breached' AND c.subject_kind = 'bench'"
+            "SELECT f.at, c.due_at FROM facts_fact f JOIN clocks_clock c ON c.id::text = f.subject_id WHERE f.kind = 'clock.breached' AND c.warned = 100"
         )]  # fmt: skip
         pages_late = [(at - due[subject]).total_seconds() for at, subject in owner.execute(
             "SELECT at, subject_id FROM facts_fact WHERE kind = 'page.escalated' AND subject_id = ANY(%s)", [list(due)]
         )]  # fmt: skip
+    assert len(late) == len(pages_late) == seconds * 10, (
+        f"{len(late)} clocks and {len(pages_late)} pages fired, {seconds * 10} each should have"
+    )
     both = sorted([*late, *pages_late])
     return {"fired": len(both), "share": share, "late": both[int(len(both) * 0.99)] if both else 99.0}
 
