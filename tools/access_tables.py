@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "access.md"
 
 
 def heard(kind: str) -> str:
-    names = sorted(name for name, (wanted, _) in SUBSCRIBERS.items() if wanted == kind)
+    names = sorted(name for name, one in SUBSCRIBERS.items() if one.kind == kind)
     return ", ".join(f"`{name}`" for name in names) or "nobody yet"
 
 

@@ -247,7 +247,7 @@ def test_a_page_that_is_over_is_not_held(cast: Cast, db: Any) -> None:
             assert stale is not None
             end(by=by, workspace_id=cast.main, page_id=page.id, why="over")
             assert stale.page.state == "running"
-            assert _hold(stale.page).state == "ended"
+            assert _hold(stale).state == "ended"
 
 
 def test_five_a_minute_hold_however_many_senders_there_are(cast: Cast, db: Any) -> None:

@@ -8,12 +8,9 @@ from watchbill.gates.commands import expire
 from watchbill.gates.models import Request
 
 
-@subscribe("clock.breached", "gates.expire")
+@subscribe("clock.breached", "gates.expire", about="request")
 def expire_request(fact: Fact) -> None:
     """A request that nobody answered in time makes place for another."""
-    kind, identifier = fact.data["about"]
-    if kind != "request":
-        return
-    request = Request.objects.select_for_update().filter(id=UUID(identifier), state="open").first()
+    request = Request.objects.select_for_update().filter(id=UUID(fact.data["about"][1]), state="open").first()
     if request is not None:
         expire(request)

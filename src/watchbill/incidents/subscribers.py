@@ -11,6 +11,7 @@ from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.subscribers import ERASED
 from watchbill.runtime.now import now
+from watchbill.runtime.rows import row_of
 from watchbill.signals import history, silences
 from watchbill.signals.models import Group, Silence
 
@@ -19,7 +20,7 @@ NOBODY = "nobody"
 
 def _incident(about: list[str]) -> Incident | None:
     kind, identifier = about
-    return Incident.objects.select_for_update().filter(id=UUID(identifier)).first() if kind == "incident" else None
+    return row_of(Incident, UUID(identifier), "UPDATE") if kind == "incident" else None
 
 
 @subscribe("group.opened", "incidents.open")
@@ -115,7 +116,7 @@ def unreached(fact: Fact) -> None:
         commands.changed(incident, "unreached")
 
 
-@subscribe("page.escalated", "incidents.escalated")
+@subscribe("page.escalated", "incidents.escalated", about="incident")
 def escalated(fact: Fact) -> None:
     """The next step began: the timeline says so."""
     incident = _incident(fact.data["about"])
@@ -124,7 +125,7 @@ def escalated(fact: Fact) -> None:
         commands.changed(incident, "escalated")
 
 
-@subscribe("clock.warned", "incidents.warned")
+@subscribe("clock.warned", "incidents.warned", about="incident")
 def warned(fact: Fact) -> None:
     """Half, or four fifths, of a clock's time is over."""
     incident = _incident(fact.data["about"])
@@ -132,7 +133,7 @@ def warned(fact: Fact) -> None:
         timing.say_clock(incident, fact.data["kind"], int(fact.data["percent"]))
 
 
-@subscribe("clock.breached", "incidents.late")
+@subscribe("clock.breached", "incidents.late", about="incident")
 def late(fact: Fact) -> None:
     """A clock was not met: the timeline says so, and those who are to hear of it do."""
     incident = _incident(fact.data["about"])

@@ -1,7 +1,7 @@
 """Starting, answering and ending pages; the steps of an escalation. What a page does to whom, and why, stands in its history."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +12,9 @@ from watchbill.base.errors import Conflict, Denied, NotFound
 from watchbill.clocks import commands as clocks
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
-from watchbill.oncall.queries import who_is_on
-from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy
-from watchbill.paging.rules import Plan, Way, go_on, ways_of
-from watchbill.paging.setup import available
-from watchbill.people.models import ContactMethod, Membership, Person, Team, TeamMember
+from watchbill.paging.models import Delivery, Page, PageEvent, Policy
+from watchbill.paging.reach import Reach, Target
+from watchbill.paging.rules import go_on
 from watchbill.people.queries import holders_of
 from watchbill.runtime.now import now
 from watchbill.signals import silences
@@ -29,7 +27,6 @@ EXHAUSTED = declare("page.exhausted", "nobody could be reached", "about")
 #: The clock that acknowledging meets.
 ACKNOWLEDGE = "acknowledge"
 Subject = tuple[str, object]
-Target = Mapping[str, Any]
 _SWEPT = 50
 
 
@@ -98,23 +95,24 @@ def start(
 
 
 @command("page.step", needs=None)
-def advance(*, by: Actor, workspace_id: UUID, page: Page) -> None:
+def advance(*, by: Actor, workspace_id: UUID, page: Page, reach: Reach) -> None:
     """Begins the next step of a page whose time has come. Only the hub's own sweep does this."""
-    _advance(by, page)
+    _advance(by, page, reach)
 
 
-def _advance(by: Actor, page: Page) -> None:
+def _advance(by: Actor, page: Page, reach: Reach | None = None) -> None:
     """The next step. One that reaches nobody gives way to the one after it, so that a gap costs no time."""
     steps, at = page.policy.get("steps", []), now()
+    reach = reach or Reach(at)
     while True:
         what = go_on(steps, int(page.policy.get("repeat", 0)), page.step, page.round, at)
         if what.what == "nobody":
-            _exhaust(page, at)
+            _exhaust(page, reach)
             return
         page.step, page.round = what.step, what.round
         if what.what == "again":
             _say(page, "began again", f"round {page.round + 1}")
-        reached = _begin(page, steps[page.step - 1].get("targets", []), at)
+        reached = _begin(page, steps[page.step - 1].get("targets", []), reach)
         record(
             (page.subject_kind, page.subject_id), action="page.step",
             detail={"page": str(page.id), "step": page.step, "round": page.round, "reached": [str(one) for one in reached], "shadow": page.shadow},
@@ -133,8 +131,8 @@ def _advance(by: Actor, page: Page) -> None:
         _say(page, f"step {page.step} reaches nobody", "it goes on to the next one at once")
 
 
-def _exhaust(page: Page, at: datetime) -> None:
-    page.state, page.next_at, page.exhausted_at = Page.State.EXHAUSTED, None, at
+def _exhaust(page: Page, reach: Reach) -> None:
+    page.state, page.next_at, page.exhausted_at = Page.State.EXHAUSTED, None, reach.at
     page.save()
     if page.once:
         _say(page, "told", "nobody has to answer it")
@@ -149,7 +147,7 @@ def _exhaust(page: Page, at: datetime) -> None:
         "nobody could be reached",
         "all steps went by without an acknowledgement" if page.step else "no step reaches anybody",
     )
-    _begin(page, told, at, step=0)
+    _begin(page, told, reach, step=0)
     record(
         (page.subject_kind, page.subject_id),
         action="page.exhausted",
@@ -158,11 +156,13 @@ def _exhaust(page: Page, at: datetime) -> None:
     publish(EXHAUSTED, workspace_id=page.workspace_id, subject=("page", page.id), data={"about": _about(page)})
 
 
-def _begin(page: Page, targets: Sequence[Target], at: datetime, *, step: int | None = None) -> list[UUID | str]:
+def _begin(page: Page, targets: Sequence[Target], reach: Reach, *, step: int | None = None) -> list[UUID | str]:
     """Makes the messages of a step. Answers whom they may reach."""
-    number = page.step if step is None else step
-    here = available(page.workspace_id)
-    rows = [row for target in targets for row in _messages(page, target, here, at)]
+    number, at = page.step if step is None else step, reach.at
+    rows = [row for target in targets for row in reach.messages(page, target)]
+    for row in rows:
+        if row.stage == "target":
+            _say(page, f"“{row.target}” reaches nobody", row.reason)
     for position, row in enumerate(rows):
         row.page, row.workspace_id, row.round, row.step, row.made_at = page, page.workspace_id, page.round, number, at
         row.position = position
@@ -180,98 +180,6 @@ def _begin(page: Page, targets: Sequence[Target], at: datetime, *, step: int | N
     return list(dict.fromkeys(row.person_id or row.target for row in rows if not row.stage))
 
 
-def _messages(page: Page, target: Target, here: Mapping[str, Channel], at: datetime) -> list[Delivery]:
-    """The messages to one target; ``here`` has the channels of this workspace by method."""
-    kind, name, why = target["kind"], str(target.get("name", "")), str(target.get("why", ""))
-    if kind == "email":
-        return [_to_address(name, why, str(target["id"]), here.get("email"), at)]
-    if kind == "contact":
-        return [_to_contact(name, why, UUID(str(target["id"])), here, at)]
-    if kind == "channel":
-        return [_to_channel(page, name, why, UUID(str(target["id"])), at)]
-    persons, note = _persons(page.workspace_id, kind, target, at)
-    if not persons:
-        _say(page, f"“{name}” reaches nobody", note)
-        return [_nobody(name, why, "target", note, at)]
-    told = "; ".join(part for part in (why, note) if part)
-    return [row for person in persons for row in _to_person(page, person, told, here, at)]
-
-
-def _to_address(name: str, why: str, address: str, channel: Channel | None, at: datetime) -> Delivery:
-    """An address that stands in a runbook and is nobody's own."""
-    made = Delivery(target=name, why=why, method="email", channel=channel, address=address, due_at=at)
-    if channel is None:
-        made.stage, made.reason = "channel", "no channel for email is set up here"
-    return made
-
-
-def _to_contact(name: str, why: str, contact_id: UUID, here: Mapping[str, Channel], at: datetime) -> Delivery:
-    """One contact of a person, whatever their rules say: to verify it."""
-    contact = ContactMethod.objects.filter(id=contact_id).select_related("person").first()
-    method = {"email": "email", "phone": "sms"}.get(contact.kind, "none") if contact else "none"
-    if contact is None or method not in here:
-        return _nobody(name, why, "contact", "this contact was removed", at)
-    return Delivery(
-        person_id=contact.person_id, target=contact.person.name, why=why, method=method, contact_id=contact.id, channel=here[method], due_at=at
-    )  # fmt: skip
-
-
-def _to_channel(page: Page, name: str, why: str, channel_id: UUID, at: datetime) -> Delivery:
-    channel = Channel.objects.filter(workspace_id=page.workspace_id, id=channel_id, removed_at=None).first()
-    if channel is None:
-        return _nobody(name, why, "channel", "this channel was removed", at)
-    return Delivery(target=channel.name, why=why, method=channel.kind, channel=channel, due_at=at)
-
-
-def _nobody(name: str, why: str, stage: str, reason: str, at: datetime) -> Delivery:
-    return Delivery(target=name or "nobody", why=why, method="none", due_at=at, stage=stage, reason=reason)
-
-
-def _persons(workspace_id: UUID, kind: str, target: Target, at: datetime) -> tuple[list[Person], str]:
-    """The persons that a target means at this instant, with a note of how; nobody, with the reason."""
-    if kind == "person":
-        ids, note = [UUID(str(target["id"]))], ""
-    elif kind == "team":
-        ids = list(
-            TeamMember.objects.filter(workspace_id=workspace_id, team_id=target["id"]).values_list(
-                "person_id", flat=True
-            )
-        )
-        team = Team.objects.filter(workspace_id=workspace_id, id=target["id"]).first()
-        note = f"in the team {team.name}" if team else "the team is gone"
-        if not ids:
-            return [], "the team has no members"
-    elif kind == "schedule":
-        found = who_is_on(workspace_id, UUID(str(target["id"])), at)
-        if found is None:
-            return [], "nobody is on call in this schedule now"
-        ids, note = [found], "on call now"
-    else:
-        return [], str(target.get("reason") or "nobody bound this name")
-    members = Membership.objects.filter(workspace_id=workspace_id, person_id__in=ids, ended_at=None).values_list(
-        "person_id", flat=True
-    )
-    people = list(Person.objects.filter(id__in=list(members), active=True).order_by("name", "id"))
-    return people, note if people else "this person is not here any more"
-
-
-def _to_person(page: Page, person: Person, why: str, here: Mapping[str, Channel], at: datetime) -> list[Delivery]:
-    rows = ContactMethod.objects.filter(person=person).order_by("position", "id")
-    ways = [Way(one.id, one.kind, one.verified_at is not None) for one in rows]
-    habit = Habit.objects.filter(workspace_id=page.workspace_id, person_id=person.id, urgency=page.urgency).first()
-    plans = ways_of(ways, page.urgency, here, habit.steps if habit else ())
-    if not plans:
-        lacks = "nothing that this urgency uses" if ways else "no contact"
-        plans = [Plan("none", None, 0, "contact", f"{lacks} is stored: add one under On-call → My paging")]
-    return [
-        Delivery(
-            person_id=person.id, target=person.name, why=why, method=plan.method, contact_id=plan.contact_id, channel=here.get(plan.method),
-            due_at=at + timedelta(seconds=plan.delay), stage=plan.stage, reason=plan.reason,
-        )
-        for plan in plans
-    ]  # fmt: skip
-
-
 def silence_of(page: Page) -> tuple[str, datetime] | None:
     """Why a silence holds a page back, and until when; None where none does, and for what is about no alert."""
     if not page.labels:
@@ -283,9 +191,10 @@ def silence_of(page: Page) -> tuple[str, datetime] | None:
 def sweep(limit: int = _SWEPT) -> int:
     """Begins the steps whose time has come; several workers share the work. Answers how many pages went on."""
     with transaction.atomic():
+        reach = Reach(now())
         due = list(
             Page.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(next_at__lte=now())
+            .filter(next_at__lte=reach.at)
             .order_by("next_at")[:limit]
         )
         for page in due:
@@ -295,7 +204,7 @@ def sweep(limit: int = _SWEPT) -> int:
                 page.save(update_fields=["next_at"])
                 _say(page, "held back", held[0])
                 continue
-            advance(by=system("worker"), workspace_id=page.workspace_id, page=page)
+            advance(by=system("worker"), workspace_id=page.workspace_id, page=page, reach=reach)
     return len(due)
 
 

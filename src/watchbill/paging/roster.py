@@ -261,18 +261,17 @@ def confirm(*, by: Actor, workspace_id: UUID, seen: str) -> Roster:
     return found
 
 
-@subscribe("clock.warned", "paging.roster_due")
+@subscribe("clock.warned", "paging.roster_due", about=ROSTER)
 def falls_due(fact: Fact) -> None:
     """Most of its time is over: who confirms it hears so."""
-    if fact.data["about"][0] == ROSTER and fact.data["percent"] == TELL:
+    if fact.data["percent"] == TELL:
         _tell(fact.workspace_id, "Confirm the contact roster")
 
 
-@subscribe("clock.breached", "paging.roster_late")
+@subscribe("clock.breached", "paging.roster_late", about=ROSTER)
 def is_late(fact: Fact) -> None:
     """Nobody confirmed it in time: who should have hears so."""
-    if fact.data["about"][0] == ROSTER:
-        _tell(fact.workspace_id, "The contact roster was not confirmed in time")
+    _tell(fact.workspace_id, "The contact roster was not confirmed in time")
 
 
 def _tell(workspace_id: UUID, title: str) -> None:

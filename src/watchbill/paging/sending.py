@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from watchbill.base.actor import Actor, system
-from watchbill.base.errors import WatchbillError
+from watchbill.base.errors import Broken, WatchbillError
 from watchbill.base.mask import mask_text
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
@@ -30,12 +30,19 @@ from watchbill.people import tokens
 from watchbill.people.contacts import drop_contact
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
 from watchbill.runtime.now import now
+from watchbill.runtime.rows import row_of
 from watchbill.secrets.commands import open_secret
 
 log = structlog.get_logger("watchbill.paging")
 DELIVERED = declare("page.delivered", "a message of a page went out, or failed for good", "state", "method")
 #: How long the key in a message serves.
 SERVES = timedelta(days=2)
+
+
+_DUE = (
+    "SELECT id FROM paging_delivery WHERE state IN ('waiting', 'sending') AND due_at <= wb_now() AND (state = 'waiting' OR leased_until <= wb_now()) "
+    "ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+)
 
 
 @dataclass(frozen=True)
@@ -88,15 +95,17 @@ def _secret(job: _Job) -> str:
 
 def _claim() -> tuple[Delivery | None, _Job | None]:
     """The message that is due, weighed; with what to send, where it is to go out."""
-    at = now()
-    due = Q(state="waiting", due_at__lte=at) | Q(state="sending", leased_until__lte=at)
-    delivery = (
-        Delivery.objects.select_for_update(skip_locked=True, of=("self",)).filter(due).order_by("due_at", "id").select_related("page", "channel").first()
-    )  # fmt: skip
+    with connection.cursor() as cursor:
+        # Asked whenever anything happened, mostly in vain.
+        cursor.execute(_DUE)
+        found = cursor.fetchone()
+    delivery = row_of(Delivery, found[0]) if found else None
     if delivery is None:
         return None, None
+    at = now()
+    delivery.channel = row_of(Channel, delivery.channel_id) if delivery.channel_id else None
     _alone(delivery)
-    page, address = _hold(delivery.page), _address(delivery)
+    page, address = _hold(delivery), _address(delivery)
     if delivery.state == Delivery.State.SENDING:
         _lose(delivery, page, at)
     verdict = weigh(_look(delivery, page, at), at)
@@ -130,11 +139,12 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
     return delivery, _Job(delivery.id, delivery.method, address, message, delivery.channel, page.workspace_id)
 
 
-def _hold(page: Page) -> Page:
-    """The page as it is, until the attempt has begun or not: an acknowledgement comes before it, and stops it, or after it, and waits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM paging_page WHERE id = %s FOR SHARE", [page.id])
-    page.refresh_from_db()
+def _hold(delivery: Delivery) -> Page:
+    """Its page as it is, until the attempt has begun or not: an acknowledgement comes before it, and stops it, or after it, and waits."""
+    page = row_of(Page, delivery.page_id, "SHARE")
+    if page is None:
+        raise Broken(f"delivery {delivery.id} has no page")
+    delivery.page = page
     return page
 
 
