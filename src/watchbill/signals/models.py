@@ -147,11 +147,15 @@ class Alert(models.Model):
     class Meta:
         db_table = "signals_alert"
         constraints = [models.UniqueConstraint(fields=["source", "fingerprint"], name="signals_alert_once")]
-        # Serves the sweep of what its sender forgot.
         indexes = [
+            # Serves the sweep of what its sender forgot.
             models.Index(
                 fields=["expires_at"], name="signals_alert_expires", condition=Q(firing=True, expires_at__isnull=False)
-            )
+            ),
+            # Serves filters by label: the groups of what fires, without the alerts themselves.
+            models.Index(
+                fields=["workspace", "id"], include=["group"], name="signals_alert_firing", condition=Q(firing=True)
+            ),
         ]
 
 
