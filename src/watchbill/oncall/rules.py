@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from watchbill.base.errors import Invalid
 
 Unit = Literal["hour", "day", "week", "month"]
+_DAY = timedelta(days=1)
 #: A Monday: where turns are counted from when a runbook does not say when they began.
 ANCHOR = date(2024, 1, 1)
 #: Edges that are looked at for one calendar; a definition of hourly turns over years is cut here.
@@ -173,21 +174,40 @@ def _edges(layer: Layer, start: datetime, end: datetime) -> Iterable[datetime]:
         return
     zone = ZoneInfo(layer.zone)
     day, last = start.astimezone(zone).date() - timedelta(days=1), end.astimezone(zone).date() + timedelta(days=1)
-    clocks = {clock for window in layer.windows for clock in (window.start, window.end)}
-    before = datetime.combine(day, time(0), zone)
+    clocks = [
+        (_days(clock, layer.windows), clock) for clock in {c for one in layer.windows for c in (one.start, one.end)}
+    ]
+    before = datetime.combine(day, time(0), zone).utcoffset() or timedelta(0)
     while day <= last:
-        after = datetime.combine(day + timedelta(days=1), time(0), zone)
-        changes = after.utcoffset() != before.utcoffset()
-        for clock in clocks:
-            at = datetime.combine(day, clock, zone)
-            yield at.astimezone(UTC)
-            if changes:
+        following = day + _DAY
+        after = datetime.combine(following, time(0), zone).utcoffset() or timedelta(0)
+        if after == before:
+            # On most days a local time is an instant by one subtraction.
+            weekday = day.weekday()
+            for days, clock in clocks:
+                if weekday in days:
+                    yield datetime.combine(day, clock, UTC) - before
+        else:
+            for _, clock in clocks:
+                at = datetime.combine(day, clock, zone)
+                yield at.astimezone(UTC)
                 # A local time that comes twice.
                 yield at.replace(fold=1).astimezone(UTC)
-        if changes:
             # Where the clocks change, a window opens or closes at the change itself.
-            yield from _changes(before.astimezone(UTC), zone)
-        day, before = day + timedelta(days=1), after
+            yield from _changes(datetime.combine(day, time(0), zone).astimezone(UTC), zone)
+        day, before = following, after
+
+
+def _days(clock: time, windows: Iterable[Window]) -> frozenset[int]:
+    """The days of the week on which a window opens or closes at a time of day."""
+    found: set[int] = set()
+    for one in windows:
+        days = one.days or frozenset(range(7))
+        if one.start == clock:
+            found |= days
+        if one.end == clock:
+            found |= days if one.start < one.end else {(day + 1) % 7 for day in days}
+    return frozenset(found)
 
 
 def _changes(begin: datetime, zone: ZoneInfo) -> Iterable[datetime]:
@@ -200,6 +220,36 @@ def _changes(begin: datetime, zone: ZoneInfo) -> Iterable[datetime]:
             return
 
 
+class _Walk:
+    """A layer asked at instants that only rise: its turns and its windows are followed, not looked for anew each time."""
+
+    __slots__ = ("begins", "ends", "layer", "number", "until", "zone")
+
+    def __init__(self, layer: Layer, at: datetime) -> None:
+        self.layer, self.zone = layer, ZoneInfo(layer.zone)
+        self.begins = boundary(layer, 0) if layer.begins else None
+        self.ends = _handover(layer, layer.until) if layer.until else None
+        self.number = turn(layer, at)
+        self.until = boundary(layer, self.number + 1)
+
+    def whom(self, at: datetime) -> str | None:
+        """Who is on at an instant, as ``is_on`` and ``turn`` say; None where the layer is not."""
+        layer = self.layer
+        if (self.begins is not None and at < self.begins) or (self.ends is not None and at >= self.ends):
+            return None
+        if layer.windows:
+            local = at.astimezone(self.zone)
+            for window in layer.windows:
+                if window.holds(local):
+                    break
+            else:
+                return None
+        while at >= self.until:
+            self.number += 1
+            self.until = boundary(layer, self.number + 1)
+        return layer.participants[self.number % len(layer.participants)]
+
+
 def shifts(layers: Sequence[Layer], overrides: Iterable[Override], start: datetime, end: datetime) -> list[Shift]:
     """Everything from one instant until another without a hole: at every instant whom ``on_call`` answers; a gap has nobody."""
     start, end, told = start.astimezone(UTC), end.astimezone(UTC), list(overrides)
@@ -208,16 +258,32 @@ def shifts(layers: Sequence[Layer], overrides: Iterable[Override], start: dateti
         edges.update(at for at in _edges(layer, start, end) if start < at < end)
     for one in told:
         edges.update(at for at in (one.start.astimezone(UTC), one.end.astimezone(UTC)) if start < at < end)
+    # The last layer counts first, as for ``on_call``.
+    walks = [_Walk(layer, start) for layer in reversed(layers) if layer.participants]
     found: list[Shift] = []
     marks = [*sorted(edges), end]
+    since, who, name = start, "", ""
     for begin, until in itertools.pairwise(marks):
-        who, layer_name = on_call(layers, told, begin)
-        if found and (found[-1].who, found[-1].layer) == (who, layer_name):
+        now_on, now_in = _first(walks, told, begin)
+        if (now_on, now_in) != (who, name) and begin > start:
             # A turn that comes to the same person again is one shift.
-            found[-1] = Shift(found[-1].start, until, who, layer_name)
-        else:
-            found.append(Shift(begin, until, who, layer_name))
+            found.append(Shift(since, begin, who, name))
+            since = begin
+        who, name = now_on, now_in
+        if until == end:
+            found.append(Shift(since, end, who, name))
     return found
+
+
+def _first(walks: Iterable[_Walk], overrides: Sequence[Override], at: datetime) -> tuple[str, str]:
+    for one in reversed(overrides):
+        if one.start <= at < one.end:
+            return one.who, "override"
+    for walk in walks:
+        who = walk.whom(at)
+        if who is not None:
+            return who, walk.layer.name
+    return "", ""
 
 
 def gaps(found: Iterable[Shift]) -> list[Shift]:
