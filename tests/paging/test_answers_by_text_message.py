@@ -156,6 +156,23 @@ def test_a_telephone_that_two_share_answers_for_the_one_who_was_paged(cast: Cast
         assert it.rows("SELECT acknowledged_by FROM paging_page") == [(cast.edo,)]
 
 
+def test_a_telephone_that_two_share_answers_for_whose_page_waits(cast: Cast, db: Any, clock: Any) -> None:
+    """Ada was paged more often, but what waits is Edo's; with a page of each, none is guessed."""
+    with night(cast, db) as it:
+        source = take_answers(it)
+        for number in (1, 2):
+            it.fire(f"Wrong{number}")
+            assert says(it, source, "ada", f"1 {number}") == [f"Acknowledged: it is yours. INC-{number}"]
+        it.db.run("UPDATE people_contact_method SET value = %s WHERE value = %s", PHONES["edo"], PHONES["ada"])
+        it.fire("Slow", service="web")
+        assert says(it, source, "edo", "1") == ["Acknowledged: it is yours. INC-3"]
+        assert it.rows("SELECT acknowledged_by FROM paging_page ORDER BY id DESC LIMIT 1") == [(cast.edo,)]
+        it.fire("Down", service="web")
+        it.fire("Odd", service="api")
+        (asked,) = says(it, source, "edo", "1")
+        assert asked.startswith("2 pages wait for you")
+
+
 def test_somebody_who_was_not_paged_is_told_nothing_of_it(cast: Cast, db: Any, clock: Any) -> None:
     with night(cast, db) as it:
         source = take_answers(it)

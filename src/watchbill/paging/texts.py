@@ -53,16 +53,24 @@ def carry_out(press: Press) -> str:
     )  # fmt: skip
     if not mine:
         return "its sender's number is no verified contact of anybody here"
-    # A telephone that two share answers for the one who was paged.
-    contact = max(mine, key=lambda one: len(_paged(press, one.person_id)))
+    answer, paged = read_answer(told.get("Body", "")), {one.id: _paged(press, one.person_id) for one in mine}
+    found = sorted(
+        {one.id: one for pages in paged.values() for one in pages}.values(), key=lambda one: one.id, reverse=True
+    )
+    # An answer means what waits for one, before what was only told.
+    pages = [one for one in found if not one.once] or found
+    meant, doubt = which(pages, answer)
+    page = meant or (pages[0] if pages else None)
+    if page is None:
+        return doubt
+    # A telephone that several share answers for whoever was paged about it.
+    contact = next(one for one in mine if page.id in {each.id for each in paged[one.id]})
     reader = load_reader(
         person_id=contact.person_id, via="sms", request_id="", mfa=False, only=press.workspace_id, scopes=("incident.respond",)
     )  # fmt: skip
     if reader is None:
         return "whoever sent it may do nothing here"
-    said, page = _answer(reader.actor, press, contact.person_id, read_answer(told.get("Body", "")))
-    if page is None:
-        return said
+    said = _answer(reader.actor, press, meant, answer) if meant else doubt
     Delivery.objects.bulk_create(
         [
             Delivery(
@@ -99,31 +107,23 @@ def _paged(press: Press, person_id: UUID) -> list[Page]:
     return list(Page.objects.filter(texted, workspace_id=press.workspace_id, shadow=False).order_by("-id")[:50])
 
 
-def _answer(by: Actor, press: Press, person_id: UUID, answer: Answer) -> tuple[str, Page | None]:
-    """What to say, and the page that it is said about; without one, only why not."""
-    found = _paged(press, person_id)
-    # An answer means what waits for one, before what was only told.
-    pages = [one for one in found if not one.once] or found
-    page, doubt = which(pages, answer)
-    if page is None:
-        return doubt, pages[0] if pages else None
+def _answer(by: Actor, press: Press, page: Page, answer: Answer) -> str:
+    """Carries an answer out. Answers what to say."""
     code = answer_code(page)
     if answer.what == "unknown":
-        return f"That is not understood. Answer 1 to acknowledge, 2 to escalate: {code}.", page
+        return f"That is not understood. Answer 1 to acknowledge, 2 to escalate: {code}."
     try:
         if answer.what == "escalate":
             commands.escalate(by=by, workspace_id=press.workspace_id, page_id=page.id, reason="by text message")
-            return f"Escalated: the next step is paged now. {code}", page
+            return f"Escalated: the next step is paged now. {code}"
         page, first = commands.acknowledge(by=by, workspace_id=press.workspace_id, page_id=page.id, via="sms")
     except (Conflict, Denied, NotFound) as error:
-        return f"{error.detail} {code}", page
+        return f"{error.detail} {code}"
     if first:
-        return f"Acknowledged: it is yours. {code}", page
+        return f"Acknowledged: it is yours. {code}"
     person = Person.objects.filter(id=page.acknowledged_by).first() if page.acknowledged_by else None
     who = person.name if person else "somebody"
-    return (
-        f"It is over already. {code}" if page.state == "ended" else f"It was acknowledged already, by {who}. {code}"
-    ), page
+    return f"It is over already. {code}" if page.state == "ended" else f"It was acknowledged already, by {who}. {code}"
 
 
 def answer_code(page: Page) -> str:
