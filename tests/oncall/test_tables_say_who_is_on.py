@@ -139,3 +139,20 @@ def test_one_line_without_a_date_is_no_turn_among_dates() -> None:
     assert [on(found, at("2026-11-04 12:00")), on(found, at("2026-11-11 12:00"))] == ["Ada", ""]
     (_, _, problems), *_ = layers_of(found, Config(), lambda target: [target.name])
     assert problems == ["“later” cannot be placed: WB120"]
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("**Engineering liaison:** Platform engineer on-call (rotates weekly).", ["Platform engineer on-call"]),
+        ("**Primary on-call:** SRE team (weekly rotation).", ["SRE team"]),
+        ("On-call engineers rotate weekly.", []),
+        ("**On-call:** a rotation of one week.", []),
+    ],
+)
+def test_who_takes_turns_stands_before_the_bracket(text: str, who: list[str]) -> None:
+    """Where nobody stands there, the sentence itself is the name that has to be bound."""
+    book = compile_sources([Source("a.md", f"# Watch\n\n## Roles\n\n- {text}\n")], "x", Config())
+    for found in [item for item in book.items if isinstance(item, Rota)]:
+        assert [one.name for one in found.participants] == who
+    assert not who or any(isinstance(item, Rota) for item in book.items)

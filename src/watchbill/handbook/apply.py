@@ -68,6 +68,11 @@ def bring(workspace_id: UUID) -> None:
     kept = replace_schedules(workspace_id=workspace_id, plans=schedules)
     for plan in schedules:
         made.names.schedules.setdefault(canonical(plan.name), (kept[plan.key], plan.name))
+    for rota in items["rota"]:
+        # “Platform engineer on-call (rotates weekly)”: the name means whoever is on, not everybody who takes turns.
+        if rota.key in kept and len(rota.participants) == 1 and not rota.layers and not rota.slots:
+            name = rota.participants[0].name
+            made.names.schedules.setdefault(canonical(name), (kept[rota.key], name))
     policies = [*made.escalations(items["escalation"]), *made.contacts(items["contact"])]
     levels = made.severities(items["severity"], items["contact"])
     asked, roster = made.roster(items["duty"])

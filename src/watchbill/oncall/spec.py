@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from watchbill.language.columns import Table
 from watchbill.language.document import Block
 from watchbill.language.inline import bold_lead, plain
-from watchbill.language.items import Item, Model, Targets, Time, Unit, duration, targets
+from watchbill.language.items import Item, Model, Target, Targets, Time, Unit, duration, targets
 from watchbill.language.scope import Scope, headings
 from watchbill.language.values.dates import calendar_week, read_days
 from watchbill.language.values.duration import Length
@@ -311,8 +311,18 @@ def rotation(text: str, line: int, end_line: int, scope: Scope, name: str) -> It
         text=text,
         map=["I1"],
         rotation=duration(length),
+        participants=_takes_turns(text),
         zone=zone_of(text),
     )
+
+
+_TURNS = re.compile(r"^(?:[^:()]{2,60}:\s*)?(?P<who>[^:;.()]{3,80}?)\s*\([^()]*\brotat", re.I)
+
+
+def _takes_turns(text: str) -> list[Target]:
+    """Who takes turns where it stands before the bracket: “Engineering liaison: Platform engineer on-call (rotates weekly)”."""
+    match = _TURNS.match(" ".join(text.split()))
+    return targets(read_owners(match["who"])) if match else []
 
 
 def entries(block: Block, scope: Scope) -> list[Unit] | None:

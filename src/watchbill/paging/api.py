@@ -112,7 +112,7 @@ class ReachedOut(Schema):
     problem: str
 
 
-class EntryOut(Schema):
+class RosterEntryOut(Schema):
     """A name of the handbook, and what it means now: person, team, schedule, channel, email, or none."""
 
     name: str
@@ -126,7 +126,7 @@ class EntryOut(Schema):
 class RosterOut(Schema):
     """The contact roster; ``digest`` is what one confirms, ``due_at`` until when, where the handbook asks for it."""
 
-    entries: list[EntryOut]
+    entries: list[RosterEntryOut]
     digest: str
     problems: list[str]
     due_at: datetime | None
