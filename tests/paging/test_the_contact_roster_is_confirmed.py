@@ -237,6 +237,7 @@ def test_due_and_the_page_and_the_api_show_it(cast: Cast, db: Any, clock: Any) -
             "not before it falls due"
         )
         assert "Confirm the contact roster" in browser.get("/w/main/due?show=all").content.decode()
+        assert "Confirm the contact roster" not in browser.get("/w/main/pages").content.decode(), "it is no escalation"
         clock.forward(days=26)
         it.run()
         browser = signed_in(cast.edo)

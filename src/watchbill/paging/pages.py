@@ -49,7 +49,7 @@ def pages(request: HttpRequest, slug: str) -> HttpResponse:
     found = list(wanted[start : start + FEED + 1])
     context = {
         "rows": [(one, STATES[one.stands]) for one in found[:FEED]], "show": show, "following": start + FEED if len(found) > FEED else None,
-        "policies": list(access_policies(reader.actor, place.id)),
+        "policies": list(access_policies(reader.actor, place.id).exclude(key=roster.OWNERS)),
     }  # fmt: skip
     return render(request, "paging/pages.html", context)
 

@@ -94,7 +94,9 @@ class Confirmed:
 def roster_of(workspace_id: UUID) -> Roster:
     """The roster as it stands. For rules and messages; readers use ``access_roster``."""
     used: dict[tuple[str, str, str], tuple[Mapping[str, Any], dict[str, None]]] = {}
-    for policy in Policy.objects.filter(workspace_id=workspace_id, state="live").order_by("name", "key"):
+    for policy in (
+        Policy.objects.filter(workspace_id=workspace_id, state="live").exclude(key=OWNERS).order_by("name", "key")
+    ):
         for target in _targets(policy):
             mark = (target["kind"], str(target["id"]), _said(target))
             used.setdefault(mark, (target, {}))[1][policy.name.removesuffix(": escalation")] = None
