@@ -117,20 +117,20 @@ def put(browser: httpx.Client, path: str, body: object, method: str = "PUT") -> 
 
 def bring_changes(hub: Hub, browser: httpx.Client) -> None:
     """Something under review in Main, and a request of Ines's that waits for an approval."""
-    text = (ARTEFACTS.parent / "examples" / "handbooks" / "operations-hub" / "runbook.md").read_text()
+    top = ARTEFACTS.parent / "examples" / "handbooks"
+    text = (top / "operations-hub" / "runbook.md").read_text()
     changed = (
         text.replace("weekly", "monthly", 1)
         + "\n## Weekly tasks (every Monday)\n\n- [ ] Look at the night's alerts with the Night Captain\n"
     )
     assert changed != text
-    brought = put(
-        browser, "/api/v1/workspaces/main/handbook/review", {"files": [{"path": "runbook.md", "text": changed}]}, "POST"
-    )
+    files = [{"path": "runbook.md", "text": changed}, routes(top / "operations-hub")]
+    brought = put(browser, "/api/v1/workspaces/main/handbook/review", {"files": files}, "POST")
     assert brought.status_code == 201, brought.text
-    folder = ARTEFACTS.parent / "examples" / "handbooks" / BOOK
+    folder = top / BOOK
     (document,) = folder.glob("*.md")
     weaker = document.read_text().replace("| 15 minutes |\n| **SEV-2**", "| 45 minutes |\n| **SEV-2**")
-    files = [{"path": document.name, "text": weaker}]
+    files = [{"path": document.name, "text": weaker}, routes(folder)]
     ines = browser_of(hub, "ines@demo.example")
     base = f"/api/v1/workspaces/{BOOK}/handbook/review"
     body = {"files": files, "config": (folder / "watchbill.yaml").read_text()}
@@ -155,6 +155,11 @@ def bring_changes(hub: Hub, browser: httpx.Client) -> None:
         **raise_incident(browser),
         "incident-called": call_a_team_in(browser),
     }
+
+
+def routes(folder: Path) -> dict[str, str]:
+    """The routes of an example, as a file that is brought."""
+    return {"path": "routes.watchbill.yaml", "text": (folder / "routes.watchbill.yaml").read_text()}
 
 
 def raise_incident(browser: httpx.Client) -> dict[str, str]:
