@@ -25,9 +25,16 @@ def access_incidents(reader: Actor, workspace_id: UUID, *, state: str = "", word
     elif state:
         found = found.filter(state=state)
     for word in words.split()[:6]:
-        number = word.upper().removeprefix("INC-")
-        by_number = Q(number=int(number)) if number.isascii() and number.isdecimal() and len(number) < 9 else Q()
-        found = found.filter(Q(title__icontains=word) | Q(severity__iexact=word) | by_number)
+        digits = word.upper().removeprefix("INC-")
+        number = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 9 else None
+        said = Q(title__icontains=word) | Q(severity__iexact=word)
+        if number is None:
+            found = found.filter(said)
+        elif digits != word and Incident.objects.filter(workspace_id=workspace_id, number=number).exists():
+            # “INC-142” is that one, and no title has to be looked at.
+            found = found.filter(number=number)
+        else:
+            found = found.filter(said | Q(number=number))
     return found.order_by("-id")
 
 
