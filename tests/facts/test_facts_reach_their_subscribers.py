@@ -176,3 +176,22 @@ def test_an_erased_person_loses_their_way_in_and_what_was_said_of_them_elsewhere
         rows = db.run(f'SELECT count(*) FROM "{table}" t WHERE t::text LIKE %s', f"%{cast.edo}%")
         assert rows == [(0,)], table
     assert db.run("SELECT count(*) FROM ledger_payload WHERE body LIKE '%%Edo Editor%%'") == [(0,)]
+
+
+def test_a_subscriber_hears_only_of_what_it_is_about(cast: Cast) -> None:
+    facts.declare("test.about", "for the test", "about")
+    heard: list[str] = []
+    try:
+        facts.subscribe("test.about", "test.apples", about="apple")(lambda fact: heard.append(fact.subject_id))
+        with acting(cast.ada):
+            for number, kind in enumerate(("apple", "pear")):
+                facts.publish("test.about", workspace_id=cast.main, subject=("x", number), data={"about": [kind, "1"]})
+        assert deliver(cast) == 1
+        assert heard == ["0"]
+    finally:
+        del facts.KINDS["test.about"], facts.SUBSCRIBERS["test.apples"]
+
+
+def test_a_subscriber_to_what_a_fact_does_not_say_is_refused(heard: Any) -> None:
+    with pytest.raises(Broken, match="does not say what it is about"):
+        facts.subscribe("test.happened", "test.wrong", about="apple")(lambda fact: None)

@@ -73,3 +73,22 @@ def test_the_rota_of_the_hub_says_who_is_paged(cast: Cast, db: Any) -> None:
         assert "Platform engineer on-call" in first, "whoever is on, not a person"
         assert len(it.mail.to("edo@example.org")) == 1
         assert it.rows("SELECT problems FROM oncall_schedule") == [([],)]
+
+
+def test_each_name_that_means_nobody_has_its_own_reason(cast: Cast, db: Any) -> None:
+    """Two names of one step that nobody is bound to any more: both are said, each as itself."""
+    from watchbill.handbook.commands import unbind_name
+
+    with night(cast, db) as it:
+        live(it, "production-operations")
+        with cast.acts(cast.ada) as by:
+            for name in ("On-call engineer", "Audit Partner"):
+                unbind_name(by=by, workspace_id=cast.main, name=name)
+        it.fire("MigrationStuck", service="web", severity="warning", blocks="release")
+        said = dict(
+            it.rows("SELECT what, why FROM paging_event WHERE what LIKE '%%reaches nobody' AND why LIKE '%%bound%%'")
+        )
+        assert said == {
+            f"“{name}” reaches nobody": f"“{name}” is not bound to anybody"
+            for name in ("On-call engineer", "Audit Partner")
+        }

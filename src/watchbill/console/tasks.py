@@ -15,7 +15,7 @@ from watchbill.handbook.queries import access_draft, access_draft_items
 from watchbill.incidents.queries import access_waiting as incidents_waiting
 from watchbill.incidents.rules import WORDS
 from watchbill.paging.queries import paged_about
-from watchbill.paging.roster import duty_of, source_of
+from watchbill.paging.roster import access_duty
 from watchbill.people.queries import Place, Reader
 
 
@@ -38,6 +38,13 @@ def _pill(one: Request, clock: Clock | None) -> tuple[str, str]:
     return ("notice", f"{clock.warned} % of its time is over") if clock and clock.warned else STATES[one.state]
 
 
+def _clock_pill(clock: Clock) -> tuple[str, str]:
+    """How a clock stands that somebody has to meet."""
+    if clock.state == "breached":
+        return ("wrong", "late")
+    return ("notice", f"{clock.warned} % of its time is over") if clock.warned else ("info", "running")
+
+
 #: Clocks of an incident whose meeting the reader can press, with what Due calls it.
 _DO = {
     "acknowledge": "Acknowledge",
@@ -57,50 +64,25 @@ def _incidents(reader: Reader, place: Place) -> list[Task]:
     responds, found = reader.actor.may("incident.respond", place.id), []
     for one in waits:
         clock, incident = one.clock, one.incident
-        late = clock.state == "breached"
-        pill = (
-            ("wrong", "late")
-            if late
-            else ("notice", f"{clock.warned} % of its time is over")
-            if clock.warned
-            else ("info", "running")
-        )
         mine = responds and (str(incident.id) in paged or incident.acknowledged_by == reader.person_id)
         found.append(
             Task(
                 f"{_DO.get(clock.kind, clock.kind)} {incident.code} {incident.title}", f"{incident.severity}: {WORDS.get(clock.kind, clock.kind)}".lstrip(": "),
-                reverse("incident", args=[place.slug, incident.number]), pill, None, one.due, mine, responds,
+                reverse("incident", args=[place.slug, incident.number]), _clock_pill(clock), None, one.due, mine, responds,
             )
         )  # fmt: skip
     return found
 
 
 def _roster(reader: Reader, place: Place) -> list[Task]:
-    """The contact roster, where the handbook has it confirmed: everybody's who may; shown once most of its time is over."""
-    clock = duty_of(place.id)
-    if clock is None:
+    """The contact roster, where the handbook has it confirmed: everybody's who may, and mine once most of its time is over."""
+    duty = access_duty(reader.actor, place.id) if reader.actor.may("page.read", place.id) else None
+    if duty is None:
         return []
-    may, source = reader.actor.may("roster.confirm", place.id), source_of(place.id)
-    pill = (
-        ("wrong", "late")
-        if clock.state == "breached"
-        else ("notice", "due soon")
-        if clock.warned
-        else ("info", "running")
-    )
-    note = f"{source[0]}:{source[1]} has it confirmed" if source else "the handbook has it confirmed"
-    return [
-        Task(
-            "Confirm the contact roster",
-            note,
-            reverse("oncall_roster", args=[place.slug]),
-            pill,
-            None,
-            clock.due_at,
-            may and bool(clock.warned or clock.breached_at),
-            may,
-        )
-    ]
+    clock, path, line = duty
+    may, url = reader.actor.may("roster.confirm", place.id), reverse("oncall_roster", args=[place.slug])
+    mine = may and (clock.warned > 0 or clock.state == "breached")
+    return [Task("Confirm the contact roster", f"{path}:{line} has it confirmed", url, _clock_pill(clock), None, clock.due_at, mine, may)]  # fmt: skip
 
 
 def tasks_of(reader: Reader, place: Place) -> list[Task]:

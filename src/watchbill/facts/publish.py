@@ -80,6 +80,8 @@ def subscribe(kind: str, name: str, *, about: str = "") -> Callable[[Handler], H
     def decorate(handler: Handler) -> Handler:
         if name in SUBSCRIBERS:
             raise Broken(f"subscriber {name} is declared twice")
+        if about and "about" not in KINDS[kind].keys:
+            raise Broken(f"subscriber {name}: fact {kind} does not say what it is about")
         SUBSCRIBERS[name] = Subscriber(kind, handler, about)
         return handler
 
@@ -119,7 +121,8 @@ def publish_all(news: Iterable[tuple[str, UUID, tuple[str, object], Mapping[str,
             raise Broken(f"fact {fact.kind} is not declared with the keys {sorted(fact.data)}")
     if not facts:
         return facts
-    told = [(fact, name) for fact in facts for name, one in sorted(SUBSCRIBERS.items()) if one.hears(fact)]
+    everybody = sorted(SUBSCRIBERS.items(), key=lambda one: one[0])
+    told = [(fact, name) for fact in facts for name, one in everybody if one.hears(fact)]
     with connection.cursor() as cursor:
         rows = [
             (one.id, one.workspace_id, one.kind, one.subject_kind, one.subject_id, json.dumps(one.data), one.at) for one in facts

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
+from watchbill.base.actor import Actor
 from watchbill.paging import commands, own, roster, setup
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
@@ -217,13 +218,13 @@ def act_on_page(request: HttpRequest, slug: str, page_id: UUID, payload: PageAct
     return _page(found)
 
 
-def _roster(found: roster.Roster, workspace_id: UUID) -> dict[str, Any]:
-    clock = roster.duty_of(workspace_id)
+def _roster(found: roster.Roster, reader: Actor, workspace_id: UUID) -> dict[str, Any]:
+    duty = roster.access_duty(reader, workspace_id)
     return {
         "entries": found.entries,
         "digest": found.digest,
         "problems": found.problems,
-        "due_at": clock.due_at if clock else None,
+        "due_at": duty[0].due_at if duty else None,
     }
 
 
@@ -231,7 +232,7 @@ def _roster(found: roster.Roster, workspace_id: UUID) -> dict[str, Any]:
 def get_roster(request: HttpRequest, slug: str) -> dict[str, Any]:
     """Whom the names of the live handbook mean, and how each is reached."""
     reader, place = place_of(request, slug)
-    return _roster(roster.access_roster(reader.actor, place.id), place.id)
+    return _roster(roster.access_roster(reader.actor, place.id), reader.actor, place.id)
 
 
 @router.post("/workspaces/{slug}/roster", response={200: RosterOut, **ERRORS})
@@ -239,7 +240,7 @@ def confirm_roster(request: HttpRequest, slug: str, payload: ConfirmIn) -> dict[
     """Confirm the contact roster as one has seen it."""
     reader, place = place_of(request, slug)
     found = roster.confirm(by=reader.actor, workspace_id=place.id, seen=payload.seen)
-    return _roster(found, place.id)
+    return _roster(found, reader.actor, place.id)
 
 
 @router.get("/workspaces/{slug}/channels", response={200: ChannelsPage, **ERRORS})

@@ -102,7 +102,7 @@ def contact_roster(request: HttpRequest, slug: str) -> HttpResponse:
     found, confirmed = roster.access_roster(reader.actor, place.id), roster.access_confirmed(reader.actor, place.id)
     names = names_of(reader.actor, {one.by for one in confirmed if one.by})
     context = {
-        "roster": found, "clock": roster.duty_of(place.id), "source": roster.source_of(place.id), "error": error, 
+        "roster": found, "duty": roster.access_duty(reader.actor, place.id), "error": error, 
         "rows": [(one, [(who, [_WORDS.get(each, each) for each in who.methods]) for who in one.people]) for one in found.entries],
         "confirmed": [(one, names.get(one.by, "somebody")) for one in confirmed if one.by],
     }  # fmt: skip

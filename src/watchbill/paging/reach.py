@@ -73,6 +73,9 @@ class Reach:
         return Delivery(target=name or "nobody", why=why, method="none", due_at=self.at, stage=stage, reason=reason)
 
     def _people(self, workspace_id: UUID, kind: str, target: Target) -> tuple[list[Person], str]:
+        if kind not in ("person", "team", "schedule"):
+            # A name that means nobody has its own reason.
+            return [], str(target.get("reason") or "nobody bound this name")
         mark = (workspace_id, kind, str(target["id"]))
         if mark not in self._persons:
             self._persons[mark] = _persons(workspace_id, kind, target, self.at)
@@ -114,13 +117,11 @@ def _persons(workspace_id: UUID, kind: str, target: Target, at: datetime) -> tup
         note = f"in the team {team.name}" if team else "the team is gone"
         if not ids:
             return [], "the team has no members"
-    elif kind == "schedule":
+    else:
         found = who_is_on(workspace_id, UUID(str(target["id"])), at)
         if found is None:
             return [], "nobody is on call in this schedule now"
         ids, note = [found], "on call now"
-    else:
-        return [], str(target.get("reason") or "nobody bound this name")
     members = Membership.objects.filter(workspace_id=workspace_id, person_id__in=ids, ended_at=None).values_list(
         "person_id", flat=True
     )

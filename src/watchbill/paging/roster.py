@@ -6,7 +6,7 @@ when is its history.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ from watchbill.paging.commands import end_about, start, told_once
 from watchbill.paging.models import Channel, Delivery, Habit, Policy
 from watchbill.paging.rules import Way, ways_of
 from watchbill.paging.setup import available
-from watchbill.people.models import ContactMethod, Membership, Person, Team, TeamMember, Workspace
+from watchbill.people.models import ContactMethod, Membership, Person, TeamMember, Workspace
 from watchbill.people.queries import holders_of
 
 #: What the roster's clock and its pages are about, and the clock's kind.
@@ -78,8 +78,12 @@ class Roster:
     """Every name that a page can go to; ``digest`` changes with what it means or how it is reached, so that one confirms what one saw."""
 
     entries: tuple[Entry, ...]
-    digest: str = ""
-    problems: tuple[str, ...] = field(default=())
+    digest: str
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with any of them."""
+        return [problem for one in self.entries for problem in one.problems]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def roster_of(workspace_id: UUID) -> Roster:
         for one in entries
     ]
     digest = hashlib.sha256(canonical(told).encode()).hexdigest()
-    return Roster(tuple(entries), digest, tuple(problem for one in entries for problem in one.problems))
+    return Roster(tuple(entries), digest)
 
 
 def _said(target: Mapping[str, Any]) -> str:
@@ -139,8 +143,6 @@ class _Book:
             self.members.setdefault(str(team), []).append(str(person))
         for row in Schedule.objects.filter(**mine, id__in=ids.get("schedule", []), retired_at=None):
             self.members[str(row.id)] = sorted({who for layer in row.layers for who in layer["participants"]})
-        there = {**Team.objects.filter(**mine).in_bulk(ids.get("team", []))}
-        self.teams = {str(one) for one in there}
         self.channels = {
             str(one.id): one for one in Channel.objects.filter(**mine, id__in=ids.get("channel", []), removed_at=None)
         }
@@ -202,16 +204,18 @@ def access_roster(reader: Actor, workspace_id: UUID) -> Roster:
 
 
 def duty_of(workspace_id: UUID) -> Clock | None:
-    """The clock by which it has to be confirmed next; None where the live handbook does not ask."""
+    """The clock by which it has to be confirmed next; None where the live handbook does not ask. For rules; readers use ``access_duty``."""
     rows = Clock.objects.filter(
         Q(state__in=clocks.OPEN) | Q(state="breached", met_at=None), subject_kind=ROSTER, subject_id=str(workspace_id)
     )
     return rows.filter(workspace_id=workspace_id, kind=CONFIRM).order_by("-id").first()
 
 
-def source_of(workspace_id: UUID) -> tuple[str, int] | None:
-    """The line of the handbook that asks for it."""
-    return Policy.objects.filter(workspace_id=workspace_id, key=OWNERS).values_list("path", "line").first()
+def access_duty(reader: Actor, workspace_id: UUID) -> tuple[Clock, str, int] | None:
+    """That clock, with the file and line of the handbook that ask for it, for those who may see pages."""
+    reader.require("page.read", workspace_id)
+    clock, asks = duty_of(workspace_id), Policy.objects.filter(workspace_id=workspace_id, key=OWNERS).first()
+    return (clock, asks.path, asks.line) if clock is not None and asks is not None else None
 
 
 def access_confirmed(reader: Actor, workspace_id: UUID) -> list[Confirmed]:
