@@ -108,17 +108,7 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     if slot is None and re.search(r"rota|roster|shift", near, re.I) and table.share(0, _SLOT) >= 0.6:
         slot = 0
     if primary is None and slot is not None:
-        primary = table.column("name", "role", "team", "owner", but=(slot,)) if _TITLE.search(near) else None
-        if primary is None and re.search(r"on-?call|rota|primary", near, re.I):
-            primary = next(
-                (
-                    i
-                    for i, header in enumerate(table.headers)
-                    if i != slot
-                    and re.search(r"coverage|engineer|person|who|assigned|on-?call|covered by", header, re.I)
-                ),
-                None,
-            )
+        primary = _who(table, slot, near)
     second = table.column("secondary", but=(slot, primary))
     if second is None and re.search(
         r"activit|task|test|drill|deliverable|check|review|topic|milestone|action|item|frequency",
@@ -127,47 +117,14 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
     ):
         return None
     people = slot is not None and primary is not None and (second is not None or _TITLE.search(title) is not None)
-    layers = None
-    if not people:
-        # A line for each layer: role, who, rotation or coverage.
-        rotation = next(
-            (
-                i
-                for i, h in enumerate(table.headers)
-                if re.search(r"rotation|hand-?over|coverage|shift|on-?call", h, re.I) and i
-            ),
-            None,
-        )
-        who = table.column("role", "level", "team", "name")
-        if (
-            rotation is not None
-            and who is not None
-            and who != rotation
-            and re.search(r"on-?call|rota|roster|shift", near, re.I)
-        ):
-            found = [read_frequency(text).value for text in table.texts(rotation)]
-            if sum(1 for one in found if one and one.every) * 2 >= len(found):
-                layers = (who, rotation)
+    layers = None if people else _layer_columns(table, near)
     if not people and layers is None:
         return None
     if table.column("version") is not None or any("statistic" in meaning for meaning in table.meanings):
         return None
-    units: list[Unit] = []
     if layers:
-        who, rotation = layers
-        for row in table.rows:
-            text = " | ".join(plain(cell.raw) for cell in row.cells)
-            often = read_frequency(table.cell(row, rotation)).value
-            name = table.cell(row, who) or "On-call"
-            item = Rota(
-                name=name[:200],
-                source=scope.source(row.line),
-                text=text,
-                map=["I1"],
-                rotation=duration(often.every) if often else None,
-            )
-            units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item]))
-        return units
+        return _by_layers(table, scope, *layers)
+    units: list[Unit] = []
     item = Rota(name=(headings(table.block) or ["On-call"])[0][:200] or "On-call", source=scope.source(table.block.line, table.block.end_line), map=["I1"])  # fmt: skip
     item.rotation = duration(_turn(table, slot))
     for number, row in enumerate(table.rows):
@@ -185,6 +142,38 @@ def table(table: Table, scope: Scope) -> list[Unit] | None:
         units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item] if number == 0 else []))
     item.text = " ".join(table.headers)
     _place(item, [row.line for row in table.rows], scope)
+    return units
+
+
+def _who(table: Table, slot: int, near: str) -> int | None:
+    """The column of who is on, where none is headed “primary”."""
+    found = table.column("name", "role", "team", "owner", but=(slot,)) if _TITLE.search(near) else None
+    if found is not None or not re.search(r"on-?call|rota|primary", near, re.I):
+        return found
+    says = re.compile(r"coverage|engineer|person|who|assigned|on-?call|covered by", re.I)
+    return next((i for i, header in enumerate(table.headers) if i != slot and says.search(header)), None)
+
+
+def _layer_columns(table: Table, near: str) -> tuple[int, int] | None:
+    """The columns of who and of how turns go, in a table with a line for each layer: role, who, rotation or coverage."""
+    says = re.compile(r"rotation|hand-?over|coverage|shift|on-?call", re.I)
+    rotation = next((i for i, header in enumerate(table.headers) if i and says.search(header)), None)
+    who = table.column("role", "level", "team", "name")
+    if rotation is None or who is None or who == rotation or not re.search(r"on-?call|rota|roster|shift", near, re.I):
+        return None
+    found = [read_frequency(text).value for text in table.texts(rotation)]
+    return (who, rotation) if sum(1 for one in found if one and one.every) * 2 >= len(found) else None
+
+
+def _by_layers(table: Table, scope: Scope, who: int, rotation: int) -> list[Unit]:
+    """A rota for each line."""
+    units = []
+    for row in table.rows:
+        text = " | ".join(plain(cell.raw) for cell in row.cells)
+        often = read_frequency(table.cell(row, rotation)).value
+        name, turn = table.cell(row, who) or "On-call", duration(often.every) if often else None
+        item = Rota(name=name[:200], source=scope.source(row.line), text=text, map=["I1"], rotation=turn)
+        units.append(Unit(row.line, row.line, "rota", text, "proposed", None, ("I1",), [item]))
     return units
 
 
