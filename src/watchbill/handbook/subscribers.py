@@ -1,6 +1,5 @@
 """What the handbook hears of."""
 
-from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
@@ -11,8 +10,8 @@ from watchbill.facts.publish import subscribe
 from watchbill.handbook.apply import bring, owners_of
 from watchbill.handbook.models import Binding, Draft
 from watchbill.paging import commands as paging
+from watchbill.paging.reach import Target
 from watchbill.people.models import TeamMember, Workspace
-from watchbill.people.queries import holders_of
 
 
 @subscribe("person.erased", "handbook.forget")
@@ -60,13 +59,10 @@ def broken(fact: Fact) -> None:
     )  # fmt: skip
 
 
-def _keepers(workspace_id: UUID, paths: list[str]) -> list[dict[str, Any]]:
+def _keepers(workspace_id: UUID, paths: list[str]) -> list[Target]:
     """Who is to hear of a broken document: its owners, where the live handbook names some that are bound; else the admins."""
-    found = owners_of(workspace_id, paths)
-    return found or [
-        {"kind": "person", "id": str(one), "name": "", "why": "you look after this workspace"}
-        for one in sorted(holders_of(workspace_id, "workspace.edit"))
-    ]
+    found: list[Target] = [*owners_of(workspace_id, paths)]
+    return found or paging.admins_of(workspace_id, "you look after this workspace")
 
 
 @subscribe("handbook.withdrawn", "handbook.mended")

@@ -35,6 +35,12 @@ def told_once(name: str, *targets: Target) -> dict[str, Any]:
     return {"key": "", "name": name, "steps": [{"after": 0, "targets": list(targets)}], "repeat": 0, "once": True}
 
 
+def admins_of(workspace_id: UUID, why: str) -> list[Target]:
+    """Those who look after a workspace, as targets: they hear of what nobody else is named for."""
+    found = sorted(holders_of(workspace_id, "workspace.edit"))
+    return [{"kind": "person", "id": str(one), "name": "", "why": why} for one in found]
+
+
 def end_about(*, by: Actor, workspace_id: UUID, subject: Subject, why: str) -> None:
     """Ends what still pages about a subject, if anything does."""
     rows = Page.objects.filter(workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]))
@@ -138,10 +144,9 @@ def _exhaust(page: Page, reach: Reach) -> None:
         _say(page, "told", "nobody has to answer it")
         record((page.subject_kind, page.subject_id), action="page.told", detail={"page": str(page.id)})
         return
-    told = page.policy.get("otherwise") or [
-        {"kind": "person", "id": str(one), "why": "admins hear of it where the handbook names nobody"}
-        for one in sorted(holders_of(page.workspace_id, "workspace.edit"))
-    ]
+    told = page.policy.get("otherwise") or admins_of(
+        page.workspace_id, "admins hear of it where the handbook names nobody"
+    )
     _say(
         page,
         "nobody could be reached",

@@ -26,12 +26,11 @@ from watchbill.facts.subjects import Shown
 from watchbill.ledger.append import canonical
 from watchbill.ledger.command import command, record
 from watchbill.oncall.models import Schedule
-from watchbill.paging.commands import end_about, start, told_once
+from watchbill.paging.commands import admins_of, end_about, start, told_once
 from watchbill.paging.models import Channel, Delivery, Habit, Policy
 from watchbill.paging.rules import Way, ways_of
 from watchbill.paging.setup import available
 from watchbill.people.models import ContactMethod, Membership, Person, TeamMember, Workspace
-from watchbill.people.queries import holders_of
 
 #: What the roster's clock and its pages are about, and the clock's kind.
 ROSTER, CONFIRM = "roster", "confirm"
@@ -287,10 +286,7 @@ def _tell(workspace_id: UUID, title: str) -> None:
     owners = Policy.objects.filter(workspace_id=workspace_id, key=OWNERS).first()
     why = "the handbook has the contact roster confirmed"
     targets = [one for step in owners.steps for one in step["targets"] if one["kind"] != "none"] if owners else []
-    targets = targets or [
-        {"kind": "person", "id": str(one), "name": "", "why": f"{why}, and names nobody to do it: admins hear of it"}
-        for one in sorted(holders_of(workspace_id, "workspace.edit"))
-    ]
+    targets = targets or admins_of(workspace_id, f"{why}, and names nobody to do it: admins hear of it")
     found = roster_of(workspace_id)
     lines = [
         f"It is due by {clock.due_at:%Y-%m-%d %H:%M} UTC.",
