@@ -15,7 +15,7 @@ from watchbill.base.errors import Conflict, Denied, NotFound, WatchbillError
 from watchbill.intake.twilio import reply as twilio
 from watchbill.paging import commands
 from watchbill.paging.models import Delivery, Page, Reply
-from watchbill.paging.sending import receipt
+from watchbill.paging.outcomes import receipt
 from watchbill.people.models import Person, Workspace
 from watchbill.people.queries import Reader
 from watchbill.secrets.commands import open_secret

@@ -150,7 +150,7 @@ def _exhaust(page: Page, reach: Reach) -> None:
     _say(
         page,
         "nobody could be reached",
-        "all steps went by without an acknowledgement" if page.step else "no step reaches anybody",
+        f"all steps went by without an acknowledgement{_still_tried(page)}" if page.step else "no step reaches anybody",
     )
     _begin(page, told, reach, step=0)
     record(
@@ -159,6 +159,13 @@ def _exhaust(page: Page, reach: Reach) -> None:
         detail={"page": str(page.id), "shadow": page.shadow},
     )
     publish(EXHAUSTED, workspace_id=page.workspace_id, subject=("page", page.id), data={"about": _about(page)})
+
+
+def _still_tried(page: Page) -> str:
+    """Which messages were refused for now, and are tried again: they may reach somebody yet."""
+    rows = Delivery.objects.filter(page=page, state="waiting", attempts__gt=0).order_by("due_at", "id")
+    found = [f"{one.method} to {one.target} is tried again at {one.due_at:%H:%M:%S} UTC" for one in rows[:5]]
+    return f"; {'; '.join(found)}" if found else ""
 
 
 def _begin(page: Page, targets: Sequence[Target], reach: Reach, *, step: int | None = None) -> list[UUID | str]:

@@ -59,7 +59,11 @@ class Sent:
 
 
 class Temporary(Exception):
-    """It may go through later: the server is away, busy, or slow."""
+    """It may go through later: the server is away, busy, or slow. ``retry_after`` is how many seconds it asked to be left alone."""
+
+    def __init__(self, words: str, *, retry_after: float | None = None) -> None:
+        super().__init__(words)
+        self.retry_after = retry_after
 
 
 class Permanent(Exception):

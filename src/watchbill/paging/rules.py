@@ -4,7 +4,8 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -277,6 +278,70 @@ def _bundle(look: Look, now: datetime) -> Verdict | None:
     return Verdict("bundle", f"{A_MINUTE} messages went there in the last minute", again=recent[-A_MINUTE] + MINUTE)
 
 
+#: How long the first retry waits when the provider names no time.
+FIRST_WAIT = 5.0
+#: How long a page waits for a provider that asks for a pause. Longer, and the next method takes over.
+PATIENCE = timedelta(seconds=60)
+#: No retry is planned further ahead than this, whatever a provider asks for.
+LONGEST_PAUSE = timedelta(days=1)
+_PAUSE = re.compile(
+    r"\b(?:in|after|within|for|wait)\s+(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b", re.I
+)
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
 def retry_after(attempts: int) -> timedelta:
     """How long a message waits after so many failed attempts: 5, 10, 20, 40 … seconds, at most five minutes, with jitter."""
-    return timedelta(seconds=min(300.0, 5.0 * 2 ** (attempts - 1)) * (0.75 + random.random() / 2))  # noqa: S311 - jitter
+    return timedelta(
+        seconds=min(300.0, FIRST_WAIT * 2 ** (attempts - 1)) * (0.75 + random.random() / 2)  # noqa: S311 - jitter
+    )
+
+
+def read_retry_after(value: str, at: datetime, date: str = "") -> float | None:
+    """A ``Retry-After`` header (RFC 9110, 10.2.3) in seconds: a number or an HTTP date. None where there is none, or it cannot be read.
+
+    A date counts from the answer's own ``Date``, so that two clocks that differ do no harm; without one, from ``at``.
+    """
+    value = value.strip()
+    if re.fullmatch(r"\d{1,12}(?:\.\d{1,9})?", value, re.ASCII):
+        return min(float(value), LONGEST_PAUSE.total_seconds())
+    until, since = _http_date(value), _http_date(date) or at
+    if until is None:
+        return None
+    return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE.total_seconds())
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text.strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+
+
+def read_pause(words: str) -> float | None:
+    """The pause that a server asks for in words, in seconds: “450 4.2.0 Greylisted, try again in 5 minutes”. None where it names none."""
+    found = _PAUSE.search(words)
+    return min(float(found[1]) * _UNITS[found[2][0].lower()], LONGEST_PAUSE.total_seconds()) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a message that was refused for now is tried again. ``out``: too late for this page, so the next method goes at once."""
+
+    at: datetime
+    out: bool
+
+
+def plan_retry(attempts: int, pause: float | None, now: datetime, next_step: datetime | None) -> Retry:
+    """What follows a temporary refusal after so many attempts; ``pause`` is what the provider asked for, in seconds.
+
+    The pause is kept, never shortened. One of more than a minute, or beyond the next step, takes the method out for this page.
+    """
+    wait = retry_after(attempts)
+    if pause is not None:
+        asked = min(timedelta(seconds=pause), LONGEST_PAUSE)
+        wait = asked if pause >= FIRST_WAIT else max(asked, wait)
+    at = now + wait
+    out = pause is not None and (wait > PATIENCE or (next_step is not None and at > next_step))
+    return Retry(at, out)

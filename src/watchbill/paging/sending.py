@@ -1,4 +1,4 @@
-"""Sending what is due: leased, weighed by the stages, sent outside of any transaction, and its outcome written.
+"""Sending what is due: leased, weighed by the stages, sent outside of any transaction; `outcomes.py` writes what came of it.
 
 A sender that dies leaves its lease; another one takes the message over. So a message may go out twice, and never not at all.
 """
@@ -12,29 +12,25 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
-from watchbill.base.actor import Actor, system
+from watchbill.base.actor import system
 from watchbill.base.errors import Broken, WatchbillError
 from watchbill.base.mask import mask_text
-from watchbill.facts.publish import declare, publish
-from watchbill.ledger.command import command, record
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import silence_of
-from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
+from watchbill.paging.message import Gone, Message, Permanent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
+from watchbill.paging.outcomes import Outcome, finish, stop
 from watchbill.paging.own import code_of
-from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, MOST_ATTEMPTS, Look, is_quiet, retry_after, weigh
-from watchbill.paging.setup import stand_ins
+from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, Look, is_quiet, weigh
 from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.people import tokens
-from watchbill.people.contacts import drop_contact
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.secrets.commands import open_secret
 
 log = structlog.get_logger("watchbill.paging")
-DELIVERED = declare("page.delivered", "a message of a page went out, or failed for good", "state", "method")
 #: How long the key in a message serves.
 SERVES = timedelta(days=2)
 
@@ -63,22 +59,24 @@ def send_one() -> bool:
         return False
     if job is None:
         return True
-    sent: Sent | None = None
-    failure, final, gone = "", False, False
+    finish(job.delivery, job.channel, _attempt(job))
+    return True
+
+
+def _attempt(job: _Job) -> Outcome:
+    """Sends a message, outside of any transaction."""
     try:
         secret = _secret(job)
-        sent = KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret)
+        return Outcome(KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret))
     except Temporary as error:
-        failure = str(error)
+        return Outcome(failure=mask_text(str(error))[:500], pause=error.retry_after)
     except Permanent as error:
-        failure, final, gone = str(error), True, isinstance(error, Gone)
+        return Outcome(failure=mask_text(str(error))[:500], final=True, gone=isinstance(error, Gone))
     except WatchbillError as error:
-        failure = error.detail
+        return Outcome(failure=mask_text(error.detail)[:500])
     except Exception as error:
         log.exception("paging.send_failed", method=job.method)
-        failure = f"the hub failed at it: {type(error).__name__}"
-    _finish(job, sent, mask_text(failure)[:500], final, gone)
-    return True
+        return Outcome(failure=f"the hub failed at it: {type(error).__name__}")
 
 
 def _secret(job: _Job) -> str:
@@ -237,155 +235,3 @@ def _message(delivery: Delivery, page: Page) -> Message:
         str(delivery.id), title[:300], page.text, delivery.why, f"{settings.PUBLIC_URL}{page.url}" if page.url else "", reply if delivery.person_id else "",
         page.urgency, delivery.method == "sms" and bool(reply) and takes_answers(page.workspace_id), 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",
     )  # fmt: skip
-
-
-@command("page.stopped", needs=None)
-def stop(*, by: Actor, workspace_id: UUID, delivery: Delivery, stage: str, reason: str) -> None:
-    """Records that a message does not go out, and which stage stopped it. Only the hub's own senders do this.
-
-    Where an attempt was lost before, it may have gone out: that is what it is from then on.
-    """
-    delivery.state, delivery.stage, delivery.reason, delivery.done_at, delivery.leased_until = (
-        Delivery.State.UNKNOWN if delivery.lost and delivery.attempts == delivery.lost else Delivery.State.STOPPED,
-        stage,
-        reason[:500],
-        now(),
-        None,
-    )
-    delivery.save()
-    _record(delivery, {"stage": stage})
-
-
-@command("page.sent", needs=None)
-def sent_out(*, by: Actor, workspace_id: UUID, delivery: Delivery, sent: Sent) -> None:
-    """Records that a message went out. Only the hub's own senders do this."""
-    at = now()
-    delivery.state, delivery.sent_at, delivery.provider_id, delivery.reason, delivery.leased_until = (
-        Delivery.State.SENT,
-        at,
-        sent.provider_id[:200],
-        "",
-        None,
-    )
-    delivery.done_at = None if sent.receipt else at
-    delivery.save()
-    _record(delivery, {"attempts": delivery.attempts})
-    _tell(delivery, "sent")
-
-
-@command("page.failed", needs=None)
-def failed(*, by: Actor, workspace_id: UUID, delivery: Delivery, reason: str) -> None:
-    """Records that a message failed for good: the target's next method, else the next step, comes at once. Only the hub does this."""
-    delivery.state, delivery.reason, delivery.done_at, delivery.leased_until = (
-        Delivery.State.FAILED,
-        reason[:500],
-        now(),
-        None,
-    )
-    delivery.save()
-    _record(delivery, {"reason": reason[:200], "attempts": delivery.attempts})
-    _tell(delivery, "failed")
-    hasten(delivery)
-
-
-def _record(delivery: Delivery, detail: dict[str, object]) -> None:
-    page = delivery.page
-    # Whom it was for by id; an address is personal data and stays out of the ledger.
-    told = {
-        "page": str(page.id),
-        "step": delivery.step,
-        "method": delivery.method,
-        "person": str(delivery.person_id or ""),
-        **detail,
-    }
-    record((page.subject_kind, page.subject_id), detail=told)
-
-
-def _tell(delivery: Delivery, state: str) -> None:
-    publish(
-        DELIVERED, workspace_id=delivery.workspace_id, subject=("page", delivery.page_id), data={"state": state, "method": delivery.method}
-    )  # fmt: skip
-
-
-def hasten(delivery: Delivery) -> None:
-    """After a failure: the target's next method is due now; where nothing of the step is left to hope for, the next step is."""
-    at = now()
-    step = Delivery.objects.filter(page_id=delivery.page_id, round=delivery.round, step=delivery.step).exclude(
-        id=delivery.id
-    )
-    same = step.filter(person_id=delivery.person_id, target=delivery.target, state="waiting", due_at__gt=at)
-    following = same.order_by("due_at", "position").first()
-    if following is not None:
-        following.due_at = at
-        following.save(update_fields=["due_at"])
-    elif (
-        delivery.step > 0 and not step.filter(state__in=["waiting", "sending", "sent", "delivered", "unknown"]).exists()
-    ):
-        page = (
-            Page.objects.select_for_update()
-            .filter(id=delivery.page_id, state="running", step=delivery.step, round=delivery.round)
-            .first()
-        )
-        if page is not None:
-            page.next_at = at
-            page.save(update_fields=["next_at"])
-            PageEvent(
-                workspace_id=page.workspace_id,
-                page=page,
-                at=at,
-                what="nobody of this step could be reached",
-                why=delivery.reason,
-            ).save(force_insert=True)
-
-
-def _finish(job: _Job, sent: Sent | None, failure: str, final: bool, gone: bool = False) -> None:
-    by = system("worker")
-    with transaction.atomic():
-        delivery = (
-            Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(id=job.delivery).first()
-        )
-        if delivery is None or delivery.state != "sending":
-            # Another sender took it over while this one was slow, and has finished it.
-            return
-        if sent is not None:
-            sent_out(by=by, workspace_id=job.workspace_id, delivery=delivery, sent=sent)
-            Channel.objects.filter(id=job.channel.id).update(last_ok_at=now(), last_problem="", last_problem_at=None)
-            return
-        Channel.objects.filter(id=job.channel.id).update(last_problem=failure, last_problem_at=now())
-        others = stand_ins(job.channel)
-        # Each channel of this kind is tried once before anything else: one provider's trouble is not another's.
-        stands_in = bool(others) and not gone and delivery.attempts <= len(others)
-        if not stands_in and (final or delivery.attempts >= MOST_ATTEMPTS):
-            failed(by=by, workspace_id=job.workspace_id, delivery=delivery, reason=failure)
-            if gone and delivery.contact_id is not None:
-                drop_contact(by=by, workspace_id=job.workspace_id, contact_id=delivery.contact_id)
-            return
-        delivery.state, delivery.reason, delivery.leased_until = Delivery.State.WAITING, failure, None
-        delivery.channel = others[0] if others else delivery.channel
-        delivery.due_at = now() if stands_in else now() + retry_after(delivery.attempts - len(others))
-        delivery.save()
-        if stands_in:
-            why = f"{delivery.method} to {delivery.target} by {job.channel.name}: {failure}"
-            PageEvent(
-                workspace_id=job.workspace_id, page=delivery.page, at=now(), what=f"{others[0].name} stands in", why=why
-            ).save(force_insert=True)
-        elif delivery.attempts == 1 + len(others):
-            # Nobody waits for a server to come back while there is another way.
-            hasten(delivery)
-
-
-def receipt(*, workspace_id: UUID, provider_id: str, state: str, reason: str = "") -> bool:
-    """What a provider says later about a message: “delivered”, or “failed” with its reason. Says whether it was one of ours."""
-    with transaction.atomic():
-        delivery = (
-            Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(workspace_id=workspace_id, provider_id=provider_id, state="sent").first()
-        )  # fmt: skip
-        if delivery is None:
-            return False
-        if state == "failed":
-            failed(by=system("worker"), workspace_id=workspace_id, delivery=delivery, reason=reason)
-        else:
-            delivery.state, delivery.done_at = Delivery.State.DELIVERED, now()
-            delivery.save(update_fields=["state", "done_at"])
-            _tell(delivery, "delivered")
-    return True

@@ -1,13 +1,31 @@
 """What every channel is: how it is set up, and how it sends one message."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from watchbill.base.errors import Invalid
-from watchbill.paging.message import Message, Sent
+from watchbill.base.errors import Invalid, TooLarge, Unavailable
+from watchbill.paging.message import Message, Sent, Temporary
+from watchbill.paging.rules import read_retry_after
 
 Config = Mapping[str, Any]
+
+
+@contextmanager
+def going_out() -> Iterator[None]:
+    """An exchange with a provider: what goes wrong on the way is for now."""
+    try:
+        yield
+    except (Unavailable, TooLarge, Invalid) as error:
+        raise Temporary(error.detail) from None
+
+
+def pause_of(headers: Mapping[str, str]) -> float | None:
+    """The seconds that an answer's ``Retry-After`` asks to wait; its headers' names are in small letters."""
+    # The provider's time has nothing to do with the hub's own, which tests can move.
+    return read_retry_after(headers.get("retry-after", ""), datetime.now(UTC), headers.get("date", ""))
 
 
 @dataclass(frozen=True, slots=True)

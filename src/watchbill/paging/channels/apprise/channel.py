@@ -16,14 +16,28 @@ from django.conf import settings
 from watchbill.base.errors import Invalid
 from watchbill.base.mask import mask_text
 from watchbill.outbound.client import guarded_session
-from watchbill.paging.channels.base import Config, Kind
+from watchbill.paging.channels.base import Config, Kind, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 
 #: What a service must not use: it would go out by a way that nobody guards.
 _OTHER_WAYS = frozenset({"socket", "smtplib", "subprocess", "ssl", "websocket", "asyncio", "paho", "dbus", "ctypes"})
 _lock = threading.Lock()
+#: The pause that a service's answers asked for, of this thread's message: Apprise itself says nothing of headers.
+_pauses = threading.local()
 if TYPE_CHECKING:
     from apprise.plugins.base import NotifyBase
+
+
+def _listen(response: requests.Response, *args: Any, **kwargs: Any) -> None:
+    """Keeps what a refusal says about when to come back."""
+    if not response.ok:
+        _pauses.pause = pause_of({name.lower(): value for name, value in response.headers.items()})
+
+
+def _session() -> requests.Session:
+    session = guarded_session(settings.OUTBOUND)
+    session.hooks["response"].append(_listen)
+    return session
 
 
 class _Guarded:
@@ -31,9 +45,9 @@ class _Guarded:
 
     def __getattr__(self, name: str) -> Any:
         if name in ("get", "post", "put", "patch", "delete", "head", "options", "request"):
-            return getattr(guarded_session(settings.OUTBOUND), name)
+            return getattr(_session(), name)
         if name in ("Session", "session"):
-            return lambda: guarded_session(settings.OUTBOUND)
+            return _session
         return getattr(requests, name)
 
 
@@ -90,7 +104,7 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         service = load(secret)
     except Invalid as error:
         raise Permanent(error.detail) from None
-    heard, log = _Heard(), logging.getLogger("apprise")
+    heard, log, _pauses.pause = _Heard(), logging.getLogger("apprise"), None
     log.addHandler(heard)
     try:
         from apprise import NotifyType
@@ -103,7 +117,7 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         log.removeHandler(heard)
     if not done:
         words = mask_text(" ".join(heard.words))[:300]
-        raise Temporary(words or "the service did not take it")
+        raise Temporary(words or "the service did not take it", retry_after=_pauses.pause)
     return Sent()
 
 

@@ -3,10 +3,11 @@
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
-from watchbill.base.errors import Invalid, Unavailable
+from watchbill.base.errors import Invalid
 from watchbill.outbound.mail import Refused, send_mail
-from watchbill.paging.channels.base import Config, Field, Kind
+from watchbill.paging.channels.base import Config, Field, Kind, going_out
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.paging.rules import read_pause
 from watchbill.people.values import clean_contact
 
 #: Credentials and protocol: until somebody mends the settings nothing goes through, but mending them is what will happen.
@@ -34,14 +35,17 @@ def compose(message: Message, sender: str, address: str) -> EmailMessage:
 def _send(method: str, address: str, message: Message, config: Config, secret: str) -> Sent:
     mail = compose(message, config["from"], address)
     try:
-        send_mail(
-            mail, host=config["host"], port=int(config["port"]), tls=config["tls"], user=config["user"], password=secret, sender=config["from"], to=address
-        )  # fmt: skip
+        with going_out():
+            send_mail(
+                mail, host=config["host"], port=int(config["port"]), tls=config["tls"], user=config["user"], password=secret,
+                sender=config["from"], to=address,
+            )  # fmt: skip
     except Refused as error:
         words = f"the mail server said {error.code}: {error.words[:200]}"
-        raise (Temporary if error.code < 500 or error.code in _SETTINGS else Permanent)(words) from None
-    except (Unavailable, Invalid) as error:
-        raise Temporary(error.detail) from None
+        if error.code >= 500 and error.code not in _SETTINGS:
+            raise Permanent(words) from None
+        # SMTP has no field for it; servers that defer unknown senders say it in words.
+        raise Temporary(words, retry_after=read_pause(error.words) if error.code < 500 else None) from None
     return Sent(str(mail["Message-ID"]))
 
 

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from py_vapid import Vapid02
 
-from watchbill.base.errors import Invalid, TooLarge, Unavailable
+from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
-from watchbill.paging.channels.base import Config, Field, Kind
+from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
 from watchbill.people.values import Subscription, clean_contact, read_subscription
 
@@ -82,8 +82,9 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
             **Vapid02(private_key=hub_key()).sign(claims), "Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream",
             "TTL": str(TTL[message.urgency]), "Urgency": "high" if message.urgency == "high" else "normal",
         }  # fmt: skip
-        answer = fetch("POST", to.endpoint, headers=headers, body=encrypt(payload(message), to), redirects=0)
-    except (Unavailable, TooLarge, Invalid) as error:
+        with going_out():
+            answer = fetch("POST", to.endpoint, headers=headers, body=encrypt(payload(message), to), redirects=0)
+    except Invalid as error:
         raise Temporary(error.detail) from None
     except ValueError as error:
         raise Permanent(f"the browser's keys are none: {error}") from None
@@ -94,7 +95,7 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
     words = f"the push service answered {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
     if answer.status in (400, 401, 403, 413):
         raise Permanent(words)
-    raise Temporary(words)
+    raise Temporary(words, retry_after=pause_of(answer.headers))
 
 
 def _check(config: dict[str, str]) -> None:

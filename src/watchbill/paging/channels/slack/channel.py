@@ -11,9 +11,9 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
-from watchbill.base.errors import Invalid, TooLarge, Unavailable
+from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
-from watchbill.paging.channels.base import Config, Field, Kind
+from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 
 #: What no retry mends: https://docs.slack.dev/reference/methods/chat.postMessage (errors). Tokens and scopes are mended by an admin.
@@ -47,17 +47,19 @@ def call(method: str, config: Config, token: str, **fields: Any) -> dict[str, An
     read = method == "users.info"
     body = urlencode(fields).encode() if read else json.dumps(fields).encode()
     kind = "application/x-www-form-urlencoded" if read else "application/json; charset=utf-8"
-    try:
+    with going_out():
         answer = fetch("POST", url, headers={"Authorization": f"Bearer {token}", "Content-Type": kind}, body=body)
+    pause = pause_of(answer.headers)
+    try:
         told = json.loads(answer.body)
-    except (Unavailable, TooLarge, Invalid) as error:
-        raise Temporary(error.detail) from None
     except ValueError:
-        raise Temporary(f"Slack answered {answer.status} with something that is no JSON") from None
+        raise Temporary(f"Slack answered {answer.status} with something that is no JSON", retry_after=pause) from None
     if isinstance(told, dict) and told.get("ok"):
         return told
     word = str(told.get("error") if isinstance(told, dict) else "")[:80] or str(answer.status)
-    raise (Permanent if word in _NEVER else Temporary)(f"Slack said: {word}")
+    if word in _NEVER:
+        raise Permanent(f"Slack said: {word}")
+    raise Temporary(f"Slack said: {word}", retry_after=pause)
 
 
 def escape(text: str) -> str:

@@ -13,9 +13,9 @@ from hashlib import sha1
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
-from watchbill.base.errors import Invalid, TooLarge, Unavailable
+from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
-from watchbill.paging.channels.base import Config, Field, Kind
+from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 
 #: Errors of Twilio that no retry mends: not a number, not reachable from this number, unsubscribed, not a mobile, blocked country.
@@ -71,14 +71,12 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         "Content-Type": "application/x-www-form-urlencoded",
         "Accept": "application/json",
     }
-    try:
+    with going_out():
         answer = fetch("POST", where, headers=headers, body=urlencode(form).encode())
-    except (Unavailable, TooLarge, Invalid) as error:
-        raise Temporary(error.detail) from None
-    return _read(answer.status, answer.body)
+    return _read(answer.status, answer.body, pause_of(answer.headers))
 
 
-def _read(status: int, body: bytes) -> Sent:
+def _read(status: int, body: bytes, pause: float | None) -> Sent:
     try:
         told = json.loads(body)
     except ValueError:
@@ -87,7 +85,10 @@ def _read(status: int, body: bytes) -> Sent:
     if status in (200, 201) and isinstance(told.get("sid"), str):
         return Sent(told["sid"], receipt=True)
     code, words = told.get("code"), str(told.get("message") or "no reason given")[:200]
-    raise (Permanent if code in _NEVER else Temporary)(f"Twilio said {status}{f' ({code})' if code else ''}: {words}")
+    words = f"Twilio said {status}{f' ({code})' if code else ''}: {words}"
+    if code in _NEVER:
+        raise Permanent(words)
+    raise Temporary(words, retry_after=pause)
 
 
 def signature(token: str, url: str, params: Iterable[tuple[str, str]]) -> str:

@@ -11,9 +11,9 @@ import re
 import time
 from hashlib import sha256
 
-from watchbill.base.errors import Invalid, TooLarge, Unavailable
+from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
-from watchbill.paging.channels.base import Config, Field, Kind
+from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 
 
@@ -42,14 +42,15 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         "Content-Type": "application/json", "User-Agent": "Watchbill", "webhook-id": identifier, "webhook-timestamp": str(stamp),
         "webhook-signature": sign(secret, identifier, stamp, body),
     }  # fmt: skip
-    try:
+    with going_out():
         answer = fetch("POST", config["url"], headers=headers, body=body.encode(), redirects=0)
-    except (Unavailable, TooLarge, Invalid) as error:
-        raise Temporary(error.detail) from None
     if 200 <= answer.status < 300:
         return Sent(identifier)
+    words = f"the receiver answered {answer.status}"
     # The specification: 410 says that nobody wants it any more; everything else is tried again.
-    raise (Permanent if answer.status == 410 else Temporary)(f"the receiver answered {answer.status}")
+    if answer.status == 410:
+        raise Permanent(words)
+    raise Temporary(words, retry_after=pause_of(answer.headers))
 
 
 def _check(config: dict[str, str]) -> None:
