@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import connections
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.cast import Cast, api, as_worker, ensure_alias, signed_in
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
@@ -18,7 +16,7 @@ from watchbill.people import tokens
 from watchbill.server.worker import sweep
 from watchbill.signals.commands import create_source, revoke_source, rotate_key, take_in
 from watchbill.signals.models import Alert, Arrival, Group, Source
-from watchbill.signals.rules import Incoming, Known, fingerprint, weigh
+from watchbill.signals.rules import Incoming, fingerprint
 
 T0 = datetime(2026, 11, 21, 16, tzinfo=UTC)
 
@@ -257,35 +255,6 @@ def test_pages_and_api_show_what_fires_and_escape_it(cast: Cast, db: Any) -> Non
     assert len(client.get("/api/v1/workspaces/main/integrations").json()["items"]) == 2
     assert client.get("/api/v1/workspaces/main/alerts?state=open").json()["items"][0]["firing"] == 1
     assert len(client.get(f"/api/v1/workspaces/main/alerts/{group.id}").json()["alerts"]) == 1
-
-
-STATES = [
-    (None, True, 1, "new"),
-    (Known(True, T0, None, 5), True, 5, "older"),
-    (Known(True, T0, None, 5), True, 6, "same"),
-    (Known(True, T0, None, 5), False, 6, "resolved"),
-    (Known(False, T0, T0, 5), True, 6, "older"),
-    (Known(False, T0, T0, 5), False, 6, "same"),
-    (Known(False, T0 - timedelta(hours=1), T0, 5), True, 6, "fired"),
-    (Known(True, T0 + timedelta(hours=1), None, 5), False, 6, "older"),
-]
-
-
-@pytest.mark.parametrize(("known", "firing", "arrival", "verdict"), STATES)
-def test_what_an_alert_says_against_what_is_known(
-    known: Known | None, firing: bool, arrival: int, verdict: str
-) -> None:
-    assert weigh(known, Incoming({}, firing, T0), arrival) == verdict
-
-
-@given(st.permutations([(1, True), (2, True), (3, False)]))
-def test_in_whatever_order_workers_read_it_the_last_arrival_decides(order: list[tuple[int, bool]]) -> None:
-    known: Known | None = None
-    for arrival, firing in order:
-        if weigh(known, Incoming({}, firing, T0), arrival) != "older":
-            known = Known(firing, T0, None, arrival)
-    assert known is not None
-    assert (known.arrival, known.firing) == (3, False)
 
 
 def test_the_same_labels_are_the_same_alert_in_whatever_order() -> None:

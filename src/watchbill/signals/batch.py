@@ -18,26 +18,29 @@ from django.db.models import Q
 from watchbill.base.ids import uuid7
 from watchbill.facts.publish import declare, publish_all
 from watchbill.runtime.now import now
+from watchbill.signals import state
 from watchbill.signals.matchers import read_matchers
 from watchbill.signals.models import Group, GroupEvent, Source
 from watchbill.signals.models import Route as Row
-from watchbill.signals.rules import Incoming, Known, Route, fingerprint, group_key, group_labels, route_of, title, weigh
+from watchbill.signals.rules import Incoming, Route, fingerprint, group_key, group_labels, route_of, title
 
 OPENED = declare("group.opened", "alerts of a new group fire", "severity")
 GREW = declare("group.grew", "further alerts of an open group fire", "firing")
 RESOLVED = declare("group.resolved", "the last alert of a group is resolved")
 
 _FIND = (
-    "SELECT fingerprint, id, group_id, firing, starts_at, ends_at, expires_at, arrival, labels::text, annotations::text, url "
+    "SELECT fingerprint, id, group_id, firing, starts_at, ends_at, expires_at, arrival, labels::text, annotations::text, url, seen_at, "
+    "heard::text, hold_until "
     "FROM signals_alert WHERE source_id = %s AND fingerprint = ANY(%s) ORDER BY fingerprint FOR UPDATE"
 )
 _PUT = (
-    "INSERT INTO signals_alert (id, group_id, fingerprint, firing, starts_at, ends_at, expires_at, arrival, labels, annotations, url, workspace_id, source_id, seen_at) "
-    "SELECT i, g, f, x, s, e, p, n, l::jsonb, a::jsonb, u, %b, %b, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::bool[], %b::timestamptz[], "
-    "%b::timestamptz[], %b::timestamptz[], %b::bigint[], %b::text[], %b::text[], %b::text[]) AS t(i, g, f, x, s, e, p, n, l, a, u) "
+    "INSERT INTO signals_alert (id, group_id, fingerprint, firing, starts_at, ends_at, expires_at, arrival, labels, annotations, url, heard, hold_until, workspace_id, source_id, seen_at) "
+    "SELECT i, g, f, x, s, e, p, n, l::jsonb, a::jsonb, u, h::jsonb, w, %b, %b, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::bool[], %b::timestamptz[], "
+    "%b::timestamptz[], %b::timestamptz[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[]) "
+    "AS t(i, g, f, x, s, e, p, n, l, a, u, h, w) "
     "ON CONFLICT (source_id, fingerprint) DO UPDATE SET group_id = excluded.group_id, firing = excluded.firing, starts_at = excluded.starts_at, "
     "ends_at = excluded.ends_at, expires_at = excluded.expires_at, arrival = excluded.arrival, seen_at = excluded.seen_at, labels = excluded.labels, "
-    "annotations = excluded.annotations, url = excluded.url"
+    "annotations = excluded.annotations, url = excluded.url, heard = excluded.heard, hold_until = excluded.hold_until"
 )
 #: Labels as rows, so that a list of them is found by an index under row-level security; the alert itself has them whole.
 _FORGET = (
@@ -66,6 +69,13 @@ class _Alert:
     labels: str
     annotations: str
     url: str
+    seen_at: datetime
+    #: What its senders said (`state.py`), as JSON; none where they say no start, and in rows of the release before.
+    told: str | None = None
+    hold_until: datetime | None = None
+    heard: state.Heard | None = None
+    #: How many reports of one arrival were read.
+    place: tuple[int, int] = (0, 0)
     #: The labels that its rows have: none while it has none, or while they stay.
     before: str | None = None
     relabelled: bool = False
@@ -100,6 +110,17 @@ def routes_of(workspace_id: UUID) -> list[Route]:
     ]  # fmt: skip
 
 
+def _as_before(row: _Alert) -> state.Heard:
+    """What a row of the release before knows: the last thing that was said."""
+    heard = state.Heard()
+    if row.arrival:
+        until = row.expires_at if row.firing else row.ends_at
+        state.hear(
+            heard, "", row.firing, state.Report(state.report_number(row.arrival), row.seen_at, row.starts_at, until)
+        )
+    return heard
+
+
 def _json(found: Mapping[str, str]) -> str:
     return msgspec.json.encode(dict(found)).decode()
 
@@ -131,40 +152,67 @@ class Batch:
         if row is None and alert.keeps and not alert.firing:
             # All is well with what nobody heard of: nothing to keep.
             return
-        known = Known(row.firing, row.starts_at, row.ends_at, row.arrival) if row else None
-        # Alerts of one arrival have its number; the same one twice in it is not older than itself.
-        if row is not None and self.again:
-            number = row.arrival
-        twice = row is not None and (self.again or mark in self.touched) and row.arrival == number
-        verdict = weigh(known, alert, number + 1 if twice else number)
-        if verdict == "older":
-            return
-        before = self.groups[row.group] if row is not None and row.group is not None else None
-        if alert.firing:
-            group = before if before is not None and self._stays(row, before, route) else self._open(alert, route)
-            self.changed[group.id] = group
-        else:
-            group = before or self._over(alert, route)
+        fresh = row is None
         if row is None:
-            row = _Alert(uuid7(), None, False, self.at, None, None, 0, "{}", "{}", "", relabelled=True)
+            row = _Alert(uuid7(), None, False, self.at, None, None, 0, "{}", "{}", "", self.at, relabelled=True)
+        number = row.arrival if self.again else number
+        found = self._weigh(row, number, alert, fresh or self.again or mark in self.touched)
+        if found is None:
+            return
+        before = self.groups[row.group] if row.group is not None else None
+        if not found.firing:
+            group = before or self._over(alert, route)
+        elif before is not None and row.firing and (not alert.firing or self._stays(row, before, route)):
+            group = before
+        else:
+            group = self._open(alert, route)
+        self.changed[group.id] = group
+        began = found.firing and not row.firing
         if row.firing and before is not None:
             before.firing -= 1
-        if alert.firing:
+        if found.firing:
             group.firing += 1
+        if found.held is not None and row.hold_until is None:
+            self._say(
+                group, "repeated", f"it was over; believed at {found.held:%H:%M} UTC, or when it is said once more"
+            )
         row.group = group.id
-        self._tell(row, alert)
-        row.firing, row.starts_at, row.ends_at, row.arrival = alert.firing, alert.starts_at, alert.ends_at, number
-        row.expires_at = alert.expires_at if alert.firing else None
+        if number >= row.arrival:
+            self._tell(row, alert)
+            row.arrival = number
+        row.firing, row.expires_at, row.hold_until = found.firing, found.until if found.firing else None, found.held
+        row.starts_at, row.ends_at = found.starts or alert.starts_at, None if found.firing else found.until
         self.alerts[mark] = self.touched[mark] = row
-        if alert.firing and verdict in ("new", "fired"):
-            if group.firing == 1:
-                self._say(group, "opened", "1 firing")
-                self.news.append((OPENED, group.workspace_id, ("group", group.id), {"severity": group.severity}))
-            else:
-                # Said once for all that came together: a storm is one line, and one fact, not thousands.
-                self.grown[group.id] = group
+        if began and group.firing == 1:
+            self._say(group, "opened", "1 firing")
+            self.news.append((OPENED, group.workspace_id, ("group", group.id), {"severity": group.severity}))
+        elif began:
+            # Said once for all that came together: a storm is one line, and one fact, not thousands.
+            self.grown[group.id] = group
         for one in {id(found): found for found in (before, group) if found is not None}.values():
             self._settle(one)
+
+    def _weigh(self, row: _Alert, number: int, alert: Incoming, twice: bool) -> state.Standing | None:
+        """How an alert stands after what was said now; None where it was said already, or something newer."""
+        if alert.keeps or self.again:
+            if number < row.arrival or (number == row.arrival and not twice):
+                return None
+            if self.again and alert.firing and row.told:
+                # Nothing else was said in time: what was held back is believed.
+                row.heard = row.heard or state.load(row.told)
+                state.believe(row.heard)
+            return state.Standing(alert.firing, alert.starts_at, alert.expires_at if alert.firing else alert.ends_at)
+        if row.heard is None:
+            row.heard = state.load(row.told) if row.told else _as_before(row)
+        row.place = (number, row.place[1] + 1) if row.place[0] == number else (number, 0)
+        at = alert.received_at or self.at
+        until = alert.expires_at if alert.firing else alert.ends_at or at
+        report = state.Report(state.report_number(number, row.place[1]), at, alert.starts_at, until)
+        state.hear(row.heard, alert.replica, alert.firing, report)
+        found = state.judge(row.heard, at)
+        held = found.held is not None
+        row.heard.group_key, row.heard.group_labels = (alert.group_key, dict(alert.group_labels)) if held else ("", {})
+        return found
 
     def _tell(self, row: _Alert, alert: Incoming) -> None:
         """What is said of an alert. What says only that it is over (a resolve of PagerDuty's) knows nothing else of it."""
@@ -241,7 +289,8 @@ class Batch:
         columns: list[list[Any]] = [
             [one.id for one in found], [one.group for one in found], [mark for mark, _ in rows], [one.firing for one in found], [one.starts_at for one in found],
             [one.ends_at for one in found], [one.expires_at for one in found], [one.arrival for one in found], [one.labels for one in found],
-            [one.annotations for one in found], [one.url for one in found],
+            [one.annotations for one in found], [one.url for one in found], [state.dump(one.heard) if one.heard else one.told for one in found],
+            [one.hold_until for one in found],
         ]  # fmt: skip
         other = [one for one in found if one.relabelled]
         with _cursor() as cursor:

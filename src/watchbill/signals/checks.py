@@ -22,6 +22,7 @@ from watchbill.people.values import clean_name, clean_zone
 from watchbill.runtime.now import now
 from watchbill.signals.models import Alert, Check, Ping, Source
 from watchbill.signals.rules import Incoming
+from watchbill.signals.state import judge, load
 
 PROTOCOL = "healthchecks"
 LONGEST = 366 * 86400
@@ -195,6 +196,31 @@ def forgotten(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]
             fingerprint=row.fingerprint, keeps=True,
         )  # fmt: skip
         found.setdefault(row.source_id, (row.source, []))[1].append((row.arrival, over))
+    return list(found.values())
+
+
+def held(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
+    """Within a transaction: reports of firing that were held back and that nobody took back in time, as firing, by source."""
+    at = now()
+    rows = (
+        Alert.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(hold_until__lte=at)
+        .select_related("source")
+    )
+    found: dict[UUID, tuple[Source, list[tuple[int, Incoming]]]] = {}
+    for row in rows.order_by("hold_until")[:limit]:
+        heard = load(json.dumps(row.heard or {}))
+        stands = judge(heard, at)
+        if not stands.firing:
+            # It promised an end, and that has come meanwhile.
+            row.hold_until = None
+            row.save(update_fields=["hold_until"])
+            continue
+        fires = Incoming(
+            labels=row.labels, firing=True, starts_at=stands.starts or row.starts_at, annotations=row.annotations, url=row.url,
+            fingerprint=row.fingerprint, group_key=heard.group_key, group_labels=heard.group_labels, expires_at=stands.until, keeps=True,
+        )  # fmt: skip
+        found.setdefault(row.source_id, (row.source, []))[1].append((row.arrival, fires))
     return list(found.values())
 
 

@@ -18,10 +18,10 @@ from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
 from watchbill.signals.batch import take_alerts
 from watchbill.signals.checks import PROTOCOL as PINGS
-from watchbill.signals.checks import forgotten, missing, take_pings
+from watchbill.signals.checks import forgotten, held, missing, take_pings
 from watchbill.signals.mapping import clean_mapping
 from watchbill.signals.models import Arrival, Route, Source
-from watchbill.signals.rules import Incoming
+from watchbill.signals.rules import Incoming, Read
 
 PROTOCOLS = {
     "alertmanager": "Prometheus Alertmanager (webhook)",
@@ -153,7 +153,10 @@ def _understood(
     config = {**source.config, "workspace": str(source.workspace_id)}
     for one in came:
         try:
-            read.append((one.id, adapters[source.protocol](bytes(one.body), one.at, config)))
+            found = adapters[source.protocol](bytes(one.body), one.at, config)
+            read.append((one.id, found))
+            if isinstance(found, Read) and found.problems:
+                problems[one.id] = "; ".join(found.problems)
         except (WatchbillError, KeyError) as error:
             told = error.detail if isinstance(error, WatchbillError) else f"Nothing reads {source.protocol}."
             problems[one.id] = told
@@ -161,14 +164,14 @@ def _understood(
 
 
 def sweep(limit: int = BATCH) -> int:
-    """Pings that are missing become alerts, and alerts that their sender forgot end; several workers share the work."""
+    """Pings that are missing become alerts, alerts that their sender forgot end, and those held back are believed; several workers share the work."""
     with transaction.atomic():
         done = 0
         for source, alerts in missing(limit):
             take_alerts(source, [(0, alerts)], again=True)
             tell_live(source.workspace_id, "alerts")
             done += len(alerts)
-        for source, told in forgotten(limit):
+        for source, told in (*forgotten(limit), *held(limit)):
             take_alerts(source, [(number, [alert]) for number, alert in told], again=True)
             tell_live(source.workspace_id, "alerts")
             done += len(told)

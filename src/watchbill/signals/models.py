@@ -143,6 +143,10 @@ class Alert(models.Model):
     )
     arrival = models.BigIntegerField(help_text="the number of what said so last")
     seen_at = models.DateTimeField()
+    heard = models.JSONField(null=True, help_text="what its senders said last (state.py); none where they say no start")
+    hold_until = models.DateTimeField(
+        null=True, help_text="a report of firing right after its end is believed then, unless it ends again"
+    )
 
     class Meta:
         db_table = "signals_alert"
@@ -152,6 +156,8 @@ class Alert(models.Model):
             models.Index(
                 fields=["expires_at"], name="signals_alert_expires", condition=Q(firing=True, expires_at__isnull=False)
             ),
+            # Serves the sweep of what is held back.
+            models.Index(fields=["hold_until"], name="signals_alert_held", condition=Q(hold_until__isnull=False)),
             # Serves filters by label: the groups of what fires, without the alerts themselves.
             models.Index(
                 fields=["workspace", "id"], include=["group"], name="signals_alert_firing", condition=Q(firing=True)

@@ -1,16 +1,13 @@
-"""What an incoming alert changes: pure. A state is never overtaken by an older one."""
+"""What came in, what belongs together, and when a silence holds: pure. Whether an alert fires is decided in `state.py`."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from watchbill.signals.matchers import Matcher, holds
-
-Verdict = Literal["new", "fired", "resolved", "same", "older"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +27,18 @@ class Incoming:
     expires_at: datetime | None = None
     #: The sender does not say when an episode began: what fires already goes on, what ended may fire again at any time.
     keeps: bool = False
+    #: When the hub received it.
+    received_at: datetime | None = None
+    #: Which of several replicas of a sender says so, where they can be told apart.
+    replica: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of an alert: its state, since when, and the number of the arrival that said so."""
+class Read(list[Incoming]):
+    """What an adapter read of one arrival, and what it could not read beside that: the rest is taken in all the same."""
 
-    firing: bool
-    starts_at: datetime
-    ends_at: datetime | None
-    arrival: int
+    def __init__(self, alerts: Iterable[Incoming] = (), problems: Iterable[str] = ()) -> None:
+        super().__init__(alerts)
+        self.problems = tuple(problems)
 
 
 def fingerprint(alert: Incoming) -> str:
@@ -49,27 +48,6 @@ def fingerprint(alert: Incoming) -> str:
     return sha256(json.dumps(sorted(alert.labels.items()), ensure_ascii=False).encode("utf-8", "replace")).hexdigest()[
         :32
     ]
-
-
-def weigh(known: Known | None, alert: Incoming, arrival: int) -> Verdict:
-    """What an incoming alert says against what is known.
-
-    Older is what came before the last arrival (workers overtake each other), what began before the present episode, and
-    a firing of an episode that has ended: a repetition that was delayed on its way. What resolves an alert that nobody heard of is kept as resolved.
-    """
-    if known is None:
-        return "new"
-    if arrival <= known.arrival:
-        return "older"
-    if alert.keeps:
-        return ("same" if known.firing else "fired") if alert.firing else "resolved" if known.firing else "same"
-    if alert.starts_at < known.starts_at:
-        return "older"
-    if alert.firing:
-        if not known.firing and alert.starts_at == known.starts_at:
-            return "older"
-        return "same" if known.firing else "fired"
-    return "resolved" if known.firing else "same"
 
 
 @dataclass(frozen=True, slots=True)

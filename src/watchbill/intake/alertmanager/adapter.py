@@ -58,7 +58,7 @@ def _incoming(webhook: _Webhook, alert: _Alert, received_at: datetime) -> Incomi
     starts = aware(alert.starts_at)
     ends = aware(alert.ends_at) if alert.ends_at and alert.ends_at.year > 1 else None
     return Incoming(
-        labels=texts(alert.labels), firing=alert.status == "firing", starts_at=starts if starts.year > 1 else received_at,
+        labels=texts(alert.labels), firing=alert.status == "firing", received_at=received_at, starts_at=starts if starts.year > 1 else received_at,
         ends_at=ends if alert.status == "resolved" else None, annotations=texts(alert.annotations) | _left_out(webhook), url=clean(alert.generator_url),
         fingerprint=clean(alert.fingerprint), group_key=clean(webhook.group_key), group_labels=texts(webhook.group_labels),
     )  # fmt: skip

@@ -62,7 +62,7 @@ def _one(mapping: Mapping[str, Any], row: Any, received_at: datetime) -> Incomin
     mark = _text(mapping.get("fingerprint", ""), row)
     summary = _text(mapping.get("summary", ""), row)
     return Incoming(
-        labels=labels, firing=not over, starts_at=_when(_find(mapping["starts_at"], row) if mapping.get("starts_at") else None, received_at),
+        labels=labels, firing=not over, received_at=received_at, starts_at=_when(_find(mapping["starts_at"], row) if mapping.get("starts_at") else None, received_at),
         ends_at=received_at if over else None, annotations={"summary": summary} if summary else {}, url=_text(mapping.get("url", ""), row), fingerprint=mark[:200],
         keeps=not mapping.get("starts_at"),
     )  # fmt: skip

@@ -41,7 +41,7 @@ def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> list[
         over = ends is not None and ends <= received_at
         made.append(
             Incoming(
-                labels=texts(one.labels), firing=not over, starts_at=min(starts, ends) if over and ends else starts, ends_at=ends if over else None,
+                labels=texts(one.labels), firing=not over, received_at=received_at, replica=starts.isoformat() if one.starts_at and one.starts_at.year > 1 else "", starts_at=min(starts, ends) if over and ends else starts, ends_at=ends if over else None,
                 annotations=texts(one.annotations), url=clean(one.generator_url), expires_at=None if over else ends,
             )
         )  # fmt: skip

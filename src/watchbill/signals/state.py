@@ -1,0 +1,157 @@
+"""Whether an alert fires, from what its senders said of it: pure (docs/intake.md has the rules in words, decision 12 the reasons).
+
+What is kept does not depend on the order in which workers read it: for each replica its last end and its last two reports of
+firing, by the numbers of their arrivals. `judge` decides from these alone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+#: How long a sender may repeat what it has ended already: Alertmanager's default group_interval (5 min), and a minute for the way.
+STALE = timedelta(minutes=6)
+#: Replicas of one alert that are kept apart; the one heard of least recently goes first.
+MOST_REPLICAS = 6
+#: Reports in one arrival that are told apart: a report's number is its arrival's number and its place among them.
+_PLACES = 64
+
+
+class Report(msgspec.Struct, array_like=True, frozen=True):
+    """One thing that a sender said: that the alert fires (``until``: over by then unless it is said again) or that it ended (``until``: when)."""
+
+    number: int
+    at: datetime
+    starts: datetime
+    until: datetime | None = None
+
+
+class Replica(msgspec.Struct, omit_defaults=True):
+    """What one replica of a sender said last."""
+
+    fired: Report | None = None
+    over: Report | None = None
+    #: The number of the report of firing before the last one.
+    before: int = 0
+    #: The number of the first report of the end that ``over`` repeats.
+    since: int = 0
+
+
+class Heard(msgspec.Struct, omit_defaults=True):
+    """All that was said of one alert. Kept with it, as JSON."""
+
+    replicas: dict[str, Replica] = {}
+    #: The sender's grouping, while a report waits to be believed.
+    group_key: str = ""
+    group_labels: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an alert stands. ``until``: over then unless it is said again. ``held``: a report of firing is believed then, unless it ends before."""
+
+    firing: bool
+    starts: datetime | None = None
+    until: datetime | None = None
+    held: datetime | None = None
+
+
+_DECODER = msgspec.json.Decoder(Heard)
+
+
+def load(text: str | bytes) -> Heard:
+    return _DECODER.decode(text)
+
+
+def dump(heard: Heard) -> str:
+    return msgspec.json.encode(heard).decode()
+
+
+def report_number(arrival: int, place: int = 0) -> int:
+    """The number of a report: later arrivals are newer, and of one arrival what stands later in it."""
+    return arrival * _PLACES + min(place, _PLACES - 1)
+
+
+def hear(heard: Heard, key: str, firing: bool, report: Report) -> None:
+    """Adds what was said by a replica, in whatever order it is read; what was heard already changes nothing."""
+    one = heard.replicas.setdefault(key, Replica())
+    last = one.fired if firing else one.over
+    if firing:
+        if last is None or report.number > last.number:
+            if last is not None and last.number // _PLACES != report.number // _PLACES:
+                one.before = max(one.before, last.number)
+            one.fired = report
+        elif report.number // _PLACES != last.number // _PLACES:
+            one.before = max(one.before, report.number)
+    else:
+        same = last is not None and (last.starts, last.until) == (report.starts, report.until)
+        newer = last is None or report.number > last.number
+        if same:
+            one.since = min(one.since, report.number)
+        elif newer:
+            one.since = report.number
+        if newer:
+            one.over = report
+    if len(heard.replicas) > MOST_REPLICAS:
+        del heard.replicas[min(heard.replicas, key=lambda name: _newest(heard.replicas[name]))]
+
+
+def _newest(one: Replica) -> int:
+    return max(one.fired.number if one.fired else 0, one.over.number if one.over else 0)
+
+
+def believe(heard: Heard) -> None:
+    """The report that was held back is taken as true: nobody said anything else in time."""
+    for one in heard.replicas.values():
+        if one.fired is not None:
+            one.before = one.fired.number
+
+
+def judge(heard: Heard, at: datetime) -> Standing:
+    """How the alert stands: it fires while any replica says so. At an instant, since what nobody repeats ends."""
+    fires: list[Report] = []
+    held: list[datetime] = []
+    for key, one in heard.replicas.items():
+        if one.fired is None or (one.fired.until is not None and one.fired.until <= at):
+            continue
+        when = _believed(one, one.fired, _end(heard, key, one))
+        if when is None:
+            continue
+        if when <= at:
+            fires.append(one.fired)
+        else:
+            held.append(when)
+    if fires:
+        promises = [one.until for one in fires]
+        latest = max(fires, key=lambda one: one.number)
+        return Standing(True, latest.starts, None if None in promises else max(one for one in promises if one))
+    ends = [one.over for one in heard.replicas.values() if one.over is not None]
+    last = max(ends, key=lambda one: one.number, default=None)
+    return Standing(False, last.starts if last else None, last.until if last else None, min(held, default=None))
+
+
+def _end(heard: Heard, key: str, one: Replica) -> tuple[Report, int] | None:
+    """The end that counts for a replica, and since when it was said: its own, or one that names no replica; where it promised no end, anybody's."""
+    anybody = one.fired is not None and one.fired.until is None
+    ends = [
+        (each.over, each.since)
+        for name, each in heard.replicas.items()
+        if each.over is not None and (name in (key, "") or anybody)
+    ]
+    return max(ends, key=lambda end: end[0].number, default=None)
+
+
+def _believed(one: Replica, fired: Report, end: tuple[Report, int] | None) -> datetime | None:
+    """From when on a report of firing is believed, against the end that was said; None where the end stands."""
+    if end is None:
+        return fired.at
+    over, since = end
+    began_after = fired.starts > over.starts and over.until is not None and fired.starts >= over.until
+    # Where a report has a promise it ends by itself: then an end that is only repeated does not count anew, and a second replica
+    # with the same start is heard through the repetitions of the first one's end.
+    if one.before > (over.number if fired.until is None else since):
+        return fired.at
+    if fired.number < over.number:
+        # The end of an earlier episode that came late; but not long after.
+        return fired.at if began_after and over.at - fired.at < STALE else None
+    return fired.at if began_after or fired.at - over.at >= STALE else fired.at + STALE
