@@ -1,8 +1,10 @@
 """The one HTTP client. DNS is resolved once, checked, and the connection made to the checked address."""
 
 import socket
-import time
-from collections.abc import Callable, Iterable, Mapping
+import ssl
+import zlib
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin
 
@@ -14,12 +16,13 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from watchbill.base.errors import Invalid, TooLarge, Unavailable
+from watchbill.outbound.deadline import Deadline, Resolve, look_up, shares
 from watchbill.outbound.rules import Policy, check_addresses, check_url
 
 MAX_BYTES = 5_000_000
+MAX_HEADERS = 65_536
 SECONDS = 15.0
 REDIRECTS = 4
-Resolve = Callable[[str, int], list[str]]
 
 
 def resolve_host(host: str, port: int) -> list[str]:
@@ -31,10 +34,10 @@ def resolve_host(host: str, port: int) -> list[str]:
 
 
 class _PinnedBackend(httpcore.SyncBackend):
-    """Connects to an address that was checked; TLS still verifies the host's name."""
+    """Connects to an address that was checked; TLS still verifies the host's name. The deadline watches each connection."""
 
-    def __init__(self, policy: Policy, resolve: Resolve) -> None:
-        self.policy, self.resolve = policy, resolve
+    def __init__(self, policy: Policy, resolve: Resolve, deadline: Deadline) -> None:
+        self.policy, self.resolve, self.deadline = policy, resolve, deadline
 
     def connect_tcp(
         self,
@@ -45,13 +48,17 @@ class _PinnedBackend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """The connection."""
-        addresses = check_addresses(host.lower().rstrip("."), self.resolve(host, port), self.policy)
+        name = host.lower().rstrip(".")
+        addresses = check_addresses(name, look_up(self.resolve, host, port, self.deadline), self.policy)
         error: Exception | None = None
-        for address in addresses:
+        for address, seconds in shares(addresses, self.deadline):
             try:
-                return super().connect_tcp(address, port, timeout, local_address, socket_options)
-            except httpcore.ConnectError as failure:
+                found = super().connect_tcp(address, port, seconds, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
                 error = failure
+                continue
+            self.deadline.watch(found.get_extra_info("socket"))
+            return found
         raise error or httpcore.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
@@ -59,11 +66,17 @@ class _PinnedBackend(httpcore.SyncBackend):
         raise Invalid("Outgoing requests do not use sockets.")
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """The authorities that are trusted: reading them takes longer than many a request."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class _PinnedTransport(httpx.HTTPTransport):
-    def __init__(self, policy: Policy, resolve: Resolve) -> None:
-        super().__init__(trust_env=False)
+    def __init__(self, policy: Policy, resolve: Resolve, deadline: Deadline) -> None:
+        super().__init__(verify=_tls(), trust_env=False)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(), network_backend=_PinnedBackend(policy, resolve)
+            ssl_context=_tls(), network_backend=_PinnedBackend(policy, resolve, deadline)
         )
 
 
@@ -88,17 +101,19 @@ def fetch(
 ) -> Answer:
     """Sends one request within the rules; each redirect is checked like the first address.
 
-    ``seconds`` bounds the whole exchange. Raises Invalid (not allowed), Unavailable (no answer in time), TooLarge.
+    ``seconds`` bounds the whole exchange: look-up, connections, TLS, headers, bodies, redirects. A ``Deadline`` around it may end it earlier.
+    Raises Invalid (not allowed), Unavailable (no usable answer in time), TooLarge.
     """
     policy = policy or settings.OUTBOUND
-    deadline = time.monotonic() + seconds
-    sent = dict(headers or {})
-    if any("\r" in piece or "\n" in piece or "\0" in piece for pair in sent.items() for piece in pair):
+    if any("\r" in piece or "\n" in piece or "\0" in piece for pair in (headers or {}).items() for piece in pair):
         raise Invalid("A header holds a line break.", field="headers")
-    with httpx.Client(transport=_PinnedTransport(policy, resolve), follow_redirects=False, trust_env=False) as client:
+    sent = {"User-Agent": "Watchbill", **{k: v for k, v in (headers or {}).items() if k.lower() != "accept-encoding"}}
+    # What is not compressed cannot unfold into a thousand times its size.
+    sent["Accept-Encoding"] = "identity"
+    with Deadline(seconds) as deadline, _PinnedTransport(policy, resolve, deadline) as transport:
         for _ in range(redirects + 1):
             scheme, host, _ = check_url(url, policy)
-            answer = _once(client, method, url, sent, body, deadline, max_bytes)
+            answer = _once(transport, method, url, sent, body, deadline, max_bytes)
             target = answer.headers.get("location")
             if answer.status not in {301, 302, 303, 307, 308} or not target:
                 return answer
@@ -115,34 +130,62 @@ def fetch(
 
 
 def _once(
-    client: httpx.Client,
+    transport: httpx.HTTPTransport,
     method: str,
     url: str,
     headers: Mapping[str, str],
     body: bytes | None,
-    deadline: float,
+    deadline: Deadline,
     max_bytes: int,
 ) -> Answer:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise Unavailable("No whole answer came in time.")
+    left = deadline.left()
     try:
-        with client.stream(method, url, headers=dict(headers), content=body, timeout=httpx.Timeout(left)) as response:
-            pieces, size = [], 0
-            for piece in response.iter_bytes():
-                size += len(piece)
-                if size > max_bytes:
-                    raise TooLarge(f"The answer is larger than {max_bytes:,} bytes.")
-                if time.monotonic() > deadline:
-                    raise Unavailable("No whole answer came in time.")
-                pieces.append(piece)
-            return Answer(
-                response.status_code, {k.lower(): v for k, v in response.headers.items()}, b"".join(pieces), url
-            )
-    except (httpx.HTTPError, httpcore.NetworkError, httpcore.TimeoutException, httpx.InvalidURL) as error:
+        timeout = {"timeout": httpx.Timeout(left).as_dict()}
+        request = httpx.Request(method, url, headers=dict(headers), content=body, extensions=timeout)
+        response = transport.handle_request(request)
+        try:
+            return _read(response, url, deadline, max_bytes)
+        finally:
+            response.close()
+    except (httpx.HTTPError, httpx.InvalidURL, httpcore.NetworkError, httpcore.TimeoutException) as error:
+        if deadline.passed:
+            raise deadline.late() from None
         raise Unavailable(
             f"No answer came: {type(error).__name__}.", hint="Check the address, and whether the hub may reach it."
         ) from None
+
+
+def _read(response: httpx.Response, url: str, deadline: Deadline, max_bytes: int) -> Answer:
+    """The whole answer, within its limits of size and time."""
+    if sum(len(name) + len(value) for name, value in response.headers.raw) > MAX_HEADERS:
+        raise TooLarge(f"The headers of the answer are larger than {MAX_HEADERS:,} bytes.")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    coding = headers.get("content-encoding", "").strip().lower()
+    unpack = None if coding in ("", "identity") else _unpacker(coding)
+    read, packed = bytearray(), 0
+    for piece in response.iter_raw():
+        packed += len(piece)
+        # One byte more than fits shows that there is more, and no more than that is ever unpacked.
+        try:
+            read += unpack.decompress(piece, max_bytes + 1 - len(read)) if unpack else piece
+        except zlib.error:
+            raise Unavailable("The compressed answer cannot be unpacked.") from None
+        if max(len(read), packed) > max_bytes:
+            raise TooLarge(f"The answer is larger than {max_bytes:,} bytes.")
+        if deadline.passed:
+            break
+    # A connection that the deadline cut looks like an answer that ended.
+    deadline.left()
+    if unpack is not None and packed and not unpack.eof:
+        raise Unavailable("The compressed answer ends in its middle.")
+    return Answer(response.status_code, headers, bytes(read), url)
+
+
+def _unpacker(coding: str) -> "zlib._Decompress":
+    """What unpacks an answer that is compressed although the hub asked for none, once and by gzip or deflate; nothing else is read."""
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise Unavailable(f"The answer is encoded as “{coding[:40]}”, which the hub did not ask for and does not read.")
+    return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
 
 
 class _GuardedAdapter(BaseAdapter):

@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 #: Messages a minute to one target by one method; the last of them says how many more wait.
 A_MINUTE = 5
 MINUTE = timedelta(minutes=1)
-#: How long a sender may take before another one takes the message over.
-LEASE = timedelta(seconds=60)
+#: All that one attempt sends and waits for, in seconds: then its connections are shut, whatever the channel is doing.
+SEND_SECONDS = 30.0
+#: How long a message stays with its sender before another one takes it over: an attempt is over by then, and its outcome written.
+LEASE = timedelta(seconds=SEND_SECONDS + 15)
 #: A message is tried again so often before its method counts as failed.
 MOST_ATTEMPTS = 8
 #: Methods that ring: the default order of a person without own rules, with the seconds each waits.

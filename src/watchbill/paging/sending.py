@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from watchbill.base.actor import system
 from watchbill.base.errors import Broken, WatchbillError
 from watchbill.base.mask import mask_text
+from watchbill.outbound.deadline import Deadline
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import silence_of
@@ -22,7 +23,7 @@ from watchbill.paging.message import Gone, Message, Permanent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
 from watchbill.paging.outcomes import Outcome, finish, stop
 from watchbill.paging.own import code_of
-from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, Look, is_quiet, weigh
+from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, SEND_SECONDS, Look, is_quiet, weigh
 from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.people import tokens
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
@@ -67,7 +68,10 @@ def _attempt(job: _Job) -> Outcome:
     """Sends a message, outside of any transaction."""
     try:
         secret = _secret(job)
-        return Outcome(KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret))
+        with Deadline(SEND_SECONDS):
+            return Outcome(
+                KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret)
+            )
     except Temporary as error:
         return Outcome(failure=mask_text(str(error))[:500], pause=error.retry_after)
     except Permanent as error:

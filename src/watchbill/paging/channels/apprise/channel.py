@@ -7,15 +7,17 @@ the hub may not reach; those that open connections by other means (syslog, MQTT,
 import logging
 import sys
 import threading
+import time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import requests
 from django.conf import settings
 
-from watchbill.base.errors import Invalid
+from watchbill.base.errors import Invalid, Unavailable
 from watchbill.base.mask import mask_text
 from watchbill.outbound.client import guarded_session
+from watchbill.outbound.deadline import Deadline, pause
 from watchbill.paging.channels.base import Config, Kind, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 
@@ -51,7 +53,19 @@ class _Guarded:
         return getattr(requests, name)
 
 
+class _Clock:
+    """`time` as a module of Apprise's sees it: a server that says “not before an hour from now” is not waited for."""
+
+    sleep = staticmethod(pause)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
 _GUARDED: Any = _Guarded()
+_CLOCK: Any = _Clock()
+#: All requests of one notification together, and what Apprise waits between them.
+SECONDS = 30.0
 
 
 def _modules(plugin: "type[NotifyBase]") -> list[ModuleType]:
@@ -80,6 +94,8 @@ def load(url: str) -> "NotifyBase":
         for module in [*modules, *(module for key, module in list(sys.modules.items()) if key.startswith("apprise."))]:
             if getattr(module, "requests", None) is requests:
                 module.requests = _GUARDED  # type: ignore[attr-defined]
+            if getattr(module, "time", None) is time:
+                module.time = _CLOCK  # type: ignore[attr-defined]
     # Whoever typed the address does not switch off what TLS is for.
     found.verify_certificate = True
     return found
@@ -110,7 +126,10 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         from apprise import NotifyType
 
         kind = NotifyType.FAILURE if message.urgency == "high" else NotifyType.WARNING
-        done = service.notify(title=message.title, body=message.body(), notify_type=kind)
+        with Deadline(SECONDS):
+            done = service.notify(title=message.title, body=message.body(), notify_type=kind)
+    except Unavailable as error:
+        raise Temporary(error.detail) from None
     except Exception as error:
         raise Temporary(f"Apprise failed at it: {type(error).__name__}") from None
     finally:
