@@ -13,7 +13,7 @@ from watchbill.cli.main import cli
 from watchbill.handbook.compile import Handbook, compile_folder, compile_sources
 from watchbill.handbook.config import Config
 from watchbill.handbook.files import Source, load
-from watchbill.handbook.simulate import collides, cron_times, simulate
+from watchbill.handbook.simulate import collides, simulate
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "handbooks"
 CONFIG = Config.model_validate({"time_zone": "Europe/Berlin", "holidays": {"country": "DE"}})
@@ -88,17 +88,6 @@ def test_a_window_is_the_sum_of_its_parts(first: date, often: str) -> None:
     ]
     assert whole == parts
     assert whole
-
-
-def test_cron_lines() -> None:
-    assert [str(one) for one in cron_times("*/30 9-10 * * *", date(2026, 12, 1))] == [
-        "09:00:00",
-        "09:30:00",
-        "10:00:00",
-        "10:30:00",
-    ]
-    assert cron_times("0 2 1 * *", date(2026, 12, 2)) == []
-    assert cron_times("nonsense", date(2026, 12, 2)) == []
 
 
 def test_the_command_prints_text_and_json() -> None:

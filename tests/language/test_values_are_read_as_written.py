@@ -79,6 +79,7 @@ def test_deadlines_in_prose(sentence: str, wanted: list[str]) -> None:
         ("Weekly (Monday)", {"every": "P7D", "days": ("monday",)}), ("Mon, Wed, Fri", {"every": "P7D", "days": ("monday", "wednesday", "friday")}),
         ("Quarterly (Jan, Apr, Jul, Oct)", {"every": "P3M", "months": (1, 4, 7, 10)}), ("Monthly (first Monday)", {"every": "P1M", "nth": "first", "days": ("monday",)}),
         ("1st of month", {"every": "P1M", "day": 1}), ("Daily at 09:00 and 17:00", {"every": "P1D", "at": ("09:00", "17:00")}), ("0 2 * * *", {"cron": "0 2 * * *"}),
+        ("0 9 * * MON,THU", {"cron": "0 9 * * MON,THU"}), ("15 6 L * *", {"cron": "15 6 L * *"}), ("0 9 * * FRI#2", {"cron": "0 9 * * FRI#2"}), ("0 3 1 JAN,JUL *", {"cron": "0 3 1 JAN,JUL *"}),
         ("As needed", {"trigger": "as needed"}), ("Per change", {"trigger": "per change"}), ("On deploy", {"trigger": "on deploy"}), ("Post-incident", {"trigger": "post-incident"}),
         ("As needed (within 48 hours of critical)", {"trigger": "as needed", "within": "PT48H"}), ("Continuous", {"continuous": True}), ("Real-time", {"continuous": True}),
         ("Twice a day", {"every": "P1D", "times": 2}), ("Every 2 weeks", {"every": "P14D"}), ("every other week", {"every": "P14D"}), ("Every Monday", {"every": "P7D", "days": ("monday",)}),
@@ -194,3 +195,15 @@ def test_hours() -> None:
     assert business is not None
     assert business.kind == "business"
     assert times_of_day("at 3:30 pm") == ("15:30",)
+
+
+@pytest.mark.parametrize("cell", ["0 0 30 2 *", "61 * * * *", "30-10 2 * * *", "*/0 * * * *", "0 0 * * MON-SUN"])
+def test_a_cron_line_that_cannot_be_used_is_not_taken_and_says_why(cell: str) -> None:
+    found = read_frequency(cell)
+    assert (found.value, found.named) == (None, "unread")
+    assert cell in found.bad_cron
+
+
+def test_five_numbers_are_no_cron_line() -> None:
+    assert read_frequency("100 200 300 400 500").bad_cron == ""
+    assert read_frequency("100 200 300 400 500").value is None

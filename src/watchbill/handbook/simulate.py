@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from watchbill.base.calendar import DAYS
+from watchbill.base.cron import times_on
 from watchbill.handbook.compile import Handbook
 from watchbill.handbook.config import Config
 from watchbill.language.items import Duration, Recurs
@@ -92,7 +93,7 @@ def _slots(item: Recurs, config: Config, first: date, days: int) -> Iterator[Slo
 def _on(item: Recurs, day: date, config: Config) -> tuple[list[time | None], int]:
     """The times of day at which an item is due on a day, and how often at each."""
     if item.cron:
-        return list(cron_times(item.cron, day)), 1
+        return list(times_on(item.cron, config.time_zone, day)), 1
     every = item.every
     if every is None or not _falls(item, every, day, config):
         return [], 0
@@ -154,40 +155,6 @@ def _hours(iso: str) -> float:
     if not match:
         return 0.0
     return float(match[1]) * {"S": 1 / 3600, "M": 1 / 60, "H": 1.0, "D": 8.0, "Y": 0.0}[match[2]]
-
-
-@lru_cache(maxsize=256)
-def _cron(text: str) -> tuple[frozenset[int], ...] | None:
-    limits = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-    parts = text.split()
-    if len(parts) != 5:
-        return None
-    found = []
-    for part, (low, high) in zip(parts, limits, strict=True):
-        values: set[int] = set()
-        for piece in part.split(","):
-            match = re.fullmatch(r"(?:(\*)|(\d+)(?:-(\d+))?)(?:/(\d+))?", piece)
-            if not match:
-                return None
-            start = low if match[1] else int(match[2])
-            end = high if match[1] or (match[4] and not match[3]) else int(match[3] or match[2])
-            values |= set(range(start, min(end, high) + 1, max(1, int(match[4] or 1))))
-        found.append(frozenset(value % 7 if high == 7 else value for value in values))
-    return tuple(found)
-
-
-def cron_times(text: str, day: date) -> list[time]:
-    """The times of a day that a five-field cron line names; days of month and week as cron combines them."""
-    fields = _cron(text)
-    if fields is None:
-        return []
-    minutes, hours, days, months, weekdays = fields
-    parts = text.split()
-    by_day, by_week = day.day in days, (day.weekday() + 1) % 7 in weekdays
-    either = (by_day or by_week) if parts[2] != "*" and parts[4] != "*" else (by_day and by_week)
-    if day.month not in months or not either:
-        return []
-    return [time(hour, minute) for hour in sorted(hours) for minute in sorted(minutes)]
 
 
 @lru_cache(maxsize=64)

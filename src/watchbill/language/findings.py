@@ -55,6 +55,7 @@ CODES: dict[str, Code] = {
     "WB117": Code("warning", "A time that cannot be", "“{text}” is no {what} that exists.", "Correct it."),
     "WB119": Code("error", "A route that pages nobody that is known", "“{name}” is no escalation and no contact of this handbook, so this route would page nobody.", "Write one of {known}, or “nobody”."),
     "WB120": Code("warning", "A shift that cannot be placed", "“{text}” {why}, so nobody is on call through this line.", "Write days with their year (2026-11-02 – 2026-11-08), weekdays, or hours (Night 20:00–08:00)."),
+    "WB123": Code("warning", "A cron line that cannot be used", "{why}", "Correct the line: minute, hour, day, month, day of the week."),
     "WB118": Code("warning", "A current value is missing", "The current value of “{name}” is not filled in.", "Let the hub measure it, or fill it in."),
 }  # fmt: skip
 

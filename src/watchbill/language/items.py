@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from watchbill.base.cron import read_cron
+from watchbill.base.errors import Invalid
 from watchbill.language.values.duration import Length, read_deadline
 from watchbill.language.values.frequency import Frequency
 from watchbill.language.values.owner import Who, read_ways
@@ -126,6 +128,13 @@ class Item(Model):
     text: str = ""
 
 
+def _cron(text: str) -> str:
+    try:
+        return read_cron(text) if text.strip() else ""
+    except Invalid as error:
+        raise ValueError(error.detail) from None
+
+
 class Recurs(Item):
     """An item that recurs: a period, or an event that triggers it, or continuously."""
 
@@ -137,7 +146,7 @@ class Recurs(Item):
     months: list[int] = Field(default_factory=list)
     day: int | None = Field(None, description="day of the month, -1 for the last", ge=-1, le=31)
     nth: str = ""
-    cron: str = ""
+    cron: Annotated[str, AfterValidator(_cron)] = ""
     trigger: str = ""
     within: Time = None
     continuous: bool = False

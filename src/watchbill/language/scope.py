@@ -78,6 +78,8 @@ class Scope:
             self.find("WB117", line, column, text=day[0], what="day of a month")
         if found.named == "gap":
             self.find("WB101", line, column, text=text)
+        elif found.bad_cron:
+            self.find("WB123", line, column, why=found.bad_cron)
         elif found.named == "unread":
             self.find("WB104", line, column, text=text)
         if found.other_readings:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from watchbill.base.cron import normal, problem
 from watchbill.language.values.duration import Length, Unit, find_deadlines, find_lengths
 from watchbill.language.values.gaps import is_gap
 
@@ -47,7 +48,10 @@ _CLOCK = re.compile(
     re.I,
 )
 _ZONE = re.compile(r"\b(UTC(?:[+-]\d{1,2}(?::?\d\d)?)?|GMT|Z(?=\b)|local(?: time)?|CES?T|E[SD]?T|P[SD]?T|C[SD]T|M[SD]T|BST|IST|JST|[A-Z][a-z]+/[A-Z][A-Za-z_]+)\b")  # fmt: skip
-_CRON = re.compile(r"(?<![\w*/])((?:[\d*/,-]+\s+){4}(?:[\d*/,-]+|[A-Z]{3}(?:-[A-Z]{3})?))(?![\w*/])")
+_NAMES = r"[A-Z]{3}(?:[-,][A-Z]{3})*"
+_CRON = re.compile(
+    rf"(?<![\w*/])((?:[\d*/,-]+\s+){{2}}(?:[\d*/,-]+|LW?)\s+(?:[\d*/,-]+|{_NAMES})\s+(?:[\d*/,-]+(?:L|#\d)?|{_NAMES}(?:#\d)?))(?![\w*/#])"
+)
 _FIRST = re.compile(r"\b(first|1st|second|2nd|third|3rd|fourth|4th|last)\s+(?=(?:mon|tue|wed|thu|fri|sat|sun|business|working|week)\w*)", re.I)  # fmt: skip
 _DAY_OF_MONTH = re.compile(
     r"\b(?:the )?(\d{1,2})(?:st|nd|rd|th)\b(?=\s+(?:of\b|day\b)|\s*[)\]]|$)|\bday (\d{1,2})\b|\b(first|last) (?:day )?of\b",
@@ -89,11 +93,12 @@ class Frequency:
 
 @dataclass(frozen=True, slots=True)
 class Often:
-    """What a cell says about frequency: a value, or the named reason why there is none."""
+    """What a cell says about frequency: a value, or the named reason why there is none; and why its cron line cannot be used."""
 
     value: Frequency | None = None
     named: Literal["", "empty", "gap", "unread"] = ""
     other_readings: tuple[str, ...] = ()
+    bad_cron: str = ""
 
 
 def weekdays(text: str) -> tuple[str, ...]:
@@ -183,6 +188,15 @@ def _day_of_month(text: str) -> int | None:
     return day if 1 <= day <= 31 else None
 
 
+def _cron(text: str) -> tuple[str, str]:
+    """The cron line in a text; or why it cannot be used. Five bare numbers that are none are just numbers."""
+    match = _CRON.search(text)
+    if not match:
+        return "", ""
+    why = problem(match[1])
+    return ("", why if "*" in match[1] else "") if why else (normal(match[1]), "")
+
+
 @lru_cache(maxsize=8192)
 def read_frequency(text: str) -> Often:
     """A frequency cell (or heading). Answers what it says, or why it says nothing."""
@@ -190,7 +204,10 @@ def read_frequency(text: str) -> Often:
         return Often(named="empty")
     if is_gap(text):
         return Often(named="gap")
-    cron = _CRON.search(text)
+    cron, bad_cron = _cron(text)
+    if bad_cron:
+        # Its weekdays and numbers are part of what cannot be used.
+        text = _CRON.sub(" ", text)
     every, times, word = _period(text)
     days = weekdays(text) if not (every and every.business) else ()
     trigger = _TRIGGER.search(text) or re.fullmatch(r"\s*on (?:\w+ ){0,2}\w+\s*", text, re.I)
@@ -214,7 +231,7 @@ def read_frequency(text: str) -> Often:
             every = find_lengths(text)[0].length if find_lengths(text) else None
     found = Frequency(
         every, times, times_of_day(text) if every else (), zone_of(text), days, months if every else (), day,
-        (match[1].lower() if (match := _FIRST.search(text)) else ""), cron[1].strip() if cron else "",
+        (match[1].lower() if (match := _FIRST.search(text)) else ""), cron,
         word=word,
     )  # fmt: skip
     others = AMBIGUOUS.get(word.lower(), ())
@@ -222,14 +239,14 @@ def read_frequency(text: str) -> Often:
         if trigger and every and trigger.start() < text.lower().find(word.lower()):
             # “After every release, weekly at least”: the period rules, the event is kept.
             found = replace(found, trigger=trigger[0].lower())
-        return Often(found, other_readings=others)
+        return Often(found, other_readings=others, bad_cron=bad_cron)
     if trigger or _SHIFT.search(text):
         what = trigger[0] if trigger else "each shift"
         within = find_deadlines(text)
         return Often(replace(found, trigger=what.lower(), within=within[0] if within else None))
     if _CONTINUOUS.search(text):
         return Often(replace(found, continuous=True))
-    return Often(named="unread")
+    return Often(named="unread", bad_cron=bad_cron)
 
 
 _IN_SENTENCE = re.compile(
