@@ -107,7 +107,15 @@ def test_lines_that_are_usual_are_taken_in_their_usual_form() -> None:
     assert [read_cron(one) for one in ("@Hourly", "@weekly", "@monthly", "@yearly", "@annually", "@midnight")] == [
         "0 * * * *", "0 0 * * 0", "0 0 1 * *", "0 0 1 1 *", "0 0 1 1 *", "0 0 * * *",
     ]  # fmt: skip
-    for line in ("0 0 29 2 *", "5/15 * * * *", "0 8-18/2 * * mon-fri", "0 0 1-7 * 1", "0 0 30 2 1", "0 0 29 2 1", "0 0 L 2 *"):
+    for line in (
+        "0 0 29 2 *",
+        "5/15 * * * *",
+        "0 8-18/2 * * mon-fri",
+        "0 0 1-7 * 1",
+        "0 0 30 2 1",
+        "0 0 29 2 1",
+        "0 0 L 2 *",
+    ):
         assert problem(line) == ""
 
 
@@ -121,7 +129,17 @@ def test_what_never_comes_due_is_found_quickly() -> None:
 
 PLACES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Australia/Sydney", "America/Santiago", "Africa/Casablanca"]  # fmt: skip
 #: Days around which the clocks change in one of these places.
-CHANGES = ["2026-10-25", "2027-03-28", "2026-11-01", "2027-03-14", "2027-04-04", "2026-10-04", "2026-09-06", "2027-02-07", "2027-03-14"]
+CHANGES = [
+    "2026-10-25",
+    "2027-03-28",
+    "2026-11-01",
+    "2027-03-14",
+    "2027-04-04",
+    "2026-10-04",
+    "2026-09-06",
+    "2027-02-07",
+    "2027-03-14",
+]
 NEAR = st.builds(
     lambda day, seconds: datetime.fromisoformat(f"{day}T00:00+00:00") + timedelta(seconds=seconds),
     st.sampled_from(CHANGES),
@@ -130,7 +148,12 @@ NEAR = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(minute=st.sampled_from(["*", "*/7", "*/20", "13"]), hour=st.sampled_from(["*", "*/3", "*/1"]), zone=st.sampled_from(PLACES), at=NEAR)
+@given(
+    minute=st.sampled_from(["*", "*/7", "*/20", "13"]),
+    hour=st.sampled_from(["*", "*/3", "*/1"]),
+    zone=st.sampled_from(PLACES),
+    at=NEAR,
+)
 def test_an_interval_is_each_minute_that_the_wall_clock_shows(minute: str, hour: str, zone: str, at: datetime) -> None:
     line = f"{minute} {hour} * * *"
     sim, step = CronSim(line, at), at.replace(second=0) + timedelta(minutes=1)
@@ -146,7 +169,8 @@ def test_a_fixed_time_comes_once_a_day(minute: int, hour: int, zone: str, at: da
     found = []
     for _ in range(4):
         following = next_after(line, zone, at)
-        assert following is not None and following > at
+        assert following is not None
+        assert following > at
         found.append(following.astimezone(place))
         at = following
     days = [one.date() for one in found]
@@ -156,7 +180,12 @@ def test_a_fixed_time_comes_once_a_day(minute: int, hour: int, zone: str, at: da
 
 
 def test_a_day_has_the_times_that_its_clock_shows() -> None:
-    assert times_on("*/30 1-3 * * *", "Europe/Berlin", date(2027, 3, 28)) == [time(1), time(1, 30), time(3), time(3, 30)]
+    assert times_on("*/30 1-3 * * *", "Europe/Berlin", date(2027, 3, 28)) == [
+        time(1),
+        time(1, 30),
+        time(3),
+        time(3, 30),
+    ]
     assert times_on("30 2 * * *", "Europe/Berlin", date(2027, 3, 28)) == [time(3)]
     assert times_on("30 2 * * *", "Europe/Berlin", date(2026, 10, 25)) == [time(2, 30)]
     assert times_on("30 2 * * *", "Europe/Berlin", date(2026, 10, 26)) == [time(2, 30)]

@@ -62,7 +62,9 @@ def problem(text: str) -> str:
     parts = line.upper().split()
     if len(parts) != len(_FIELDS):
         more = " Seconds are not supported." if len(parts) == len(_FIELDS) + 1 else ""
-        return f"{shown} has {len(parts)} fields; a cron line has five: minute, hour, day, month, day of the week.{more}"
+        return (
+            f"{shown} has {len(parts)} fields; a cron line has five: minute, hour, day, month, day of the week.{more}"
+        )
     if len(line) > LONGEST:
         return f"{shown}… is longer than {LONGEST} characters."
     for part, (field, name, allowed) in zip(parts, _FIELDS, strict=True):
@@ -105,7 +107,9 @@ def next_after(line: str, zone: str, instant: datetime) -> datetime | None:
     if problem(line):
         return None
     try:
-        return (_at_intervals if _is_interval(line) else _at_fixed_times)(line, place, instant.astimezone(UTC).replace(microsecond=0))
+        return (_at_intervals if _is_interval(line) else _at_fixed_times)(
+            line, place, instant.astimezone(UTC).replace(microsecond=0)
+        )
     except OverflowError:
         return None
 

@@ -41,6 +41,7 @@ PHRASES = {
     "handbook.bind": "bound a name of",
     "handbook.unbind": "unbound a name of",
     "check.create": "added a check to",
+    "check.edit": "changed a check of",
     "check.remove": "removed a check from",
     "source.create": "added the integration",
     "source.rotate": "replaced the key of",

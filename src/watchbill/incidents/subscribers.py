@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from django.urls import reverse
+
 from watchbill.base.actor import system
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
@@ -10,10 +12,11 @@ from watchbill.incidents.models import Incident, IncidentEvent
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.subscribers import ERASED
+from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.signals import history, silences
-from watchbill.signals.models import Group, Silence
+from watchbill.signals.models import Check, Group, Silence
 
 NOBODY = "nobody"
 
@@ -67,6 +70,29 @@ def remind(fact: Fact) -> None:
         by=system("worker"), workspace_id=row.workspace_id, subject=("silence", row.id), title=f"Your silence ends at {row.ends_at:%H:%M} UTC: {row.reason[:120]}",
         text=", ".join(row.match), urgency="low", why="you made this silence",
         policy=paging.told_once("Reminder", target),
+    )  # fmt: skip
+
+
+@subscribe("check.stopped", "incidents.check_stopped")
+def check_stopped(fact: Fact) -> None:
+    """The admins hear once that a check's schedule can never come due: nobody would notice that its job is missing."""
+    check = Check.objects.filter(id=UUID(fact.subject_id), removed_at=None).first()
+    if check is None or not check.problem:
+        return
+    slug = Workspace.objects.filter(id=check.workspace_id).values_list("slug", flat=True).get()
+    paging.start(
+        by=system("worker"), workspace_id=check.workspace_id, subject=("check", check.id), title=f"The check “{check.name}” is stopped: its schedule can never come due",
+        text=f"{check.problem} Nobody hears when this job is missing. Edit its schedule under Integrations.", urgency="low", url=reverse("integrations", args=[slug]),
+        policy=paging.told_once("Stopped check", *paging.admins_of(check.workspace_id, "you look after this workspace")),
+        why="nobody would hear if this job stops running",
+    )  # fmt: skip
+
+
+@subscribe("check.changed", "incidents.check_changed")
+def check_changed(fact: Fact) -> None:
+    """Its schedule was corrected, or it was removed: nothing is left to tell."""
+    paging.end_about(
+        by=system("worker"), workspace_id=fact.workspace_id, subject=("check", fact.subject_id), why="the check was changed"
     )  # fmt: skip
 
 

@@ -170,7 +170,7 @@ def _text(status: int, words: str, retry: str = "") -> Answer:
 
 #: /ping/UUID or /ping/KEY/SLUG, then perhaps what happened; slashes more than once count once, as at Healthchecks.
 _ADDRESS = re.compile(
-    rf"/ping/+(?:(?P<code>{_UUID.pattern})|(?P<key>[^/]+)/+(?P<slug>[a-z0-9_-]{{1,100}}))(?:/+(?P<action>start|fail|log|\d+))?/*",
+    rf"/ping/+(?:(?P<code>{_UUID.pattern})|(?P<key>[^/]+)/+(?P<slug>[a-z0-9_-]{{1,100}}))(?:/+(?P<action>start|fail|log|\d{{1,3}}))?/*",
     re.ASCII,
 )
 

@@ -289,16 +289,28 @@ class CheckIn(Schema):
     severity: Literal["critical", "error", "warning", "info"] = "warning"
 
 
+class CheckPatch(Schema):
+    """What to change of a check's schedule: what is not given stays; an empty ``cron`` means the period."""
+
+    period: Annotated[int, Field(ge=60, le=31_622_400)] | None = None
+    cron: Annotated[str, StringConstraints(max_length=100)] | None = None
+    zone: Annotated[str, StringConstraints(max_length=60)] | None = None
+    grace: Annotated[int, Field(ge=60, le=31_622_400)] | None = None
+    severity: Literal["critical", "error", "warning", "info"] | None = None
+
+
 class CheckOut(Schema):
-    """A check: its address, its state, when the next ping is due."""
+    """A check: its address, its state, when the next ping is due. A ``problem`` says why its schedule can never come due: it is “stopped”."""
 
     id: UUID
     name: str
     slug: str
     url: str
     state: str
+    problem: str
     period: int
     cron: str
+    zone: str
     grace: int
     severity: str
     last_ping_at: datetime | None
@@ -314,7 +326,8 @@ class ChecksPage(Page):
 
 def _check(one: Check) -> dict[str, Any]:
     return {
-        "id": one.id, "name": one.name, "slug": one.slug, "url": checks.url_of(one), "state": one.state, "period": one.period, "cron": one.cron, "grace": one.grace,
+        "id": one.id, "name": one.name, "slug": one.slug, "url": checks.url_of(one), "state": one.shown_state, "problem": one.problem, "period": one.period,
+        "cron": one.cron, "zone": one.zone, "grace": one.grace,
         "severity": one.severity, "last_ping_at": one.last_ping_at, "last_duration": one.last_duration, "due_at": checks.due_at(one),
     }  # fmt: skip
 
@@ -339,6 +352,14 @@ def create_check(request: HttpRequest, slug: str, source_id: UUID, payload: Chec
             checks.create_check(by=reader.actor, workspace_id=place.id, source_id=source_id, **payload.model_dump())
         ),
     )
+
+
+@router.patch("/workspaces/{slug}/checks/{check_id}", response={200: CheckOut, **ERRORS})
+def edit_check(request: HttpRequest, slug: str, check_id: UUID, payload: CheckPatch) -> dict[str, Any]:
+    """Change a check's schedule, from now on."""
+    reader, place = place_of(request, slug)
+    changed = checks.edit_check(by=reader.actor, workspace_id=place.id, check_id=check_id, **payload.model_dump())
+    return _check(changed)
 
 
 @router.delete("/workspaces/{slug}/checks/{check_id}", response={204: None, **ERRORS})

@@ -12,4 +12,5 @@ class SignalsConfig(AppConfig):
 
         register("silence", "silence", resolve=queries.resolve_silences)
         register("source", "integration", resolve=queries.resolve_sources)
+        register("check", "check", resolve=queries.resolve_checks)
         register("group", "alert group", resolve=queries.resolve_groups, search=queries.search_groups)

@@ -4,18 +4,19 @@ import base64
 import hmac
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from croniter import croniter
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from watchbill.base.actor import Actor
+from watchbill.base.cron import next_after, read_cron
+from watchbill.base.cron import problem as cron_problem
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.base.ids import slugify
+from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.people import tokens
 from watchbill.people.values import clean_name, clean_zone
@@ -27,6 +28,8 @@ from watchbill.signals.state import judge, load
 PROTOCOL = "healthchecks"
 LONGEST = 366 * 86400
 SEVERITIES = ("critical", "error", "warning", "info")
+STOPPED = declare("check.stopped", "a check's schedule can never come due")
+CHANGED = declare("check.changed", "a check was changed or removed")
 
 
 def ping_uuid(check_id: UUID) -> UUID:
@@ -40,14 +43,30 @@ def url_of(check: Check) -> str:
     return f"{settings.PUBLIC_URL}/ping/{ping_uuid(check.id)}"
 
 
+def trouble(check: Check) -> str:
+    """Why a check's schedule can never come due, as a sentence; empty where it can."""
+    if not check.cron:
+        return ""
+    if reason := cron_problem(check.cron):
+        return reason
+    try:
+        next_after(check.cron, check.zone, now())
+    except (ValueError, OSError, LookupError):
+        return f"The time zone “{check.zone[:60]}” is unknown."
+    return ""
+
+
 def due_at(check: Check) -> datetime | None:
-    """When the next ping is due; None before the first one."""
-    if check.last_ping_at is None:
+    """When the next ping is due: counted from the last one, or from when the schedule was changed if that is later.
+
+    None before the first one, and where the schedule can never come due. Raises nothing, whatever is stored.
+    """
+    if check.last_ping_at is None or trouble(check):
         return None
+    since = max(check.last_ping_at, check.changed_at or check.last_ping_at)
     if check.cron:
-        found: datetime = croniter(check.cron, check.last_ping_at.astimezone(ZoneInfo(check.zone))).get_next(datetime)
-        return found.astimezone(UTC)
-    return check.last_ping_at + timedelta(seconds=check.period)
+        return next_after(check.cron, check.zone, since)
+    return since + timedelta(seconds=check.period)
 
 
 def missing_at(check: Check) -> datetime | None:
@@ -72,6 +91,7 @@ def note_ping(check: Check, action: str, exit_status: int | None, run: str, at: 
         check.last_ping_at, check.last_start_at, check.run = at, None, ""
         check.state = Check.State.UP if kind == "success" else Check.State.DOWN
     check.next_at = missing_at(check) if check.state != "down" or kind == "start" else None
+    check.problem = trouble(check)
     return kind
 
 
@@ -103,18 +123,19 @@ def take_pings(
                     raise ValueError("This is no exit status.")
             elif action not in ("", "start", "fail", "log"):
                 raise ValueError("This is no action of a ping.")
-            raw = base64.b64decode(told["body"], validate=True)
-        except (ValueError, KeyError, TypeError) as error:
+            raw, size = base64.b64decode(told["body"], validate=True), int(told["size"])
+            run, method, agent = (str(told[name]).replace("\0", "") for name in ("run", "method", "agent"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             problems[number] = str(error) if isinstance(error, LookupError) else "This is no ping."
             continue
         if check is None:
             problems[number] = f"There is no check “{str(told.get('slug', ''))[:100]}” here; ?create=1 makes one."
             continue
-        kind = note_ping(check, action, status, str(told["run"]), at)
+        kind = note_ping(check, action, status, run, at)
         pings.append(
             Ping(
-                workspace_id=source.workspace_id, to=check, at=at, action=kind, exit_status=status, run=str(told["run"])[:40], method=str(told["method"])[:10],
-                agent=str(told["agent"]).replace("\0", ""), body=raw, size=int(told["size"]),
+                workspace_id=source.workspace_id, to=check, at=at, action=kind, exit_status=status, run=run[:40], method=method[:10], agent=agent,
+                body=raw, size=size,
             )
         )  # fmt: skip
         alerts = []
@@ -182,6 +203,19 @@ def missing(limit: int = 500) -> list[tuple[Source, list[Incoming]]]:
     return list(found.values())
 
 
+def announce(limit: int = 500) -> int:
+    """Within a transaction: says once of each check that stopped that its schedule can never come due."""
+    rows = Check.objects.select_for_update(skip_locked=True, of=("self",)).filter(
+        problem__gt="", announced_at=None, removed_at=None
+    )
+    found = list(rows.order_by("id")[:limit])
+    for check in found:
+        check.announced_at = now()
+        check.save(update_fields=["announced_at"])
+        publish(STOPPED, workspace_id=check.workspace_id, subject=("check", check.id))
+    return len(found)
+
+
 def forgotten(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
     """Within a transaction: alerts that their sender said would be over by now unless it spoke again, as ended, by source."""
     rows = (
@@ -233,34 +267,77 @@ def create_check(
     source = Source.objects.filter(workspace_id=workspace_id, id=source_id, protocol=PROTOCOL, revoked_at=None).first()
     if source is None:
         raise NotFound("There is no integration for pings here.", hint="Make one of the kind “Pings of jobs”.")
-    name, cron = clean_name(name, longest=100), " ".join(cron.split())
+    name = clean_name(name, longest=100)
     slug = slugify(name)
     if not slug:
         raise Invalid("The name needs a letter or digit for its address.", field="name")
-    if cron and (len(cron.split()) != 5 or not croniter.is_valid(cron)):
-        raise Invalid(f"“{cron[:60]}” is no cron line of five fields.", field="cron")
-    if not 60 <= period <= LONGEST or not 60 <= grace <= LONGEST:
-        raise Invalid("Period and grace are a minute to a year.", field="period")
-    if severity not in SEVERITIES:
-        raise Invalid(f"The severity is one of {', '.join(SEVERITIES)}.", field="severity")
-    check = _new(
-        source, name, slug, now(), period=period, cron=cron, zone=clean_zone(zone), grace=grace, severity=severity
-    )
+    schedule = _schedule(period, cron, zone, grace, severity)
+    check = _new(source, name, slug, now(), **schedule)
     try:
         with transaction.atomic():
             check.save(force_insert=True)
     except IntegrityError:
         raise Conflict(f"There is a check “{slug}” already.", field="name") from None
-    record(("source", source.id), detail={"check": slug, "period": period, "cron": cron, "grace": grace})
+    record(("source", source.id), detail={"check": slug, **_told(check)})
+    return check
+
+
+def _schedule(period: int, cron: str, zone: str, grace: int, severity: str) -> dict[str, Any]:
+    if not 60 <= period <= LONGEST or not 60 <= grace <= LONGEST:
+        raise Invalid("Period and grace are a minute to a year.", field="period")
+    if severity not in SEVERITIES:
+        raise Invalid(f"The severity is one of {', '.join(SEVERITIES)}.", field="severity")
+    return {
+        "period": period,
+        "cron": read_cron(cron) if cron.strip() else "",
+        "zone": clean_zone(zone),
+        "grace": grace,
+        "severity": severity,
+    }
+
+
+def _told(check: Check) -> dict[str, Any]:
+    return {"period": check.period, "cron": check.cron, "grace": check.grace}
+
+
+def _check_of(workspace_id: UUID, check_id: UUID) -> Check:
+    check = Check.objects.select_for_update().filter(workspace_id=workspace_id, id=check_id, removed_at=None).first()
+    if check is None:
+        raise NotFound("There is no such check here.")
+    return check
+
+
+@command("check.edit", needs="source.edit")
+def edit_check(
+    *, by: Actor, workspace_id: UUID, check_id: UUID, period: int | None = None, cron: str | None = None, zone: str | None = None,
+    grace: int | None = None, severity: str | None = None,
+) -> Check:  # fmt: skip
+    """Changes when a check's pings are due, from now on, and how severe its alert is. What is not said stays; an empty cron line means the period."""
+    check = _check_of(workspace_id, check_id)
+    before = _told(check)
+    schedule = _schedule(
+        check.period if period is None else period,
+        # One that can never come due must be replaced to change anything else.
+        check.cron if cron is None else cron,
+        check.zone if zone is None else zone,
+        check.grace if grace is None else grace,
+        check.severity if severity is None else severity,
+    )
+    for name, value in schedule.items():
+        setattr(check, name, value)
+    check.problem, check.announced_at, check.changed_at = "", None, now()
+    check.next_at = None if check.state == Check.State.DOWN and check.last_start_at is None else missing_at(check)
+    check.save(update_fields=[*schedule, "problem", "announced_at", "changed_at", "next_at"])
+    record(("source", check.source_id), detail={"check": check.slug, "before": before, **_told(check)})
+    publish(CHANGED, workspace_id=workspace_id, subject=("check", check.id))
     return check
 
 
 @command("check.remove", needs="source.edit")
 def remove_check(*, by: Actor, workspace_id: UUID, check_id: UUID) -> None:
     """Removes a check: its pings are refused from then on, and its alert ends."""
-    check = Check.objects.select_for_update().filter(workspace_id=workspace_id, id=check_id, removed_at=None).first()
-    if check is None:
-        raise NotFound("There is no such check here.")
+    check = _check_of(workspace_id, check_id)
     check.removed_at, check.next_at = now(), None
     check.save(update_fields=["removed_at", "next_at"])
     record(("source", check.source_id), detail={"check": check.slug})
+    publish(CHANGED, workspace_id=workspace_id, subject=("check", check.id))

@@ -18,7 +18,7 @@ from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
 from watchbill.signals.batch import take_alerts
 from watchbill.signals.checks import PROTOCOL as PINGS
-from watchbill.signals.checks import forgotten, held, missing, take_pings
+from watchbill.signals.checks import announce, forgotten, held, missing, take_pings
 from watchbill.signals.mapping import clean_mapping
 from watchbill.signals.models import Arrival, Route, Source
 from watchbill.signals.rules import Incoming, Read
@@ -175,6 +175,7 @@ def sweep(limit: int = BATCH) -> int:
             take_alerts(source, [(number, [alert]) for number, alert in told], again=True)
             tell_live(source.workspace_id, "alerts")
             done += len(told)
+        done += announce(limit)
     return done
 
 

@@ -254,6 +254,13 @@ class Check(models.Model):
     last_duration = models.FloatField(null=True, help_text="seconds")
     run = models.TextField(default="", help_text="the run id that was started last")
     next_at = models.DateTimeField(null=True, help_text="when it is missing if nothing comes")
+    changed_at = models.DateTimeField(
+        null=True, help_text="when its schedule was changed: the next ping is due from then on"
+    )
+    problem = models.TextField(
+        default="", db_default="", help_text="why it is stopped: its schedule can never come due"
+    )
+    announced_at = models.DateTimeField(null=True, help_text="when the admins were told that it is stopped")
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True)
 
@@ -265,8 +272,21 @@ class Check(models.Model):
             ),
             models.CheckConstraint(condition=Q(period__gte=60) & Q(grace__gte=60), name="signals_check_minute"),
         ]
-        # Serves the sweep: what is missing next.
-        indexes = [models.Index(fields=["next_at"], name="signals_check_next", condition=Q(next_at__isnull=False))]
+        indexes = [
+            # Serves the sweep: what is missing next.
+            models.Index(fields=["next_at"], name="signals_check_next", condition=Q(next_at__isnull=False)),
+            # Serves the sweep: what is stopped and was not told to anybody yet.
+            models.Index(
+                fields=["id"],
+                name="signals_check_stopped",
+                condition=Q(problem__gt="", announced_at=None, removed_at=None),
+            ),
+        ]
+
+    @property
+    def shown_state(self) -> str:
+        """Its state as people see it: one whose schedule can never come due is stopped, whatever came last."""
+        return "stopped" if self.problem else str(self.state)
 
 
 class Ping(models.Model):

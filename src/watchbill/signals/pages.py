@@ -1,6 +1,7 @@
 """Pages of alerts and integrations."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from watchbill.runtime.http import start_of
 from watchbill.runtime.now import now
 from watchbill.signals import checks, commands
 from watchbill.signals.matchers import Matcher, split_search
-from watchbill.signals.models import Group
+from watchbill.signals.models import Check, Group
 from watchbill.signals.queries import (
     access_checks,
     access_group,
@@ -156,7 +157,7 @@ def integrations(request: HttpRequest, slug: str) -> HttpResponse:
         (
             source,
             problems.get(source.id, []),
-            [(one, checks.url_of(one), checks.due_at(one)) for one in jobs if one.source_id == source.id],
+            [_job(one) for one in jobs if one.source_id == source.id],
         )
         for source in sources
     ]
@@ -173,6 +174,11 @@ def integrations(request: HttpRequest, slug: str) -> HttpResponse:
     return response
 
 
+def _job(one: Check) -> tuple[Check, str, datetime | None, str, str]:
+    """A job, its address, when its next ping is due, and its period and grace in minutes as they are typed."""
+    return one, checks.url_of(one), checks.due_at(one), f"{one.period / 60:g}", f"{one.grace / 60:g}"
+
+
 def _act(request: HttpRequest, reader: Reader, place: Place) -> dict[str, Any] | None:
     post = request.POST
     common: dict[str, Any] = {"by": reader.actor, "workspace_id": place.id}
@@ -185,12 +191,17 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> dict[str, Any] |
                 config=_mapping(post.get("mapping", "")),
             )
         case "check":
-            period, grace = post.get("period", ""), post.get("grace", "")
-            if not all(one.isascii() and one.isdecimal() and len(one) < 7 for one in (period, grace)):
-                raise Invalid("Period and grace are minutes.", field="period")
+            period, grace = _minutes(post.get("period", ""), post.get("grace", ""))
             checks.create_check(
-                **common, source_id=as_uuid(post.get("source", "")), name=post.get("name", ""), period=int(period) * 60, grace=int(grace) * 60,
-                cron=post.get("cron", ""), zone=place.time_zone, severity=post.get("severity", "warning"),
+                **common, source_id=as_uuid(post.get("source", "")), name=post.get("name", ""), period=period, grace=grace, cron=post.get("cron", ""),
+                zone=place.time_zone, severity=post.get("severity", "warning"),
+            )  # fmt: skip
+            return None
+        case "recheck":
+            period, grace = _minutes(post.get("period", ""), post.get("grace", ""))
+            checks.edit_check(
+                **common, check_id=as_uuid(post.get("check", "")), period=period, grace=grace, cron=post.get("cron", ""), zone=post.get("zone", ""),
+                severity=post.get("severity", ""),
             )  # fmt: skip
             return None
         case "uncheck":
@@ -204,6 +215,13 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> dict[str, Any] |
         case other:
             raise Invalid(f"“{str(other)[:40]}” is nothing this page can do.")
     return {"source": source, "url": commands.address_of(source.protocol, text), "key": text}
+
+
+def _minutes(*typed: str) -> list[int]:
+    """Minutes as typed, in seconds."""
+    if not all(re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,5})?", one.strip()) for one in typed):
+        raise Invalid("Period and grace are minutes.", field="period")
+    return [round(float(one) * 60) for one in typed]
 
 
 def _mapping(text: str) -> dict[str, Any] | None:

@@ -155,6 +155,14 @@ def resolve_sources(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[
     return {str(one.id): Shown("source", str(one.id), one.name, reverse("integrations", args=[slug])) for one in rows}
 
 
+def resolve_checks(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
+    """Checks as subjects."""
+    if not reader.may("source.read", workspace_id):
+        return {}
+    rows = Check.objects.filter(workspace_id=workspace_id, id__in=as_uuids(ids)).defer("digest")
+    return {str(one.id): Shown("check", str(one.id), one.name, reverse("integrations", args=[slug])) for one in rows}
+
+
 def resolve_groups(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:
     """Groups as subjects."""
     if not reader.may("alert.read", workspace_id):
