@@ -88,6 +88,16 @@ SETTINGS = [
     Setting("WATCHBILL_OIDC_GROUPS", "groups", "The claim that lists a person's groups."),
     Setting("WATCHBILL_TRUSTED_PROXIES", "empty", "Addresses whose X-Forwarded-For is believed, comma-separated."),
     Setting(
+        "WATCHBILL_CONNECTIONS",
+        "4096",
+        "Connections that a web process holds at once, at least 16; beyond, the oldest idle one is closed for a new one.",
+    ),
+    Setting(
+        "WATCHBILL_CONNECTIONS_PER_ADDRESS",
+        "256",
+        "Of these, how many from one address (IPv6: one /64). Addresses in WATCHBILL_TRUSTED_PROXIES are not counted.",
+    ),
+    Setting(
         "WATCHBILL_LOGS",
         "file on a terminal, else stderr",
         "Where the parts' JSON logs go: file (in the data folder) or stderr.",
@@ -192,6 +202,16 @@ class Config:
         default = "/var/log/watchbill/checkpoints" if root else "~/.local/state/watchbill/checkpoints"
         return Path(self.get("WATCHBILL_ANCHOR", default)).expanduser()
 
+    @property
+    def connections(self) -> int:
+        """Connections that a web process holds at once."""
+        return int(self.get("WATCHBILL_CONNECTIONS", "4096"))
+
+    @property
+    def connections_per_address(self) -> int:
+        """How many of them may come from one address."""
+        return int(self.get("WATCHBILL_CONNECTIONS_PER_ADDRESS", "256"))
+
     def keys(self, *, create: bool = False) -> Keys:
         """The keys of this hub."""
         return load_keys(self.env, self.data, create=create)
@@ -249,6 +269,10 @@ def read_config(env: Mapping[str, str] | None = None) -> Config:
         raise SettingError(
             f"WATCHBILL_RATE is “{rate}”.", hint="Use a whole number of requests a minute.", field="WATCHBILL_RATE"
         )
+    for name, least in (("WATCHBILL_CONNECTIONS", 16), ("WATCHBILL_CONNECTIONS_PER_ADDRESS", 1)):
+        number = env.get(name) or str(least)
+        if not number.isdecimal() or int(number) < least:
+            raise SettingError(f"{name} is “{number}”.", hint=f"Use a whole number from {least} on.", field=name)
     prefix = env.get("WATCHBILL_ROLE_PREFIX") or "watchbill"
     if not prefix.replace("_", "").isalnum() or not prefix.isascii() or prefix != prefix.lower() or len(prefix) > 40:
         raise SettingError(

@@ -20,15 +20,16 @@ from watchbill.intake.edge import Door
 from watchbill.intake.protocols import ADDRESSES
 from watchbill.server.health import readiness, refresh_gauges
 from watchbill.server.live import Live
+from watchbill.server.wire import MAX_API_BODY, MAX_FILE
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = structlog.get_logger("watchbill.asgi")
 
-MAX_BODY = 55_000_000
-MAX_API_BODY = 2_500_000
 THREADS = 10
+#: Files that are received at once.
+UPLOADS = 4
 
 
 class Hub:
@@ -38,6 +39,7 @@ class Hub:
         self.django = WSGIMiddleware(WSGIHandler(), workers=THREADS, send_queue_size=32)
         self.live = live or Live()
         self.door = Door()
+        self.uploads = asyncio.Semaphore(UPLOADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -77,7 +79,7 @@ class Hub:
         await answer(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
 
     async def _django(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = MAX_BODY if scope["path"].endswith("/files") else MAX_API_BODY
+        limit = MAX_FILE if scope["path"].endswith("/files") else MAX_API_BODY
         problem = _bad_request(scope, limit)
         if problem:
             await answer(
@@ -87,24 +89,15 @@ class Hub:
                 "application/problem+json",
             )
             return
-        seen, refused = 0, False
-
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal seen, refused
-            message = await receive()
-            if message["type"] == "http.request":
-                seen += len(message.get("body", b""))
-                if seen > limit:
-                    refused = True
-                    return {"type": "http.disconnect"}
-            return message
-
-        try:
-            await self.django(scope, counted, send)
-        except Exception:
-            if not refused:
-                raise
-            log.warning("request.too_large", path=scope["path"])
+        scope["headers"] = [pair for pair in scope["headers"] if b"_" not in pair[0]]
+        if limit == MAX_FILE:
+            # A file is read by the thread that stores it: its sender may hold some of the threads, never all.
+            async with self.uploads:
+                await self.django(scope, receive, send)
+            return
+        body = await _whole(receive, limit)
+        if body is not None:
+            await self.django(scope, _again(body, receive), send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -119,6 +112,37 @@ class Hub:
                 await self.door.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+async def _whole(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, before a thread is given to the request: who sends slowly holds none, and half a body reaches nobody.
+
+    None where the sender went away, or sends more than it may (a server's protocol holds it to its Content-Length).
+    """
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        piece = message.get("body", b"")
+        size += len(piece)
+        if message["type"] == "http.disconnect" or size > limit:
+            return None
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives the body once, and after it what the connection says."""
+    given = False
+
+    async def first() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return first
 
 
 def _bad_request(scope: Scope, limit: int) -> tuple[int, str] | None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from watchbill.base.config import Config
 from watchbill.base.errors import WatchbillError
+from watchbill.server.processes import raise_open_files
 
 LITTLE_SPACE = 1_000_000_000
 SKEW = 2.0
+FEW_FILES = 4_096
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Finding:
 
 def examine(config: Config) -> list[Finding]:
     """Looks at settings, keys, disk, database, migrations, clock, worker, ledger. Never raises."""
-    findings = [_folder(config), _disk(config), _keys(config), _anchor(config)]
+    findings = [_folder(config), _disk(config), _keys(config), _anchor(config), _files()]
     try:
         findings += _database(config)
     except WatchbillError as error:
@@ -80,6 +82,19 @@ def _disk(config: Config) -> Finding:
             "Free some space: PostgreSQL stops when it is full (nothing is lost then, but nothing is taken in).",
         )
     return Finding("disk", "ok", text)
+
+
+def _files() -> Finding:
+    """How many files, and so connections, a process may have open; the hub raises its own limit to this."""
+    files = raise_open_files()
+    if files < FEW_FILES:
+        return Finding(
+            "open files",
+            "warning",
+            f"a process may have {files:,} open: many callers at once use that up",
+            f"Raise the hard limit to {FEW_FILES:,} or more (systemd: LimitNOFILE=65536).",
+        )
+    return Finding("open files", "ok", f"a process may have {files:,} open")
 
 
 def _keys(config: Config) -> Finding:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+#: More than this is of no use, and some programs walk through all that they may have.
+MANY_FILES = 65_536
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -66,6 +69,23 @@ def stop(child: subprocess.Popen[bytes], *signals: tuple[int, float]) -> None:
     if child.poll() is None:
         child.kill()
         child.wait()
+
+
+def raise_open_files() -> int:
+    """Lets this process, and those that it starts, open as many files as the system allows; answers how many that are.
+
+    The usual soft limit of 1,024 would be the first thing that a flood of connections reaches.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):
+            # The system refuses what it allowed: the limit stays as it was.
+            return soft
+    return MANY_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def executable_of(pid: int) -> str:

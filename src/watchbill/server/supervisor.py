@@ -19,7 +19,7 @@ from urllib.parse import quote
 from watchbill.base.config import Config, Database
 from watchbill.base.errors import SettingError, Unavailable
 from watchbill.server.postgres import Postgres, superuser_password
-from watchbill.server.processes import spawn, stop
+from watchbill.server.processes import raise_open_files, spawn, stop
 
 
 class AlreadyRunning(Unavailable):
@@ -146,6 +146,7 @@ class Hub:
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT. Returns the exit code."""
         open_data_folder(self.config)
+        raise_open_files()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         with hold_data_folder(self.config), open_port(self.config) as listener:

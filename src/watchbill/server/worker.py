@@ -32,6 +32,7 @@ from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.server.deadman import Deadman
 from watchbill.server.loops import Listener, Loop
+from watchbill.server.processes import raise_open_files
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
 from watchbill.signals.silences import sweep as sweep_silences
@@ -189,6 +190,7 @@ async def _work(stop: asyncio.Event) -> None:
 
 def run() -> int:
     """Runs until SIGTERM or SIGINT."""
+    raise_open_files()
     stop = threading.Event()
     sealer = Sealer(settings.KEYS)
     # A server that does not answer holds up one sender, not all; one that has work calls the next.
