@@ -9,7 +9,7 @@ from watchbill.oncall.queries import Watch
 
 
 def calendar(watches: Iterable[Watch], names: Mapping[str, str], at: datetime, *, only: str = "") -> bytes:
-    """A calendar of shifts; with ``only``, those of one person. Gaps are events, too, where the whole schedule is shown."""
+    """A calendar of whole shifts; with ``only``, those of one person. Gaps are events, too, where the whole schedule is shown."""
     made = Calendar()
     made.add("prodid", "-//Watchbill//on-call//EN")
     made.add("version", "2.0")
@@ -20,7 +20,7 @@ def calendar(watches: Iterable[Watch], names: Mapping[str, str], at: datetime, *
             if only and one.who != only:
                 continue
             event = Event()
-            # The same shift keeps its number, so that a calendar program moves nothing about.
+            # The same shift keeps its number whenever it is asked for, since it begins where it began: calendar programs move nothing about.
             event.add("uid", f"{watch.schedule.id}-{one.start:%Y%m%dT%H%M%SZ}@watchbill")
             event.add("dtstamp", at)
             event.add("dtstart", one.start)

@@ -151,7 +151,9 @@ def feed(request: HttpRequest, key: str) -> HttpResponse:
     if not isinstance(found, Feed) or not isinstance(reader, Reader):
         raise NotFound("There is no such calendar, or it was revoked.")
     at = now()
-    watches = access_schedules(reader.actor, found.workspace_id, at, days=120, start=at - timedelta(days=30))
+    watches = access_schedules(
+        reader.actor, found.workspace_id, at, days=120, start=at - timedelta(days=30), whole=True
+    )
     if found.schedule_id is not None:
         watches = [one for one in watches if one.schedule.id == found.schedule_id]
     text = calendar(watches, _people(reader, watches), at, only="" if found.schedule_id else str(found.person_id))

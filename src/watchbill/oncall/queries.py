@@ -16,6 +16,9 @@ from watchbill.facts.subjects import Shown
 from watchbill.oncall import rules
 from watchbill.oncall.models import Feed, Override, Schedule
 
+#: As long as a turn can be: 366 months.
+_LONGEST_TURN = timedelta(days=366 * 31)
+
 
 def layers_of(data: Iterable[Mapping[str, Any]]) -> tuple[rules.Layer, ...]:
     """A schedule's layers for the rules."""
@@ -73,15 +76,24 @@ class Watch:
 
 
 def access_schedules(
-    reader: Actor, workspace_id: UUID, at: datetime, *, days: int = 14, start: datetime | None = None
+    reader: Actor,
+    workspace_id: UUID,
+    at: datetime,
+    *,
+    days: int = 14,
+    start: datetime | None = None,
+    whole: bool = False,
 ) -> list[Watch]:
-    """All schedules with their shifts from ``start`` (now, unless told) for so many days."""
+    """All schedules with their shifts from ``start`` (now, unless told) for so many days; ``whole``: each uncut, and one for each turn."""
     reader.require("oncall.read", workspace_id)
     begin = start or at
     found = []
-    for schedule in _with_overrides(workspace_id, min(begin, at)).order_by("name", "key"):
+    make = rules.whole_shifts if whole else rules.shifts
+    # A shift that began long ago may have begun where somebody's override ended.
+    since = min(begin, at) - (_LONGEST_TURN if whole else timedelta(0))
+    for schedule in _with_overrides(workspace_id, since).order_by("name", "key"):
         layers, overrides = layers_of(schedule.layers), overrides_of(schedule)
-        all_shifts = rules.shifts(layers, overrides, begin, begin + timedelta(days=days))
+        all_shifts = make(layers, overrides, begin, begin + timedelta(days=days))
         # From now on, far enough for somebody to come after who is on.
         ahead = rules.shifts(layers, overrides, at, at + timedelta(days=62))
         current = ahead[0] if ahead else None

@@ -6,7 +6,7 @@ is an hour later by the clock, in the hour that comes twice it is the first. Hou
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -284,6 +284,65 @@ def _first(walks: Iterable[_Walk], overrides: Sequence[Override], at: datetime) 
         if who is not None:
             return who, walk.layer.name
     return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Who is on at an instant, and the most that this may last: from its turn, override or month until that ends."""
+
+    key: tuple[object, ...]
+    who: str
+    layer: str
+    start: datetime
+    end: datetime
+
+
+def _stretch(layers: Sequence[Layer], overrides: Sequence[Override], at: datetime) -> _Stretch:
+    for number in reversed(range(len(overrides))):
+        one = overrides[number]
+        if one.start <= at < one.end:
+            return _Stretch(
+                ("override", number), one.who, "override", one.start.astimezone(UTC), one.end.astimezone(UTC)
+            )
+    for number in reversed(range(len(layers))):
+        layer = layers[number]
+        if is_on(layer, at):
+            here = turn(layer, at)
+            who = layer.participants[here % len(layer.participants)]
+            return _Stretch(("layer", number, here), who, layer.name, boundary(layer, here), boundary(layer, here + 1))
+    month = _month(at)
+    return _Stretch(("nobody", month), "", "", month, _month(month + 32 * _DAY))
+
+
+def _month(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def whole_shifts(layers: Sequence[Layer], overrides: Iterable[Override], start: datetime, end: datetime) -> list[Shift]:
+    """The shifts that touch a span, each from where it truly began until where it truly ends, whatever the span: for calendars.
+
+    Here a shift is one turn, so that somebody who is always on has a shift for each turn; an override is one of its own, and a
+    gap ends at the latest with its month (UTC). Any two spans answer the same about what touches both.
+    """
+    told = list(overrides)
+    first, until = _stretch(layers, told, start).start, _stretch(layers, told, end).end
+    edges = {first, until}
+    for layer in layers:
+        edges.update(_edges(layer, first, until))
+    edges.update(at.astimezone(UTC) for one in told for at in (one.start, one.end))
+    month = _month(first)
+    while (month := _month(month + 32 * _DAY)) < until:
+        edges.add(month)
+    found: list[Shift] = []
+    last: tuple[object, ...] = ()
+    for begin, following in itertools.pairwise(sorted(at for at in edges if first <= at <= until)):
+        here = _stretch(layers, told, begin)
+        if here.key == last:
+            found[-1] = replace(found[-1], end=following)
+        else:
+            found.append(Shift(begin, following, here.who, here.layer))
+        last = here.key
+    return [one for one in found if one.start < end and one.end > start]
 
 
 def gaps(found: Iterable[Shift]) -> list[Shift]:
