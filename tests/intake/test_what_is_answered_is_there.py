@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ def integration(hub: Hub, name: str) -> tuple[httpx.Client, str]:
     made = write(browser, "/api/v1/workspaces/main/integrations", {"name": name})
     assert made.status_code == 201, made.text
     return browser, str(made.json()["url"]).replace(made.json()["url"].split("/intake/")[0], hub.url)
+
+
+def problem_of(browser: httpx.Client, name: str) -> str:
+    found = browser.get("/api/v1/workspaces/main/integrations").json()["items"]
+    return next(str(one["last_problem"]) for one in found if one["name"] == name)
 
 
 def body(name: str, instance: str = "a") -> bytes:
@@ -114,8 +120,8 @@ def test_what_is_wrong_is_refused_before_it_costs_anything(hub: Hub) -> None:
     assert httpx.post(url, content=b"x" * 2_000_001).status_code == 413
     for odd in ("/intake/%00/alertmanager", "/intake/%ff%fe/alertmanager", "/intake/" + "k" * 5000 + "/alertmanager"):
         assert httpx.post(f"{hub.url}{odd}", content=b"{}").status_code == 404
-    # Nonsense is taken, because a sender that is refused sends it for ever; it stands on the integration's page.
-    assert httpx.post(url, content=b"\xff\x00{").status_code == 200
+    # Nonsense is refused, so that its sender counts it as failed; it stands on the integration's page.
+    assert httpx.post(url, content=b"\xff\x00{").status_code == 400
     wait_for(lambda: "no JSON" in browser.get("/w/main/integrations").text, 20)
     source = next(
         one for one in browser.get("/api/v1/workspaces/main/integrations").json()["items"] if one["name"] == "Refusals"
@@ -235,6 +241,14 @@ def test_every_sender_gets_the_answer_that_it_expects(hub: Hub) -> None:
         httpx.post(f"{hub.url}/v2/enqueue", json=event | {"routing_key": "nobody"}).json()["status"] == "invalid event"
     )
     assert httpx.post(f"{hub.url}/v2/enqueue", json=event | {"routing_key": keys["json"]}).status_code == 400
+    odd = event | {"routing_key": keys["pagerduty"], "payload": event["payload"] | {"severity": "none"}}
+    refused = httpx.post(f"{hub.url}/v2/enqueue", json=odd)
+    assert (refused.status_code, refused.json()["message"]) == (400, "Event object is invalid")
+    assert "'payload.severity' is invalid" in refused.json()["errors"][0]
+    assert httpx.post(f"{hub.url}/intake/{keys['json']}/json", content=b"{").status_code == 400
+    for name, words in (("pagerduty", "'payload.severity' is invalid"), ("json", "no JSON")):
+        # What was refused is shown where its owner looks.
+        assert words in wait_for(partial(problem_of, browser, f"All {name}"), 20)
     base = f"{hub.url}/ping/{keys['healthchecks']}"
     assert (httpx.get(f"{base}/backup").status_code, httpx.get(f"{base}/backup").text) == (404, "not found")
     made = httpx.get(f"{base}/backup?create=1")

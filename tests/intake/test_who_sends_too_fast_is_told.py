@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from watchbill.intake.edge import MOST_WAITING, Door
+from watchbill.intake.edge import MOST_WAITING, REFUSALS, Door
 from watchbill.intake.protocols import Answer
 from watchbill.runtime.ratelimit import Buckets
 
-EVENT = b'{"routing_key": "wbi_k", "event_action": "trigger", "dedup_key": "d"}'
+EVENT = b'{"routing_key": "wbi_k", "event_action": "acknowledge", "dedup_key": "d"}'
 
 
 def door_that_knows(protocol: str, slug: str = "") -> Door:
@@ -48,7 +48,7 @@ def asked(door: Door, path: str, body: bytes) -> tuple[int, dict[bytes, bytes], 
 @pytest.mark.parametrize(
     ("protocol", "path", "body", "words"),
     [
-        ("alertmanager", "/intake/wbi_k/alertmanager", b"{}", b"sends faster than the hub takes"),
+        ("alertmanager", "/intake/wbi_k/alertmanager", b'{"alerts": []}', b"sends faster than the hub takes"),
         ("prometheus", "/intake/wbi_k/api/v2/alerts", b"[]", b"sends faster than the hub takes"),
         ("pagerduty", "/v2/enqueue", EVENT, b'"throttled"'),
         ("healthchecks", "/ping/wbi_k/nightly", b"", b"rate limited"),
@@ -73,18 +73,29 @@ def test_where_too_many_wait_a_sender_is_told_to_come_again() -> None:
     door = door_that_knows("alertmanager")
     told: list[Answer] = []
     for _ in range(MOST_WAITING):
-        assert door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b"{}", told.append)
-    assert not door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b"{}", told.append)
-    status, headers, _ = asked(door, "/intake/wbi_k/alertmanager", b"{}")
+        assert door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b'{"alerts": []}', told.append)
+    assert not door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b'{"alerts": []}', told.append)
+    status, headers, _ = asked(door, "/intake/wbi_k/alertmanager", b'{"alerts": []}')
     assert (status, headers[b"retry-after"]) == (503, b"2")
 
 
 def test_a_hub_that_stops_answers_those_who_wait() -> None:
     door = door_that_knows("alertmanager")
     told: list[Answer] = []
-    assert door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b"{}", told.append)
+    assert door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b'{"alerts": []}', told.append)
     asyncio.run(door.stop())
     assert [one.status for one in told] == [503]
+
+
+def test_what_is_refused_is_kept_to_be_shown_but_not_without_end() -> None:
+    door = door_that_knows("alertmanager")
+    assert not door.at_once("/intake/wbi_k/alertmanager", "", "POST", [], b"{}", lambda answer: None)
+    source = uuid4()
+    assert [door._keeps_refusal(source) for _ in range(REFUSALS + 5)] == [True] * REFUSALS + [False] * 5
+    door.refusals = Buckets(60, 0)
+    status, _, said = asked(door, "/intake/wbi_k/alertmanager", b"{}")
+    assert (status, b"no webhook of Alertmanager" in said) == (400, True)
+    assert door.queue.qsize() == 0
 
 
 @pytest.mark.parametrize(
@@ -100,5 +111,5 @@ def test_a_hub_that_stops_answers_those_who_wait() -> None:
 )
 def test_what_needs_a_look_goes_the_long_way(path: str, method: str) -> None:
     door = door_that_knows("alertmanager")
-    assert not door.at_once(path, "", method, [], b"{}", lambda answer: None)
+    assert not door.at_once(path, "", method, [], b'{"alerts": []}', lambda answer: None)
     assert door.queue.qsize() == 0

@@ -36,6 +36,8 @@ BATCH, MOST_WAITING = 256, 2048
 BELIEVED = 5.0
 #: Requests a minute from one source, before it is told to slow down.
 RATE = 600_000
+#: Refused requests a minute from one source that are kept, to be shown: the others are only answered.
+REFUSALS = 20
 _FIND = "SELECT id, workspace_id, protocol FROM signals_source WHERE key_digest = %s AND revoked_at IS NULL"
 _FIND_CHECK = (
     "SELECT s.id, s.workspace_id, s.protocol FROM signals_source s JOIN signals_check c ON c.source_id = s.id "
@@ -76,6 +78,7 @@ class Door:
         self.slugs: dict[tuple[UUID, str], float] = {}
         self.salt = secrets.token_bytes(16)
         self.buckets = Buckets(RATE, RATE / 10)
+        self.refusals = Buckets(REFUSALS, REFUSALS)
         self.writer: asyncio.Task[None] | None = None
         self.finder = _Line("watchbill-intake-keys")
 
@@ -128,6 +131,9 @@ class Door:
                 send, protocol.refuse(429, "This integration sends faster than the hub takes.", str(error.retry_after))
             )
             return
+        if taken.refused and not self._keeps_refusal(found[0]):
+            await _send(send, taken.answer)
+            return
         if taken.slug:
             try:
                 exists = await self._has(found[0], taken.slug)
@@ -160,7 +166,7 @@ class Door:
         if protocol is None or method not in protocol.methods:
             return False
         taken = protocol.take(path, query, method, headers, body)
-        if isinstance(taken, Answer):
+        if isinstance(taken, Answer) or taken.refused:
             return False
         believed = self._believed(self._mark(taken.key))
         found = believed[1] if believed else None
@@ -173,6 +179,13 @@ class Door:
         except TooMany:
             return False
         self.queue.put_nowait(_Waiting(found[0], found[1], taken.body, protocol, taken.answer, told))
+        return True
+
+    def _keeps_refusal(self, source: UUID) -> bool:
+        try:
+            self.refusals.take(source)
+        except TooMany:
+            return False
         return True
 
     def _has_lately(self, source: UUID, slug: str) -> bool:

@@ -1,6 +1,6 @@
 """Which protocol a request speaks, where its key stands, what is kept of it, and what its sender expects as an answer: pure.
 
-Nothing is understood here beyond that: what came is kept as it came, and read by the worker.
+Nothing is understood here beyond whether it can be used at all: what came is kept as it came, and read by the worker.
 """
 
 import base64
@@ -9,9 +9,12 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+
+from watchbill.intake.events import blank, faults
 
 Headers = Iterable[tuple[bytes, bytes]]
 #: What Healthchecks keeps of a ping's body, too.
@@ -56,10 +59,15 @@ class Taken:
     #: A ping by its check's slug: whether there is such a check shows in the answer; ``creates`` makes one.
     slug: str = ""
     creates: bool = False
+    #: The answer is a refusal: what came is kept all the same, to be shown with the reason, but not without end.
+    refused: bool = False
 
 
 def problem(status: int, words: str, retry: str = "") -> Answer:
     return Answer(status, json.dumps({"title": words, "status": status}).encode(), "application/problem+json", retry)
+
+
+Take = Callable[[str, str, str, Headers, bytes], "Taken | Answer"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Protocol:
     names: frozenset[str]
     methods: frozenset[str]
     key: Callable[[str], str]
-    take: Callable[[str, str, str, Headers, bytes], Taken | Answer]
+    take: Take
     refuse: Callable[..., Answer] = problem
 
 
@@ -80,12 +88,39 @@ def _second(path: str) -> str:
     return path.split("/")[2]
 
 
-def _plain(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
-    return Taken(_second(path), body, _OK)
+class _Webhook(msgspec.Struct):
+    # Only where they stand: nothing of them is read here.
+    alerts: msgspec.Raw = msgspec.Raw()
 
 
-def _named(name: str) -> Protocol:
-    return Protocol(frozenset({name}), frozenset({"POST"}), _second, _plain)
+_WEBHOOK = msgspec.json.Decoder(_Webhook)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_ANY = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _fault(decoder: "msgspec.json.Decoder[Any]", body: bytes, wanted: str) -> str:
+    """Why a body is not what its sender speaks at all; empty where it is. Its parts are read by the worker."""
+    try:
+        if not body.isascii():
+            body.decode()
+        found = decoder.decode(body)
+    except msgspec.ValidationError:
+        return wanted
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f"This is no JSON: {str(error)[:200]}"
+    return wanted if isinstance(found, _Webhook) and not bytes(found.alerts).lstrip().startswith(b"[") else ""
+
+
+def _json(decoder: "msgspec.json.Decoder[Any]", wanted: str, answer: Answer) -> "Take":
+    def take(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
+        fault = _fault(decoder, body, wanted)
+        return Taken(_second(path), body, problem(400, fault) if fault else answer, refused=bool(fault))
+
+    return take
+
+
+def _named(name: str, decoder: "msgspec.json.Decoder[Any]", wanted: str, answer: Answer = _OK) -> Protocol:
+    return Protocol(frozenset({name}), frozenset({"POST"}), _second, _json(decoder, wanted, answer))
 
 
 # /intake/KEY/slack: buttons
@@ -115,45 +150,77 @@ def _twilio(path: str, query: str, method: str, headers: Headers, body: bytes) -
     return Taken(_second(path), json.dumps(kept).encode(), Answer(200, nothing, "text/xml; charset=utf-8"))
 
 
-# /intake/KEY/api/v2/alerts: Prometheus itself
-
-
-def _prometheus(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken:
-    # Alertmanager's API answers 200 with nothing; Prometheus takes any 2xx.
-    return Taken(_second(path), body, _EMPTY)
-
-
 # /v2/enqueue: PagerDuty Events v2
 
 
+#: As much as PagerDuty takes of an event.
+LONGEST_EVENT = 512 * 1024
+
+
+class _Payload(msgspec.Struct):
+    summary: Any = None
+    source: Any = None
+    severity: Any = None
+
+
 class _Event(msgspec.Struct):
-    routing_key: str
-    event_action: str
-    dedup_key: str = ""
+    routing_key: Any = None
+    event_action: Any = None
+    dedup_key: Any = None
+    payload: _Payload | None = None
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_INVALID = "Event object is invalid"
 
 
 def _pagerduty_refuse(status: int, words: str, retry: str = "") -> Answer:
-    told = {"status": "throttled" if status == 429 else "invalid event", "message": words, "errors": [words]}
+    return _pagerduty_answer(status, words, [words], retry)
+
+
+def _pagerduty_answer(status: int, words: str, errors: list[str], retry: str = "") -> Answer:
+    told = {"status": "throttled" if status == 429 else "invalid event", "message": words, "errors": errors}
     # PagerDuty knows no 404: an unknown routing key is an invalid event.
     return Answer(400 if status == 404 else status, json.dumps(told).encode(), _JSON, retry)
 
 
-def _pagerduty(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken | Answer:
+def _event(body: bytes) -> Any:
+    """What of an event decides whether it is taken. Where a part has another shape, the whole of it. Raises what decoding raises."""
+    if not body.isascii():
+        body.decode()
     try:
-        found = msgspec.json.decode(body, type=_Event)
+        found = _EVENT.decode(body)
+    except msgspec.ValidationError:
+        return msgspec.json.decode(body)
+    told = {"routing_key": found.routing_key, "event_action": found.event_action, "dedup_key": found.dedup_key}
+    if (part := found.payload) is not None:
+        told["payload"] = {"summary": part.summary, "source": part.source, "severity": part.severity}
+    return told
+
+
+def _pagerduty(path: str, query: str, method: str, headers: Headers, body: bytes) -> Taken | Answer:
+    if len(body) > LONGEST_EVENT:
+        return _pagerduty_answer(413, _INVALID, ["the event is larger than 512 KB"])
+    try:
+        told = _event(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _pagerduty_refuse(400, f"Event object is invalid: {str(error)[:200]}")
-    if found.event_action not in ("trigger", "acknowledge", "resolve"):
-        return _pagerduty_refuse(400, "Event object is invalid: event_action is trigger, acknowledge or resolve")
-    if not found.dedup_key and found.event_action != "trigger":
-        return _pagerduty_refuse(400, "Event object is invalid: dedup_key is missing")
-    mark = found.dedup_key
-    if not mark:
+        return _pagerduty_answer(400, _INVALID, [f"JSON is invalid: {str(error)[:200]}"])
+    found = faults(told)
+    key = told.get("routing_key") if isinstance(told, dict) else None
+    if not isinstance(key, str) or not key:
+        return _pagerduty_answer(400, _INVALID, found or ["'routing_key' is missing or blank"])
+    if found:
+        return Taken(key, body, _pagerduty_answer(400, _INVALID, found), refused=True)
+    mark = told.get("dedup_key")
+    if blank(mark):
         # An event without a key is one of its own; its sender is told the key, to resolve it by.
         mark = uuid.uuid4().hex
-        body = json.dumps({**json.loads(body), "dedup_key": mark}).encode()
-    told = {"status": "success", "message": "Event processed", "dedup_key": mark}
-    return Taken(found.routing_key, body, Answer(202, json.dumps(told).encode()))
+        try:
+            body = msgspec.json.encode({**msgspec.json.decode(body), "dedup_key": mark})
+        except (msgspec.MsgspecError, RecursionError) as error:
+            return _pagerduty_answer(400, _INVALID, [f"JSON is invalid: {str(error)[:200]}"])
+    answer = {"status": "success", "message": "Event processed", "dedup_key": str(mark)}
+    return Taken(key, body, Answer(202, msgspec.json.encode(answer)))
 
 
 # /ping/…: Healthchecks
@@ -209,10 +276,13 @@ def _ping(path: str, query: str, method: str, headers: Headers, body: bytes) -> 
     return Taken(key, msgspec.json.encode(kept), _PONG, slug, bool(kept["create"]))
 
 
-_ALERTMANAGER, _GRAFANA, _GENERIC = _named("alertmanager"), _named("grafana"), _named("json")
+_NO_WEBHOOK = "This is no webhook of Alertmanager: it is an object with a list of alerts."
+_ALERTMANAGER, _GRAFANA = (_named(name, _WEBHOOK, _NO_WEBHOOK) for name in ("alertmanager", "grafana"))
+_GENERIC = _named("json", _ANY, "This is no JSON.")
 _SLACK = Protocol(frozenset({"slack"}), frozenset({"POST"}), _second, _slack)
 _TWILIO = Protocol(frozenset({"twilio"}), frozenset({"POST"}), _second, _twilio)
-_PROMETHEUS = Protocol(frozenset({"prometheus"}), frozenset({"POST"}), _second, _prometheus)
+# /intake/KEY/api/v2/alerts. Alertmanager's API answers 200 with nothing; Prometheus takes any 2xx.
+_PROMETHEUS = _named("prometheus", _LIST, "These are no alerts of Prometheus: they are a list.", _EMPTY)
 _PAGERDUTY = Protocol(frozenset({"pagerduty"}), frozenset({"POST"}), lambda path: "", _pagerduty, _pagerduty_refuse)
 _PING = Protocol(frozenset({"healthchecks"}), frozenset({"GET", "POST", "HEAD"}), _ping_key, _ping, _text)
 

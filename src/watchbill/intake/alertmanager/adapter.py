@@ -1,86 +1,72 @@
-"""Reads a webhook of Alertmanager (version 4): pure. `endsAt` in year 1 means that the alert goes on."""
+"""Reads a webhook of Alertmanager (version 4), and Grafana's: pure. `endsAt` in year 1 means that the alert goes on.
+Fields that are not needed may be anything.
+"""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from watchbill.base.errors import Invalid
-from watchbill.signals.rules import Incoming
+from watchbill.intake import fields
+from watchbill.intake.fields import Unusable, kind, moment, text, texts
+from watchbill.signals.rules import Incoming, Read
 
-#: Beyond these an alert is not taken in: nobody could read it, and somebody is at fault.
-MOST_LABELS = 200
-LONGEST = 4000
-
-
-class _Alert(msgspec.Struct, rename="camel"):
-    status: str
-    labels: dict[str, str]
-    starts_at: datetime
-    ends_at: datetime | None = None
-    annotations: dict[str, str] = {}
-    generator_url: str = msgspec.field(default="", name="generatorURL")
-    fingerprint: str = ""
+_STATUS = {"firing": True, "alerting": True, "resolved": False, "ok": False}
+VERSIONS = ("", "4", "1")
 
 
-class _Webhook(msgspec.Struct, rename="camel"):
-    alerts: list[_Alert]
-    version: str = ""
-    group_key: str = ""
-    group_labels: dict[str, str] = {}
-    truncated_alerts: int = 0
+def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> Read:
+    """The alerts of a webhook, and what could not be used of it. Raises Invalid where none of it can."""
+    told = fields.decode(body)
+    if not isinstance(told, dict):
+        raise Invalid(f"This is no webhook of Alertmanager: it is {kind(told)}, not an object.")
+    rows = told.get("alerts")
+    if not isinstance(rows, list):
+        raise Invalid(f"This is no webhook of Alertmanager: its alerts are {kind(rows)}, not a list.")
+    found: list[Incoming] = []
+    problems: list[str] = []
+    version, key, common = text(told.get("version")), text(told.get("groupKey")), texts(told.get("groupLabels"))
+    if version not in VERSIONS:
+        problems.append(f"version: {version[:20]!r} of Alertmanager's webhook is not known; it was read as version 4")
+    more = _left_out(told.get("truncatedAlerts"))
+    for index, row in enumerate(rows):
+        try:
+            found.append(_incoming(row, key, common, more, received_at))
+        except Unusable as error:
+            problems.append(f"alerts[{index}].{error}")
+    return Read(found, fields.problems(problems))
 
 
-_DECODER = msgspec.json.Decoder(_Webhook)
-
-
-def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> list[Incoming]:
-    """The alerts of a webhook. Raises Invalid, saying what is wrong with it and where."""
-    try:
-        found = _DECODER.decode(body)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"This is no webhook of Alertmanager: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"This is no JSON: {error}") from None
-    if found.version not in ("", "4", "1"):
-        raise Invalid(
-            f"Version {found.version[:20]!r} of Alertmanager's webhook is not known; this hub reads version 4."
-        )
-    return [_incoming(found, alert, received_at) for alert in found.alerts]
-
-
-def _incoming(webhook: _Webhook, alert: _Alert, received_at: datetime) -> Incoming:
-    if alert.status not in ("firing", "resolved"):
-        raise Invalid(f"An alert's status is “firing” or “resolved”, not {alert.status[:40]!r}.")
-    if len(alert.labels) > MOST_LABELS:
-        raise Invalid(f"An alert has {len(alert.labels):,} labels; this hub reads up to {MOST_LABELS}.")
-    starts = aware(alert.starts_at)
-    ends = aware(alert.ends_at) if alert.ends_at and alert.ends_at.year > 1 else None
+def _incoming(
+    row: Any, group_key: str, group_labels: dict[str, str], left_out: dict[str, str], received_at: datetime
+) -> Incoming:
+    if not isinstance(row, dict):
+        raise Unusable(f"is {kind(row)}, not an object")
+    labels, mark = row.get("labels"), text(row.get("fingerprint"))
+    if not isinstance(labels, dict) and not mark:
+        raise Unusable(f"labels: is {kind(labels)}, not an object, and it has no fingerprint to know it by")
+    ends = moment(row.get("endsAt"))
+    firing = _fires(row.get("status"), ends, received_at)
     return Incoming(
-        labels=texts(alert.labels), firing=alert.status == "firing", received_at=received_at, starts_at=starts if starts.year > 1 else received_at,
-        ends_at=ends if alert.status == "resolved" else None, annotations=texts(alert.annotations) | _left_out(webhook), url=clean(alert.generator_url),
-        fingerprint=clean(alert.fingerprint), group_key=clean(webhook.group_key), group_labels=texts(webhook.group_labels),
+        labels=fields.labels(labels), firing=firing, starts_at=fields.start(row.get("startsAt"), received_at) or received_at, ends_at=None if firing else ends,
+        annotations=texts(row.get("annotations")) | left_out, url=text(row.get("generatorURL")), fingerprint=mark, group_key=group_key,
+        group_labels=group_labels, received_at=received_at,
     )  # fmt: skip
 
 
-def _left_out(webhook: _Webhook) -> dict[str, str]:
+def _fires(status: Any, ends: datetime | None, received_at: datetime) -> bool:
+    """Whether an alert fires; where its status does not say so, by its end."""
+    if isinstance(status, str) and status.strip():
+        found = _STATUS.get(status.strip().casefold())
+        if found is None:
+            raise Unusable(f"status: is “firing” or “resolved”, not {status[:40]!r}")
+        return found
+    return ends is None or ends > received_at
+
+
+def _left_out(value: Any) -> dict[str, str]:
     """What `max_alerts` of the sender cut off: said beside the alerts that came."""
-    count = webhook.truncated_alerts
+    told = text(value)
+    count = int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else 0
     more = "alert" if count == 1 else "alerts"
     return {"left out": f"the sender left out {count:,} more {more} of this group (max_alerts)"} if count > 0 else {}
-
-
-def aware(at: datetime) -> datetime:
-    """An instant; without a zone it is UTC."""
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def clean(text: str) -> str:
-    """Without NUL, which the database cannot hold, and not longer than anybody reads."""
-    return text.replace("\0", "\ufffd")[:LONGEST]
-
-
-def texts(found: dict[str, str]) -> dict[str, str]:
-    """Names and values that the database can hold."""
-    return {clean(name)[:200]: clean(value) for name, value in found.items()}

@@ -5,76 +5,81 @@
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import msgspec
 from jmespath.exceptions import JMESPathError
 
 from watchbill.base.errors import Invalid
-from watchbill.intake.alertmanager.adapter import aware, clean
+from watchbill.intake import fields
+from watchbill.intake.fields import Unusable, text
 from watchbill.signals.mapping import RESOLVED, compiled
-from watchbill.signals.rules import Incoming
+from watchbill.signals.rules import Incoming, Read
 
 MOST = 1000
 
 
-def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> list[Incoming]:
-    """The alerts that the mapping finds. Raises Invalid saying which part finds nothing."""
-    try:
-        told = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"This is no JSON: {error}") from None
+def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> Read:
+    """The alerts that the mapping finds, and what could not be used. Raises Invalid where it finds none at all."""
+    told = fields.decode(body)
     mapping = config.get("mapping") or {}
-    found = _find(mapping.get("alerts", "@"), told)
+    try:
+        found = _find(mapping.get("alerts", "@"), told)
+    except Unusable as error:
+        raise Invalid(f"The mapping's alerts: {error}") from None
     rows = found if isinstance(found, list) else [found] if isinstance(found, dict) else None
     if rows is None:
         raise Invalid(f"The mapping's alerts (“{mapping.get('alerts', '@')[:60]}”) finds no object and no list in it.")
-    if len(rows) > MOST:
-        raise Invalid(f"It has {len(rows):,} alerts; this hub reads up to {MOST:,} at once.")
-    return [_one(mapping, row, received_at) for row in rows]
+    alerts: list[Incoming] = []
+    problems = [] if len(rows) <= MOST else [f"it has {len(rows):,} alerts; this hub reads the first {MOST:,}"]
+    for index, row in enumerate(rows[:MOST]):
+        try:
+            alerts.append(_one(mapping, row, received_at, problems, index))
+        except Unusable as error:
+            problems.append(f"[{index}]: {error}")
+    return Read(alerts, fields.problems(problems))
 
 
 def _find(expression: str, told: Any) -> Any:
+    # A function of JMESPath over a value of another type may raise what the library does not name.
     try:
         return compiled(expression).search(told)
-    except JMESPathError as error:
-        raise Invalid(f"“{expression[:60]}” cannot be applied to it: {str(error).splitlines()[0][:120]}") from None
+    except (JMESPathError, ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise Unusable(f"“{expression[:60]}” cannot be applied to it: {reason[:120]}") from None
 
 
-def _text(expression: str, row: Any) -> str:
-    value = _find(expression, row) if expression else None
-    if value is None:
-        return ""
-    return clean(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+def _one(mapping: Mapping[str, Any], row: Any, received_at: datetime, problems: list[str], index: int) -> Incoming:
+    def optional(name: str, expression: str) -> str:
+        """What is not needed costs no alert: it is left out, and shown."""
+        try:
+            return text(_find(expression, row)) if expression else ""
+        except Unusable as error:
+            problems.append(f"[{index}].{name}: {error}")
+            return ""
 
-
-def _one(mapping: Mapping[str, Any], row: Any, received_at: datetime) -> Incoming:
-    title = _text(mapping.get("title", ""), row)
+    title = text(_find(mapping.get("title", ""), row)) if mapping.get("title") else ""
     if not title:
-        raise Invalid(f"The mapping's title (“{mapping.get('title', '')[:60]}”) finds nothing in an alert.")
+        raise Unusable(f"the mapping's title (“{mapping.get('title', '')[:60]}”) finds nothing in an alert")
     labels = {"alertname": title} | {
-        name: value for name, expression in mapping.get("labels", {}).items() if (value := _text(expression, row))
+        name: value
+        for name, expression in mapping.get("labels", {}).items()
+        if (value := optional(f"labels.{name}", expression))
     }
-    if severity := _text(mapping.get("severity", ""), row):
+    if severity := optional("severity", mapping.get("severity", "")):
         labels["severity"] = severity
-    over = _text(mapping.get("status", ""), row).casefold() in mapping.get("resolved", RESOLVED)
-    mark = _text(mapping.get("fingerprint", ""), row)
-    summary = _text(mapping.get("summary", ""), row)
+    over = optional("status", mapping.get("status", "")).strip().casefold() in mapping.get("resolved", RESOLVED)
+    summary = optional("summary", mapping.get("summary", ""))
+    starts = fields.moment(_raw(mapping.get("starts_at", ""), row))
     return Incoming(
-        labels=labels, firing=not over, received_at=received_at, starts_at=_when(_find(mapping["starts_at"], row) if mapping.get("starts_at") else None, received_at),
-        ends_at=received_at if over else None, annotations={"summary": summary} if summary else {}, url=_text(mapping.get("url", ""), row), fingerprint=mark[:200],
-        keeps=not mapping.get("starts_at"),
+        labels=labels, firing=not over, starts_at=min(starts, received_at) if starts else received_at, ends_at=received_at if over else None,
+        annotations={"summary": summary} if summary else {}, url=optional("url", mapping.get("url", "")),
+        fingerprint=optional("fingerprint", mapping.get("fingerprint", ""))[:200], keeps=not mapping.get("starts_at"), received_at=received_at,
     )  # fmt: skip
 
 
-def _when(value: Any, received_at: datetime) -> datetime:
+def _raw(expression: str, row: Any) -> Any:
     try:
-        if isinstance(value, str) and value:
-            return min(aware(datetime.fromisoformat(value)).astimezone(UTC), received_at)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            # Seconds, or milliseconds, since 1970.
-            return min(datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC), received_at)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return received_at
+        return _find(expression, row) if expression else None
+    except Unusable:
+        return None

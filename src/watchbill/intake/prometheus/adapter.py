@@ -6,43 +6,39 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from watchbill.base.errors import Invalid
-from watchbill.intake.alertmanager.adapter import MOST_LABELS, aware, clean, texts
-from watchbill.signals.rules import Incoming
+from watchbill.intake import fields
+from watchbill.intake.fields import Unusable, kind, moment, text, texts
+from watchbill.signals.rules import Incoming, Read
 
 
-class _Alert(msgspec.Struct, rename="camel"):
-    labels: dict[str, str]
-    annotations: dict[str, str] = {}
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    generator_url: str = msgspec.field(default="", name="generatorURL")
+def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> Read:
+    """The alerts of a request, and what could not be used of it. Raises Invalid where none of it can."""
+    rows = fields.decode(body)
+    if not isinstance(rows, list):
+        raise Invalid(f"These are no alerts of Prometheus: it is {kind(rows)}, not a list.")
+    found: list[Incoming] = []
+    problems: list[str] = []
+    for index, row in enumerate(rows):
+        try:
+            found.append(_incoming(row, received_at))
+        except Unusable as error:
+            problems.append(f"[{index}].{error}")
+    return Read(found, fields.problems(problems))
 
 
-_DECODER = msgspec.json.Decoder(list[_Alert])
-
-
-def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> list[Incoming]:
-    """The alerts of a request. Raises Invalid."""
-    try:
-        found = _DECODER.decode(body)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"These are no alerts of Prometheus: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"This is no JSON: {error}") from None
-    made = []
-    for one in found:
-        if not one.labels or len(one.labels) > MOST_LABELS:
-            raise Invalid(f"An alert has 1 to {MOST_LABELS} labels, not {len(one.labels):,}.")
-        starts = aware(one.starts_at) if one.starts_at and one.starts_at.year > 1 else received_at
-        ends = aware(one.ends_at) if one.ends_at and one.ends_at.year > 1 else None
-        over = ends is not None and ends <= received_at
-        made.append(
-            Incoming(
-                labels=texts(one.labels), firing=not over, received_at=received_at, replica=starts.isoformat() if one.starts_at and one.starts_at.year > 1 else "", starts_at=min(starts, ends) if over and ends else starts, ends_at=ends if over else None,
-                annotations=texts(one.annotations), url=clean(one.generator_url), expires_at=None if over else ends,
-            )
-        )  # fmt: skip
-    return made
+def _incoming(row: Any, received_at: datetime) -> Incoming:
+    if not isinstance(row, dict):
+        raise Unusable(f"is {kind(row)}, not an object")
+    labels = fields.labels(row.get("labels"))
+    if not labels:
+        raise Unusable("labels: an alert has at least one label with a value")
+    said, ends = fields.start(row.get("startsAt"), received_at), moment(row.get("endsAt"))
+    over = ends is not None and ends <= received_at
+    starts = said or received_at
+    return Incoming(
+        labels=labels, firing=not over, starts_at=min(starts, ends) if over and ends else starts, ends_at=ends if over else None,
+        annotations=texts(row.get("annotations")), url=text(row.get("generatorURL")), expires_at=None if over else ends, received_at=received_at,
+        # Replicas evaluate at different moments, so that an episode has another start at each.
+        replica=said.isoformat() if said else "",
+    )  # fmt: skip

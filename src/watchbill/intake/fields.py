@@ -1,0 +1,102 @@
+"""Reads the fields of any sender leniently: pure. A field that is not needed never costs an alert, whatever stands in it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from watchbill.base.errors import Invalid
+
+#: Beyond these an alert is not taken in: nobody could read it, and somebody is at fault.
+MOST_LABELS = 200
+LONGEST = 4000
+#: What begins before this is not said: Go's zero time, the epoch.
+EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+#: What ends after this goes on.
+LATEST = datetime(2999, 12, 31, tzinfo=UTC)
+#: How far a sender's clock may be ahead, before its times are not believed.
+AHEAD = timedelta(days=1)
+#: Problems of one arrival that are kept.
+MOST_PROBLEMS = 5
+
+
+class Unusable(ValueError):
+    """One alert cannot be used: which field, and why."""
+
+
+def decode(body: bytes) -> Any:
+    """The JSON of a body. Raises Invalid."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"This is no JSON: {error}") from None
+
+
+def kind(value: Any) -> str:
+    """What a value is, in the words of JSON."""
+    if value is None:
+        return "null"
+    for types, name in ((bool, "a boolean"), (str, "a string"), (dict, "an object"), (list, "a list")):
+        if isinstance(value, types):
+            return name
+    return "a number"
+
+
+def clean(text: str) -> str:
+    """Without NUL, which the database cannot hold, and not longer than anybody reads."""
+    return text.replace("\0", "\ufffd")[:LONGEST]
+
+
+def text(value: Any) -> str:
+    """A value as text: nothing for null, JSON for what is no string."""
+    if value is None:
+        return ""
+    return clean(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def texts(value: Any) -> dict[str, str]:
+    """Names and values that the database can hold. A value of null is none; what is no object is empty."""
+    if not isinstance(value, dict):
+        return {}
+    return {clean(name)[:200]: text(found) for name, found in value.items() if found is not None}
+
+
+def labels(value: Any) -> dict[str, str]:
+    """The labels of an alert. Raises Unusable for too many."""
+    if isinstance(value, dict) and len(value) > MOST_LABELS:
+        raise Unusable(f"labels: {len(value):,} labels; this hub reads up to {MOST_LABELS}")
+    return texts(value)
+
+
+def moment(value: Any) -> datetime | None:
+    """An instant in UTC, between 1971 and 2999; None where there is none, or nothing that could be read. Without a zone it is UTC."""
+    found: datetime | None = None
+    try:
+        if isinstance(value, datetime):
+            found = value
+        elif isinstance(value, str):
+            found = datetime.fromisoformat(value.strip().upper())
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            # Seconds, milliseconds, or nanoseconds since 1970.
+            found = datetime.fromtimestamp(value / (1e9 if value > 1e17 else 1000 if value > 1e11 else 1), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    if found is None or found.year < EARLIEST.year:
+        return None
+    if found.year >= LATEST.year:
+        return LATEST
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return found if found >= EARLIEST else None
+
+
+def start(value: Any, received_at: datetime) -> datetime | None:
+    """When something began; None where it is not said, or lies so far ahead that the sender's clock is not believed."""
+    found = moment(value)
+    return found if found is not None and found <= received_at + AHEAD else None
+
+
+def problems(found: list[str]) -> list[str]:
+    """The first ones, and how many more there are."""
+    if len(found) <= MOST_PROBLEMS:
+        return found
+    return [*found[:MOST_PROBLEMS], f"and {len(found) - MOST_PROBLEMS:,} more"]
