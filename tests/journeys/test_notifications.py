@@ -78,7 +78,7 @@ def test_a_browser_is_added_notified_and_acknowledges_with_one_tap(open_page: Op
         page.get_by_role("button", name="Test my pages").click()
         wait_until(lambda: bool(push.got), worker, shown)
         message = push.got[-1]
-        assert message["title"] == "Test page: nothing is wrong"
+        assert message["title"] == "Test page: this is only a test"
         deliver(**message)
         wait_until(lambda: ["acknowledge", "open"] in [one[2] for one in worker.evaluate(shown)], worker, shown)
         worker.evaluate(

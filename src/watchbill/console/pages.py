@@ -1,4 +1,4 @@
-"""The shell's own pages: overview, due, search, audit, events, settings, account."""
+"""The shell's own pages: due, search, audit, events, settings, account."""
 
 import base64
 from collections.abc import Sequence
@@ -20,14 +20,12 @@ from watchbill.base.ids import HUB
 from watchbill.blobs.queries import access_file
 from watchbill.blobs.store import key as blob_key
 from watchbill.blobs.store import store
-from watchbill.catalogue.queries import access_services
 from watchbill.console import commands, words
 from watchbill.console.context import counts_of
-from watchbill.console.tasks import Task, tasks_of
+from watchbill.console.tasks import tasks_of
 from watchbill.console.templatetags.watchbill import count
 from watchbill.facts.queries import access_facts
 from watchbill.facts.subjects import SUBJECTS, resolve_all, search_all
-from watchbill.incidents.queries import access_incidents
 from watchbill.ledger.export import export_ledger
 from watchbill.ledger.notes import verifier_key
 from watchbill.ledger.queries import (
@@ -40,7 +38,6 @@ from watchbill.ledger.queries import (
     hub_id,
 )
 from watchbill.ledger.sealer import signer_name
-from watchbill.oncall.queries import access_schedules
 from watchbill.people import commands as people
 from watchbill.people.edge import place_of, reader_of
 from watchbill.people.queries import (
@@ -73,7 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("overview", last if last in [place.slug for place in reader.places] else slugs[0])
 
 
-def _rows(reader: Reader, place: Place, entries: Sequence[EntryShown]) -> list[dict[str, Any]]:
+def entry_rows(reader: Reader, place: Place, entries: Sequence[EntryShown]) -> list[dict[str, Any]]:
     """Entries with names and links: one query per kind of subject, however many entries."""
     subjects = resolve_all(
         reader.actor, place.id, place.slug, {(entry.subject_kind, entry.subject_id) for entry in entries}
@@ -91,102 +88,6 @@ def _rows(reader: Reader, place: Place, entries: Sequence[EntryShown]) -> list[d
         }
         for entry in entries
     ]
-
-
-@require_GET
-def overview(request: HttpRequest, slug: str) -> HttpResponse:
-    """What needs me now, what is due, what changed, is the hub itself well."""
-    reader, place = place_of(request, slug)
-    reader.actor.require("workspace.read", place.id)
-    may_audit = reader.actor.may("ledger.read", place.id)
-    since = now() - timedelta(hours=24)
-    entries = access_entries(reader.actor, place.id, Filter(since=since), limit=8) if may_audit else []
-    services = list(access_services(reader.actor, place.id)[:200]) if reader.actor.may("service.read", place.id) else []
-    tasks = tasks_of(reader, place)
-    todo = _first_steps(reader, place, len(services), tasks)
-    dated = sorted(tasks, key=lambda task: (task.until is None, task.until or now()))
-    health = _hub_health()
-    burning = (
-        list(access_incidents(reader.actor, place.id, state="open")[:5])
-        if reader.actor.may("incident.read", place.id)
-        else []
-    )
-    waiting = sum(1 for one in burning if one.state == "open")
-    context = {
-        "todo": todo,
-        "due_first": dated[0] if dated else None,
-        "due_count": len(dated),
-        "answer": _answer(health, waiting, todo, [service for service in services if service.owner_id is None]),
-        "rows": _rows(reader, place, entries),
-        "services": services[:6],
-        "service_count": len(services),
-        "unowned": sum(1 for service in services if service.owner_id is None),
-        "people_count": len(access_names(reader.actor, place.id))
-        if reader.actor.may("person.read", place.id)
-        else None,
-        "health": health,
-        "burning": burning,
-        "watches": _on_call(reader, place),
-        "log": access_health(reader.actor, place.id) if may_audit else None,
-    }
-    response = render(request, "console/overview.html", context)
-    response.set_cookie(
-        "watchbill_place",
-        place.slug,
-        max_age=31536000,
-        httponly=True,
-        samesite="Lax",
-        secure=settings.SESSION_COOKIE_SECURE,
-    )
-    return response
-
-
-def _on_call(reader: Reader, place: Place) -> list[tuple[str, str]]:
-    """Each schedule with who is on now."""
-    if not reader.actor.may("oncall.read", place.id):
-        return []
-    watches = access_schedules(reader.actor, place.id, now(), days=1)[:5]
-    names = names_of(reader.actor, {UUID(one.now.who) for one in watches if one.now and one.now.who})
-    return [
-        (one.schedule.name, names.get(UUID(one.now.who), "somebody who left") if one.now and one.now.who else "")
-        for one in watches
-    ]
-
-
-def _first_steps(reader: Reader, place: Place, services: int, tasks: list[Task]) -> list[tuple[str, str, str]]:
-    """What a new workspace wants first; each goes when it is done."""
-    steps = [(f"{task.title}: {task.note}", task.url, "check") for task in tasks if task.mine]
-    if not reader.actor.mfa:
-        steps.append(("Protect your account with a second factor", reverse("mfa_index"), "key"))
-    if place.id != HUB and not services and reader.actor.may("service.edit", place.id):
-        steps.append(("Add the first service", reverse("service_new", args=[place.slug]), "box"))
-    return steps
-
-
-def _answer(health: dict[str, Any], waiting: int, todo: list[tuple[str, str, str]], unowned: list[Any]) -> str:
-    """The one sentence that matters, worst first."""
-    if not health["worker"]:
-        return "No worker is alive: nothing is sealed, delivered or scanned. Start one, and see watchbill doctor."
-    if waiting:
-        return f"{waiting} incident{'s are' if waiting > 1 else ' is'} not acknowledged."
-    if health["failed"]:
-        return f"{health['failed']} event deliveries failed for good: see Settings → Events."
-    if todo:
-        return f"{len(todo)} thing{'s wait' if len(todo) > 1 else ' waits'} for you."
-    if unowned:
-        return f"{len(unowned)} service{'s have' if len(unowned) > 1 else ' has'} no owner; nothing else needs you."
-    return "Nothing needs you now."
-
-
-def _hub_health() -> dict[str, Any]:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT worker_age FROM wb_health()")
-        age = cursor.fetchone()[0]
-        cursor.execute("SELECT count(*) FROM facts_delivery WHERE state = 'failed'")
-        failed = cursor.fetchone()[0]
-    return {"worker": age is not None and age < timedelta(seconds=30), "age": age, "failed": failed}
 
 
 @require_GET
@@ -273,7 +174,7 @@ def audit(request: HttpRequest, slug: str) -> HttpResponse:
     entries = access_entries(reader.actor, place.id, wanted, limit=FEED + 1)
     more = entries[FEED - 1].id if len(entries) > FEED else None
     context = {
-        "rows": _rows(reader, place, entries[:FEED]),
+        "rows": entry_rows(reader, place, entries[:FEED]),
         "more": more,
         "chosen": chosen,
         "filtered": any(value for key, value in chosen.items() if key != "before"),
@@ -294,7 +195,7 @@ def audit_entry(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse
     proof = access_proof(reader.actor, place.id, entry)
     hub = hub_id()
     context = {
-        "row": _rows(reader, place, [entry])[0],
+        "row": entry_rows(reader, place, [entry])[0],
         "proof": proof,
         "path": [base64.b64encode(step).decode() for step in proof.path] if proof else [],
         "root": base64.b64encode(proof.root).decode() if proof else "",

@@ -56,7 +56,8 @@ _DO = {
 
 
 def _incidents(reader: Reader, place: Place) -> list[Task]:
-    """What incidents wait for: mine where I was paged or have acknowledged it, my role's where I may respond."""
+    """What incidents wait for: mine where I was paged or have acknowledged it, and what is late, for everybody who may respond; my role's
+    where I may respond."""
     if not reader.actor.may("incident.read", place.id):
         return []
     waits = incidents_waiting(reader.actor, place.id)
@@ -64,7 +65,8 @@ def _incidents(reader: Reader, place: Place) -> list[Task]:
     responds, found = reader.actor.may("incident.respond", place.id), []
     for one in waits:
         clock, incident = one.clock, one.incident
-        mine = responds and (str(incident.id) in paged or incident.acknowledged_by == reader.person_id)
+        late = clock.state == "breached"
+        mine = responds and (late or str(incident.id) in paged or incident.acknowledged_by == reader.person_id)
         found.append(
             Task(
                 f"{_DO.get(clock.kind, clock.kind)} {incident.code} {incident.title}", f"{incident.severity}: {WORDS.get(clock.kind, clock.kind)}".lstrip(": "),

@@ -1,12 +1,12 @@
 from django.urls import path
 
-from watchbill.console import pages
+from watchbill.console import overview, pages
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("account", pages.account, name="account"),
     path("theme", pages.set_theme, name="theme"),
-    path("w/<slug:slug>/", pages.overview, name="overview"),
+    path("w/<slug:slug>/", overview.overview, name="overview"),
     path("w/<slug:slug>/counts", pages.counts, name="counts"),
     path("w/<slug:slug>/due", pages.due, name="due"),
     path("w/<slug:slug>/search", pages.search, name="search"),

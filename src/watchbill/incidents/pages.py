@@ -1,5 +1,7 @@
 """Pages of incidents."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +14,16 @@ from watchbill.base.errors import Invalid, WatchbillError
 from watchbill.incidents import calling, commands, timing
 from watchbill.incidents.models import Incident
 from watchbill.incidents.queries import (
+    Burning,
+    access_burning,
     access_incident,
     access_incidents,
     access_levels,
+    access_urgent,
     clocks_about,
     timeline,
 )
-from watchbill.incidents.rules import WORDS, may_wait
+from watchbill.incidents.rules import WORDS, may_wait, tone_of
 from watchbill.paging.models import Page
 from watchbill.paging.queries import Targets, access_policies, access_targets, pages_about
 from watchbill.people.edge import place_of
@@ -44,6 +49,8 @@ _CALLS = {
     "not reached": ("wrong", "not reached"),
     "over": ("off", "over"),
 }
+#: Where a button in a list leads back to.
+_LISTS = ("overview", "incidents")
 SNOOZES = ((15, "15 min"), (60, "1 hour"), (240, "4 hours"), (1440, "1 day"))
 
 
@@ -66,15 +73,61 @@ def incidents(request: HttpRequest, slug: str) -> HttpResponse:
             error = problem
     show = "resolved" if request.GET.get("show") == "resolved" else "open"
     words, start = request.GET.get("q", "").replace("\0", "")[:100], start_of(request)
-    found = list(access_incidents(reader.actor, place.id, state=show, words=words)[start : start + FEED + 1])
-    opened = access_incidents(reader.actor, place.id, state="open")
+    if show == "open":
+        wanted = access_urgent(reader.actor, place.id, words=words)
+    else:
+        wanted = access_incidents(reader.actor, place.id, state="resolved", words=words).order_by("-resolved_at", "-id")
+    found, burning = list(wanted[start : start + FEED + 1]), access_burning(reader.actor, place.id)
+    policies = access_policies(reader.actor, place.id) if reader.actor.may("page.read", place.id) else []
     context = {
-        "rows": [(one, STATES[one.state]) for one in found[:FEED]], "show": show, "q": words, "error": error,
-        "following": start + FEED if len(found) > FEED else None, "count": opened.count(), "waiting": opened.filter(state="open").count(),
+        "rows": incident_rows(reader, found[:FEED]),
+        "show": show,
+        "q": words,
+        "error": error,
+        "following": start + FEED if len(found) > FEED else None,
+        "count": burning.total,
+        "answer": _burning_words(burning),
         "levels": list(access_levels(reader.actor, place.id)),
-        "policies": [one for one in access_policies(reader.actor, place.id) if "#" not in one.key] if reader.actor.may("page.read", place.id) else [],
-    }  # fmt: skip
+        "policies": [one for one in policies if "#" not in one.key],
+    }
     return render(request, "incidents/incidents.html", context, status=error.status if error else 200)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An incident in a list: the colour of its severity, how it stands, which clock is late, who has it."""
+
+    incident: Incident
+    tone: str
+    state: tuple[str, str]
+    late: str
+    owner: str
+
+
+def incident_rows(reader: Reader, found: Sequence[Incident]) -> list[Row]:
+    """Incidents as a list shows them: one query for the names of all."""
+    names = names_of(reader.actor, {one.acknowledged_by for one in found if one.acknowledged_by})
+    rows = []
+    for one in found:
+        kind = getattr(one, "late_kind", None)
+        late = WORDS.get(kind, kind) if kind else ""
+        owner = names.get(one.acknowledged_by, "somebody who left") if one.acknowledged_by else ""
+        rows.append(Row(one, tone_of(one.rank), STATES[one.state], late, owner))
+    return rows
+
+
+def _burning_words(burning: Burning) -> str:
+    """How many are not over, and what is worst about them; empty where none is."""
+    if not burning.total:
+        return ""
+    parts = [
+        f"{burning.total} incident{'s are' if burning.total > 1 else ' is'} not over",
+        f"{burning.waiting} not acknowledged" if burning.waiting else "",
+        f"{burning.late} late" if burning.late else "",
+        f"nobody could be reached about {burning.unreached}" if burning.unreached else "",
+        f"{burning.unpaged} page{'' if burning.unpaged > 1 else 's'} nobody" if burning.unpaged else "",
+    ]
+    return ", ".join(part for part in parts if part) + "."
 
 
 @require_http_methods(["GET", "POST"])
@@ -86,7 +139,8 @@ def incident(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     if request.method == "POST":
         try:
             _act(request, reader, place, found)
-            return redirect("incident", slug, number)
+            back = request.POST.get("back", "")
+            return redirect(back, slug) if back in _LISTS else redirect("incident", slug, number)
         except WatchbillError as problem:
             if problem.status not in {403, 409, 422}:
                 raise

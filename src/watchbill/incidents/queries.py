@@ -5,7 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast
 from django.urls import reverse
 
 from watchbill.base.actor import Actor
@@ -14,6 +28,7 @@ from watchbill.base.ids import as_uuids
 from watchbill.clocks.models import Clock
 from watchbill.facts.subjects import Shown
 from watchbill.incidents.models import Incident, IncidentEvent, SeverityLevel
+from watchbill.paging.models import Page
 
 
 def access_incidents(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Incident]:
@@ -36,6 +51,53 @@ def access_incidents(reader: Actor, workspace_id: UUID, *, state: str = "", word
         else:
             found = found.filter(said | Q(number=number))
     return found.order_by("-id")
+
+
+#: After every severity of a handbook: what has none.
+_NO_RANK = 1_000_000
+
+
+def access_urgent(reader: Actor, workspace_id: UUID, *, words: str = "") -> QuerySet[Incident]:
+    """Incidents that are not over, in the order in which somebody should look at them: the worst severity first, then what is late,
+    then the oldest. Each has ``late_since`` and ``late_kind`` (its first clock that nobody met in time), ``unreached`` (its page found
+    nobody) and ``unpaged`` (nobody was ever paged about it)."""
+    about = {"workspace_id": workspace_id, "subject_kind": "incident", "subject_id": OuterRef("key")}
+    late = Clock.objects.filter(**about, state="breached", met_at=None).order_by("due_at")
+    pages = Page.objects.filter(**about, shadow=False)
+    found = access_incidents(reader, workspace_id, state="open", words=words).annotate(
+        key=Cast("id", TextField()),
+        late_since=Subquery(late.values("due_at")[:1]),
+        late_kind=Subquery(late.values("kind")[:1]),
+        unreached=Exists(pages.filter(state="exhausted")),
+        unpaged=Q(state="open") & ~Exists(pages),
+        weight=Case(When(rank__gt=0, then=F("rank")), default=Value(_NO_RANK), output_field=IntegerField()),
+        in_time=Q(late_since=None),
+    )
+    return found.order_by("weight", "in_time", "opened_at", "number")
+
+
+@dataclass(frozen=True)
+class Burning:
+    """How many incidents are not over; of them not acknowledged, late, without anybody who could be reached, and paging nobody."""
+
+    total: int = 0
+    waiting: int = 0
+    late: int = 0
+    unreached: int = 0
+    unpaged: int = 0
+
+
+def access_burning(reader: Actor, workspace_id: UUID) -> Burning:
+    """The true numbers, however many a page shows: one query where nothing burns, four where something does."""
+    found = access_urgent(reader, workspace_id)
+    open_ones = access_incidents(reader, workspace_id, state="open")
+    numbers = open_ones.aggregate(total=Count("id"), waiting=Count("id", filter=Q(state="open")))
+    if not numbers["total"]:
+        return Burning()
+    late, unreached, unpaged = (
+        found.filter(**one).count() for one in ({"late_since__isnull": False}, {"unreached": True}, {"unpaged": True})
+    )
+    return Burning(**numbers, late=late, unreached=unreached, unpaged=unpaged)
 
 
 def access_incident(reader: Actor, workspace_id: UUID, number: int) -> Incident:

@@ -118,3 +118,12 @@ def urgency_of(rank: int | None, ranks: Iterable[int]) -> str:
     """Whether an incident wakes people: the least severity of a scale of three and more does not; its messages are quiet ones."""
     worst = max(ranks, default=0)
     return "low" if rank is not None and worst >= 3 and rank == worst else "high"
+
+
+#: The colour of a severity by its rank: the two worst stand out. Its word stands beside it.
+_TONES = {1: "wrong", 2: "notice"}
+
+
+def tone_of(rank: int) -> str:
+    """The colour of a severity in a list; what has no severity has none."""
+    return _TONES.get(rank, "info") if rank else "off"

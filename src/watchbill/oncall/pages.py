@@ -1,6 +1,6 @@
 """Pages of on-call schedules: who is on now, who is next, the calendar, overrides, feeds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,17 @@ def _bars(watch: Watch, names: dict[str, str], start: datetime, days: int) -> li
     return found
 
 
+def _answer(watches: Sequence[Watch], mine: Iterable[Watch]) -> str:
+    """What the page has to say of its own; empty where every schedule has somebody."""
+    uncovered = sum(1 for one in watches if one.now is None or not one.now.who)
+    parts = []
+    if names := [one.schedule.name for one in mine]:
+        parts.append(f"You are on call in {' and '.join(names)}.")
+    if uncovered:
+        parts.append(f"{uncovered} schedule{'s have' if uncovered > 1 else ' has'} nobody on call now.")
+    return " ".join(parts) if watches else "The live handbook has no schedule."
+
+
 @require_http_methods(["GET", "POST"])
 def oncall(request: HttpRequest, slug: str) -> HttpResponse:
     """Who is on call now and next, in every schedule; what is not covered, and who is on twice at once."""
@@ -78,10 +89,11 @@ def oncall(request: HttpRequest, slug: str) -> HttpResponse:
         for other in watches[number + 1 :]
         for shift in rules.both(one.shifts, other.shifts)[:3]
     ]
+    mine = [one for one in watches if one.now and one.now.who == str(reader.person_id)]
     context = {
+        "answer": _answer(watches, mine),
         "watches": [(one, names.get(one.now.who, "") if one.now else "", names.get(one.next.who, "") if one.next else "", _bars(one, names, at, DAYS)) for one in watches],
-        "doubles": doubles[:10], "uncovered": sum(1 for one in watches if one.now is None or not one.now.who), "days": DAYS, "shown": shown, "error": error,
-        "mine": [one for one in watches if one.now and one.now.who == str(reader.person_id)],
+        "doubles": doubles[:10], "days": DAYS, "shown": shown, "error": error,
         "feeds": own_feeds(reader.actor, place.id),
     }  # fmt: skip
     response = render(request, "oncall/oncall.html", context, status=error.status if error else 200)

@@ -55,6 +55,11 @@ def _with_overrides(workspace_id: UUID, since: datetime) -> QuerySet[Schedule]:
     )
 
 
+def current_schedules(workspace_id: UUID, at: datetime) -> QuerySet[Schedule]:
+    """The schedules of the live handbook with the overrides that still count, by name. For rules; pages use access_schedules."""
+    return _with_overrides(workspace_id, at).order_by("name", "key")
+
+
 def who_is_on(workspace_id: UUID, schedule_id: UUID, at: datetime) -> UUID | None:
     """Who is on call in a schedule at an instant. For paging; pages use access_schedules."""
     schedule = _with_overrides(workspace_id, at).filter(id=schedule_id).first()

@@ -15,4 +15,7 @@ TABLES = [
     Table("paging_press", app="", others={"worker": _WRITE, "sweeper": "select (at), delete"}),
     Table("paging_verification", app=f"{_WRITE}, delete", others={"worker": "select"}),
     Table("paging_habit", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),
+    Table("paging_ability", app="select", others={"worker": _WRITE}),
 ]
+#: The metrics are read where no person is: slugs and counts, for the operator alone.
+FUNCTIONS = {"wb_can_page()": ("app", "worker")}

@@ -1,5 +1,6 @@
 """Pages, channels and one's own paging as JSON."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,10 +11,12 @@ from pydantic import Field, StringConstraints
 
 from watchbill.base.actor import Actor
 from watchbill.paging import commands, own, roster, setup
+from watchbill.paging.ability import access_ability
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
 from watchbill.paging.queries import access_channels, access_page, access_pages
 from watchbill.people.edge import place_of
+from watchbill.runtime.now import now
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
 
 router = Router()
@@ -139,6 +142,25 @@ class ConfirmIn(Schema):
     seen: Annotated[str, StringConstraints(min_length=64, max_length=64)]
 
 
+class ReasonOut(Schema):
+    """A reason that keeps the hub from paging (broken), may come to that (warning), or is worth knowing (note)."""
+
+    code: str
+    level: Literal["broken", "warning", "note"]
+    text: str
+    fix: str
+    url: str
+
+
+class AbilityOut(Schema):
+    """Whether the hub can page in this workspace: “yes” as far as it looked, “no”, or “demo”, which pages nobody outside."""
+
+    can_page: Literal["yes", "no", "demo"]
+    at: datetime
+    reasons: list[ReasonOut]
+    looked_at: list[str]
+
+
 class StepIn(Schema):
     """A method and the seconds it waits."""
 
@@ -241,6 +263,19 @@ def confirm_roster(request: HttpRequest, slug: str, payload: ConfirmIn) -> dict[
     reader, place = place_of(request, slug)
     found = roster.confirm(by=reader.actor, workspace_id=place.id, seen=payload.seen)
     return _roster(found, reader.actor, place.id)
+
+
+@router.get("/workspaces/{slug}/ability", response={200: AbilityOut, **ERRORS})
+def get_ability(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """Can this hub page here? Every reason against it, the worst first, with what to do about it."""
+    reader, place = place_of(request, slug)
+    found = access_ability(reader.actor, place.id, now())
+    return {
+        "can_page": "demo" if found.demo else "yes" if found.can_page else "no",
+        "at": found.at,
+        "reasons": [ReasonOut(**asdict(one)) for one in found.reasons],
+        "looked_at": list(found.looked),
+    }
 
 
 @router.get("/workspaces/{slug}/channels", response={200: ChannelsPage, **ERRORS})

@@ -8,9 +8,10 @@ class PagingConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.paging import presses, queries, roster, sending, subscribers  # noqa: F401 - they declare what they publish and listen to
+        from watchbill.paging import alarm, looks, presses, queries, roster, sending, subscribers  # noqa: F401 - they declare what they publish, listen to and look at
 
         register("page", "page", resolve=queries.resolve_pages)
+        register(alarm.ABILITY, "ability to page", resolve=alarm.resolve_ability)
         register("channel", "channel", resolve=queries.resolve_channels)
         register("contact", "contact", resolve=queries.resolve_tests)
         register("roster", "contact roster", resolve=roster.resolve_roster)

@@ -292,3 +292,19 @@ class Press(models.Model):
 
     class Meta:
         db_table = "paging_press"
+
+
+class AbilityState(models.Model):
+    """What the last look at “Can this hub page?” found in a workspace: for the metrics, and so that the same is told once."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.PROTECT, related_name="+", primary_key=True)
+    looked_at = models.DateTimeField(null=True)
+    can_page = models.BooleanField(default=False)
+    demo = models.BooleanField(default=False)
+    counts = models.JSONField(default=dict, help_text="code of a reason → how many there are")
+    since = models.JSONField(default=dict, help_text="code of what is broken → since when")
+    told_codes = models.JSONField(default=list, help_text="what the admins were told of, until it is over")
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "paging_ability"

@@ -31,7 +31,7 @@ def test_me(*, by: Actor, workspace_id: UUID) -> Page:
     end_about(by=by, workspace_id=workspace_id, subject=("test", by.id), why="another test began")
     target = {"kind": "person", "id": str(by.id), "name": "", "why": "you asked for a test"}
     page = start(
-        by=by, workspace_id=workspace_id, subject=("test", by.id), title="Test page: nothing is wrong", policy=told_once("Test", target),
+        by=by, workspace_id=workspace_id, subject=("test", by.id), title="Test page: this is only a test", policy=told_once("Test", target),
         text="You asked Watchbill to page you. Acknowledge it to see that this works, too.", why="you asked for it",
     )  # fmt: skip
     record(("person", by.id), detail={"page": str(page.id)})

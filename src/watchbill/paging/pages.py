@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
 from watchbill.paging import commands, own, roster, setup
+from watchbill.paging.ability import count_of
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.push.channel import public_key
 from watchbill.paging.queries import (
@@ -84,6 +85,16 @@ def page(request: HttpRequest, slug: str, page_id: UUID) -> HttpResponse:
     return render(request, "paging/page.html", context, status=error.status if error else 200)
 
 
+def _roster_words(found: roster.Roster) -> str:
+    """What is wrong with the roster, in a sentence; empty where nothing is."""
+    if not found.entries:
+        return "The live handbook names nobody to page."
+    if not found.problems:
+        return ""
+    problems, names = len(found.problems), len(found.entries)
+    return f"{count_of(problems, 'problem')} among {count_of(names, 'name')} of the handbook."
+
+
 @require_http_methods(["GET", "POST"])
 def contact_roster(request: HttpRequest, slug: str) -> HttpResponse:
     """Whom the handbook's names mean and how each is reached; confirmed as often as the handbook asks."""
@@ -102,6 +113,7 @@ def contact_roster(request: HttpRequest, slug: str) -> HttpResponse:
     found, confirmed = roster.access_roster(reader.actor, place.id), roster.access_confirmed(reader.actor, place.id)
     names = names_of(reader.actor, {one.by for one in confirmed if one.by})
     context = {
+        "answer": _roster_words(found),
         "roster": found, "duty": roster.access_duty(reader.actor, place.id), "error": error, 
         "rows": [(one, [(who, [_WORDS.get(each, each) for each in who.methods]) for who in one.people]) for one in found.entries],
         "confirmed": [(one, names.get(one.by, "somebody")) for one in confirmed if one.by],
@@ -141,7 +153,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
         "demo": is_demo(place.id),
-        "answer": "An urgent page reaches you as below." if goes_out else "No urgent page would reach you: look below for why.",
+        "answer": "" if goes_out else "No urgent page would reach you: look below for why.",
     }  # fmt: skip
     return render(request, "paging/mine.html", context, status=error.status if error else 200)
 

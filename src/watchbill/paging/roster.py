@@ -94,8 +94,9 @@ class Confirmed:
     late: bool
 
 
-def roster_of(workspace_id: UUID) -> Roster:
-    """The roster as it stands. For rules and messages; readers use ``access_roster``."""
+def roster_of(workspace_id: UUID, *, history: bool = True) -> Roster:
+    """The roster as it stands. For rules and messages; readers use ``access_roster``. Without ``history`` nobody asks when a message
+    last went to whom: that reads every message that went out."""
     used: dict[tuple[str, str, str], tuple[Mapping[str, Any], dict[str, None]]] = {}
     for policy in (
         Policy.objects.filter(workspace_id=workspace_id, state="live").exclude(key=OWNERS).order_by("name", "key")
@@ -103,7 +104,7 @@ def roster_of(workspace_id: UUID) -> Roster:
         for target in _targets(policy):
             mark = (target["kind"], str(target["id"]), _said(target))
             used.setdefault(mark, (target, {}))[1][policy.name.removesuffix(": escalation")] = None
-    book = _Book(workspace_id, [target for target, _ in used.values()])
+    book = _Book(workspace_id, [target for target, _ in used.values()], history=history)
     entries = sorted(
         (book.entry(target, tuple(names)) for target, names in used.values()), key=lambda one: (not one.problems, one.name.casefold())
     )  # fmt: skip
@@ -130,7 +131,7 @@ def _targets(policy: Policy) -> Iterator[Mapping[str, Any]]:
 class _Book:
     """The people, teams, schedules and channels of a workspace that some targets mean: one query each."""
 
-    def __init__(self, workspace_id: UUID, targets: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, workspace_id: UUID, targets: Iterable[Mapping[str, Any]], *, history: bool = True) -> None:
         ids: dict[str, list[str]] = {}
         for one in targets:
             ids.setdefault(one["kind"], []).append(str(one["id"]))
@@ -159,7 +160,7 @@ class _Book:
             one.person_id: one for one in Habit.objects.filter(**mine, person_id__in=list(self.people), urgency="high")
         }
         sent = Delivery.objects.filter(Q(state="sent") | Q(state="delivered"), **mine, person_id__in=list(self.people))
-        self.last = dict(sent.values_list("person_id").annotate(last=Max("sent_at")))
+        self.last = dict(sent.values_list("person_id").annotate(last=Max("sent_at"))) if history else {}
         self.ways = available(workspace_id)
 
     def entry(self, target: Mapping[str, Any], used: tuple[str, ...]) -> Entry:

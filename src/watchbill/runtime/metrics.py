@@ -11,3 +11,7 @@ FACTS_WAITING = Gauge("watchbill_fact_deliveries_waiting", "Deliveries of facts 
 FACTS_FAILED = Gauge("watchbill_fact_deliveries_failed", "Deliveries of facts that failed for good.")
 WORKER_AGE = Gauge("watchbill_worker_heartbeat_age_seconds", "Age of the newest worker heartbeat.")
 JOBS = Gauge("watchbill_jobs", "Background jobs by status.", ["status"])
+CAN_PAGE = Gauge(
+    "watchbill_can_page", "Whether the last look found nothing that keeps a workspace from paging.", ["workspace"]
+)
+CAN_PAGE_REASONS = Gauge("watchbill_can_page_reasons", "Reasons against paging, by code.", ["workspace", "code"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from watchbill.base.config import Config
 from watchbill.base.errors import WatchbillError
+from watchbill.base.ids import HUB
 from watchbill.server.processes import raise_open_files
 
 LITTLE_SPACE = 1_000_000_000
@@ -153,6 +154,25 @@ def _database(config: Config) -> list[Finding]:
         findings.append(_skew((server_time - datetime.fromtimestamp(middle, UTC)).total_seconds()))
         findings.append(_worker(age.total_seconds() if age is not None else None))
         findings.append(_ledger(cursor))
+    return findings + _can_page()
+
+
+def _can_page() -> list[Finding]:
+    """“Can this hub page?” for every workspace that is no demo: one line where it can, one for each reason where it cannot."""
+    from watchbill.paging.ability import ability, in_use
+    from watchbill.people.models import Workspace
+    from watchbill.runtime.now import now
+
+    findings = []
+    for workspace_id, slug in Workspace.objects.filter(demo=False).order_by("slug").values_list("id", "slug"):
+        part, found = f"can page: {slug}", ability(workspace_id, now())
+        if found.can_page:
+            findings.append(Finding(part, "ok", f"as far as it looked: {', '.join(found.looked)}"))
+        # What is only just being set up is no fault yet.
+        worst = "wrong" if workspace_id == HUB or in_use(workspace_id) else "warning"
+        for one in found.broken + found.warnings:
+            level = worst if one.level == "broken" else "warning"
+            findings.append(Finding(part, level, one.text, f"{one.fix}: {one.url} in the console."))
     return findings
 
 

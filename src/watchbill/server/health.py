@@ -7,7 +7,16 @@ from django.db import Error as DatabaseError
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
 
-from watchbill.runtime.metrics import FACTS_FAILED, FACTS_WAITING, JOBS, LEDGER_SIZE, LEDGER_UNSEALED, WORKER_AGE
+from watchbill.runtime.metrics import (
+    CAN_PAGE,
+    CAN_PAGE_REASONS,
+    FACTS_FAILED,
+    FACTS_WAITING,
+    JOBS,
+    LEDGER_SIZE,
+    LEDGER_UNSEALED,
+    WORKER_AGE,
+)
 
 STALE_WORKER = 30.0
 _known: list[int] = []
@@ -61,7 +70,21 @@ def refresh_gauges() -> None:
         JOBS.clear()
         for status, number in (json.loads(jobs) if isinstance(jobs, str) else jobs).items():
             JOBS.labels(status).set(number)
+        _refresh_can_page()
     except DatabaseError:
         return
     finally:
         connection.close()
+
+
+def _refresh_can_page() -> None:
+    """What the worker's last looks found, for every workspace that is no demo."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT workspace, can_page, counts FROM wb_can_page()")
+        rows = cursor.fetchall()
+    CAN_PAGE.clear()
+    CAN_PAGE_REASONS.clear()
+    for workspace, can_page, counts in rows:
+        CAN_PAGE.labels(workspace).set(int(can_page))
+        for code, number in (json.loads(counts) if isinstance(counts, str) else counts).items():
+            CAN_PAGE_REASONS.labels(workspace, code).set(number)

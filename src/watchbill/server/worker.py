@@ -27,6 +27,7 @@ from watchbill.intake.adapters import ADAPTERS
 from watchbill.intake.edge import ARRIVED
 from watchbill.ledger.sealer import Sealer
 from watchbill.oncall.commands import look as look_for_handovers
+from watchbill.paging.alarm import sweep as look_whether_we_can_page
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
 from watchbill.runtime.jobs import JOBS, job
@@ -211,6 +212,7 @@ def run() -> int:
         Loop("incidents", sweep_incidents, stop, 1.0, wakes=sending),
         Loop("silences", sweep_silences, stop, 1.0, wakes=[facts]),
         Loop("handovers", look_for_handovers, stop, 5.0, wakes=[facts]),
+        Loop("ability", look_whether_we_can_page, stop, 10.0, wakes=sending),
         *senders,
         Loop("sealer", sealing(sealer, [facts, *sending]), stop),
     ]

@@ -6,9 +6,13 @@ from zoneinfo import ZoneInfo
 
 from django import template
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import now
+
+from watchbill.paging.ability import access_ability
+from watchbill.runtime.now import now as hub_now
 
 register = template.Library()
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (86400 * 30, 86400, "d"))
@@ -111,6 +115,24 @@ def may(context: template.Context, permission: str) -> bool:
     """Whether the reader holds a permission in the page's workspace."""
     reader, place = context.get("reader"), context.get("place")
     return bool(reader and place and reader.actor.may(permission, place.id))
+
+
+@register.simple_tag(takes_context=True)
+def calm(context: template.Context, page: Any, trouble: str = "") -> SafeString | str:
+    """What a page says first: calm only where the hub can page. The request asks once, however many sentences it has."""
+    from watchbill.console import calm as sentences
+
+    reader, place, request = context.get("reader"), context.get("place"), context["request"]
+    if not reader or not place:
+        return trouble
+    if not hasattr(request, "ability"):
+        may = reader.actor.may("page.read", place.id)
+        request.ability = context.get("ability") or (access_ability(reader.actor, place.id, hub_now()) if may else None)
+    found = request.ability
+    text = sentences.sentence(page, found, trouble)
+    if found is not None and found.broken and page != "overview":
+        return format_html('{} <a href="{}#can-page">See why</a>', text, reverse("overview", args=[place.slug]))
+    return text
 
 
 @register.filter

@@ -1,0 +1,514 @@
+"""“Can this hub page?” names every reason against it, with true counts and what to do; each look fails alone."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.cast import Cast, api, as_worker, signed_in
+from tests.night import Night, night
+from watchbill.base.ids import HUB, uuid7
+from watchbill.paging.ability import _LOOKS, CODES, Ability, Reason, ability
+from watchbill.runtime.now import now
+
+ROOT = Path(__file__).resolve().parents[2]
+Break = Callable[[Night], object]
+
+
+@contextmanager
+def ready(cast: Cast, db: Any) -> Iterator[Night]:
+    """A night that can page: the example is live, everybody verified, a test went out, the worker gives signs of life."""
+    from watchbill.paging.own import test_me as page_me
+
+    with night(cast, db) as it:
+        it.set_up()
+        db.run("UPDATE people_contact_method SET verified_at = wb_now() WHERE person_id = %s", cast.aud)
+        with cast.acts(cast.edo) as by:
+            page_me(by=by, workspace_id=cast.main)
+        it.run()
+        beat(db)
+        yield it
+
+
+def beat(db: Any) -> None:
+    """A sign of life of the worker."""
+    db.run(
+        "INSERT INTO runtime_heartbeat VALUES ('worker@x/1', 'worker', '0', wb_now()) ON CONFLICT (process) DO UPDATE SET at = wb_now()"
+    )
+
+
+def look(cast: Cast, workspace_id: Any = None) -> Ability:
+    """As Edo sees it."""
+    with cast.acts(cast.edo):
+        return ability(workspace_id or cast.main, now())
+
+
+def told(cast: Cast, code: str) -> list[Reason]:
+    return [one for one in look(cast).reasons if one.code == code]
+
+
+def schedule(it: Night, name: str, participants: list[Any], **more: Any) -> Any:
+    """A schedule of the live handbook."""
+    key = uuid7()
+    layer = {
+        "participants": [str(one) for one in participants], "count": 1, "unit": "week", "handover": "09:00", "zone": "UTC", "start": "2026-01-05", "name": "",
+        "begins": False, "until": None, "windows": [], **more,
+    }  # fmt: skip
+    it.db.run(
+        "INSERT INTO oncall_schedule (id, workspace_id, key, name, level, layers, problems, path, line) VALUES (%s, %s, %s, %s, 'primary', %s, '[]', 'a.md', 1)",
+        key, it.cast.main, f"rota/{key}", name, json.dumps([layer]),
+    )  # fmt: skip
+    return key
+
+
+def group(it: Night, severity: str, route: str = "{}") -> None:
+    """A group of alerts that fires."""
+    it.db.run(
+        "INSERT INTO signals_group (id, workspace_id, source_id, key, title, labels, severity, route, shadow, state, firing, opened_at, changed_at) "
+        "VALUES (%s, %s, %s, %s, 'Disk full', '{}', %s, %s, '{}', 'open', 1, wb_now(), wb_now())",
+        uuid7(), it.cast.main, it.source.id, str(uuid7()), severity, route,
+    )  # fmt: skip
+
+
+def silence(it: Night, *match: str) -> None:
+    from watchbill.signals.silences import create_silence
+
+    with it.cast.acts(it.cast.ada) as by:
+        at = now()
+        create_silence(
+            by=by, workspace_id=it.cast.main, match=match, reason="noise", starts_at=at - timedelta(minutes=1), ends_at=at + timedelta(hours=1)
+        )  # fmt: skip
+
+
+def late_message(it: Night) -> None:
+    it.db.run(
+        "UPDATE paging_delivery SET state = 'waiting', due_at = wb_now() - interval '5 minutes' WHERE id = (SELECT id FROM paging_delivery ORDER BY id LIMIT 1)"
+    )
+
+
+def test_a_hub_that_can_page_says_so(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        found = look(cast)
+        assert [one for one in found.reasons if one.level == "broken"] == []
+        assert found.can_page
+        assert set(found.looked) >= {"the channels", "the contacts", "the schedules", "the alerts", "the worker"}
+        assert it.rows("SELECT 1 FROM paging_channel WHERE last_problem <> ''") == []
+
+
+BROKEN: dict[str, tuple[Break, str]] = {
+    "no-channel": (lambda it: it.db.run("UPDATE paging_channel SET removed_at = wb_now()"), "No channel is set up"),
+    "channel-down": (
+        lambda it: it.db.run(
+            "UPDATE paging_channel SET last_problem = 'refused', last_problem_at = wb_now() WHERE kind = 'email'"
+        ),
+        "“Mail” failed",
+    ),
+    "unreachable": (
+        lambda it: it.db.run("DELETE FROM people_contact_method WHERE person_id = %s", it.cast.apo),
+        "1 person whom the live handbook pages cannot be reached: Apo Approver.",
+    ),
+    "unbound-name": (
+        lambda it: it.db.run(
+            "UPDATE paging_policy SET otherwise = %s WHERE key = (SELECT min(key) FROM paging_policy)",
+            json.dumps([{"kind": "none", "id": "", "said": "Night Captain", "reason": "“Night Captain” is not bound"}]),
+        ),
+        "1 name of the live handbook means nobody: Night Captain.",
+    ),
+    "empty-schedule": (lambda it: schedule(it, "Empty rota", []), "Nobody takes turns in Empty rota."),
+    "gap-now": (
+        lambda it: schedule(it, "Web on-call", [it.cast.edo], until="2026-02-01"),
+        "Nobody is on call in Web on-call for the next 7 days.",
+    ),
+    "no-route": (lambda it: it.db.run("DELETE FROM signals_route"), "No route is live"),
+    "unrouted": (lambda it: group(it, "critical"), "1 critical alert fires and pages nobody."),
+    "silenced-all": (
+        lambda it: silence(it, 'severity=~".+"'),
+        "A silence holds back every alert",
+    ),
+    "no-worker": (
+        lambda it: it.db.run("UPDATE runtime_heartbeat SET at = wb_now() - interval '5 minutes'"),
+        "No worker has given a sign of life for 5 min",
+    ),
+    "late-deliveries": (late_message, "1 message has been due for up to 5 min."),
+    "test-failed": (
+        lambda it: it.db.run(
+            "WITH d AS (UPDATE paging_delivery SET state = 'failed') UPDATE paging_channel SET last_ok_at = NULL"
+        ),
+        "reached nobody",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_each_reason_that_keeps_it_from_paging_is_named_with_true_counts(cast: Cast, db: Any, code: str) -> None:
+    with ready(cast, db) as it:
+        assert told(cast, code) == []
+        breaks, words = BROKEN[code]
+        breaks(it)
+        found = look(cast)
+        reasons = [one for one in found.reasons if one.code == code]
+        assert [one.level for one in reasons] == ["broken"]
+        assert words in reasons[0].text
+        assert reasons[0].fix
+        assert reasons[0].url.startswith("/w/main/")
+        assert signed_in(cast.ada).get(reasons[0].url).status_code == 200, "where it is put right"
+        assert not found.can_page
+
+
+WARNINGS: dict[str, tuple[Break, str, str]] = {
+    "unverified": (
+        lambda it: it.db.run("UPDATE people_contact_method SET verified_at = NULL WHERE person_id = %s", it.cast.apo),
+        "warning",
+        "1 person is paged by contacts that nobody verified: Apo Approver.",
+    ),
+    "invalid-phone": (
+        lambda it: it.db.run("UPDATE people_contact_method SET value = '+4412' WHERE kind = 'phone' AND person_id = %s", it.cast.apo),
+        "warning",
+        "1 person has a phone number that is not valid: Apo Approver.",
+    ),
+    "gap-soon": (
+        lambda it: schedule(
+            it, "Web on-call", [it.cast.edo], until=(now_text(it, 3)),
+        ),
+        "warning",
+        "1 gap in the next 7 days in Web on-call",
+    ),
+    "severity-without-route": (
+        lambda it: it.db.run("UPDATE signals_route SET severity = 'Sev0'"),
+        "warning",
+        "of the handbook are given by no route: Sev1",
+    ),
+    "silenced": (lambda it: silence(it, 'service="web"'), "note", "1 silence holds alerts back now."),
+    "unrouted-quiet": (lambda it: group(it, "info"), "note", "1 alert of low severity fires without a route"),
+    "never-tested": (
+        lambda it: it.db.run("UPDATE paging_page SET subject_kind = 'other' WHERE subject_kind = 'test'"),
+        "warning",
+        "Nobody has tested",
+    ),
+    "test-old": (
+        lambda it: it.db.run("UPDATE paging_page SET started_at = started_at - interval '40 days'"),
+        "warning",
+        "is 40 days old",
+    ),
+}  # fmt: skip
+
+
+def now_text(it: Night, days: int) -> str:
+    ((found,),) = it.rows("SELECT to_char(wb_now() + %s * interval '1 day', 'YYYY-MM-DD')", days)
+    return str(found)
+
+
+@pytest.mark.parametrize("code", WARNINGS)
+def test_each_reason_that_may_come_to_it_is_named_and_does_not_say_no(cast: Cast, db: Any, code: str) -> None:
+    with ready(cast, db) as it:
+        assert told(cast, code) == []
+        breaks, level, words = WARNINGS[code]
+        breaks(it)
+        (reason,) = told(cast, code)
+        assert reason.level == level
+        assert words in reason.text
+        assert look(cast).can_page
+
+
+def test_every_code_is_tested_here_or_named_as_hard_to_make(cast: Cast) -> None:
+    assert set(BROKEN) | set(WARNINGS) | {"could-not-look", "lag"} == set(CODES)
+
+
+def test_the_documentation_has_every_code_in_its_table() -> None:
+    table = dict(
+        line.strip("| \n").split(" | ", 1)
+        for line in (ROOT / "docs" / "paging.md").read_text("utf-8").splitlines()
+        if line.startswith("| `") and line.split("`")[1] in CODES
+    )
+    assert {code.strip("`"): words for code, words in table.items()} == CODES
+
+
+@pytest.mark.parametrize("name", sorted(_LOOKS))
+def test_a_look_that_fails_is_a_reason_and_the_others_go_on(
+    cast: Cast, db: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    def fails(place: object) -> list[Reason]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM no_such_table")
+        return []
+
+    with ready(cast, db):
+        whole = look(cast)
+        monkeypatch.setitem(_LOOKS, name, replace(_LOOKS[name], look=fails))
+        found = look(cast)
+        (reason,) = [one for one in found.reasons if one.code == "could-not-look"]
+        assert (reason.level, reason.text) == ("broken", f"Could not look at {name}: ProgrammingError.")
+        assert not found.can_page
+        assert found.looked == whole.looked, "the others were looked at"
+
+
+def test_the_number_of_queries_does_not_grow(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it, cast.acts(cast.edo):
+        at = now()
+        with CaptureQueriesContext(connection) as few:
+            ability(cast.main, at)
+        for number in range(12):
+            schedule(it, f"Rota {number}", [cast.edo])
+            group(it, "critical")
+            group(it, "warning")
+        with CaptureQueriesContext(connection) as many:
+            ability(cast.main, at)
+        assert len(few) == len(many)
+        assert len(many) < 60
+
+
+def test_a_gap_that_others_of_the_step_stand_in_for_is_a_warning(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        key = schedule(it, "Day rota", [cast.edo], until="2026-02-01")
+        step = {"kind": "schedule", "id": str(key), "name": "Day rota", "why": "x"}
+        edo = {"kind": "person", "id": str(cast.edo), "name": "Edo", "why": "x"}
+        steps = [{"after": 0, "targets": [step, edo]}]
+        db.run(
+            "UPDATE paging_policy SET steps = %s WHERE key = (SELECT min(key) FROM paging_policy)", json.dumps(steps)
+        )
+        (reason,) = told(cast, "gap-now")
+        assert (reason.level, "others of the same step" in reason.text) == ("warning", True)
+        db.run(
+            "UPDATE paging_policy SET steps = %s WHERE key = (SELECT min(key) FROM paging_policy)",
+            json.dumps([{"after": 0, "targets": [step]}]),
+        )
+        (reason,) = told(cast, "gap-now")
+        assert reason.level == "broken"
+
+
+def test_a_turn_of_somebody_who_left_is_a_gap(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        schedule(it, "Web on-call", [cast.vera])
+        assert told(cast, "gap-now") == []
+        db.run("UPDATE people_membership SET ended_at = wb_now() WHERE person_id = %s", cast.vera)
+        assert len(told(cast, "gap-now")) == 1
+
+
+def test_a_second_channel_of_a_kind_makes_a_dead_one_a_warning(cast: Cast, db: Any) -> None:
+    from watchbill.paging.setup import set_channel
+
+    with ready(cast, db) as it:
+        with cast.acts(cast.ada) as by:
+            set_channel(by=by, workspace_id=cast.main, kind="email", name="Spare", config=it.mail.config())
+        db.run("UPDATE paging_channel SET last_problem = 'refused', last_problem_at = wb_now() WHERE name = 'Mail'")
+        (reason,) = told(cast, "channel-down")
+        assert (reason.level, "stands in" in reason.text) == ("warning", True)
+
+
+def test_a_member_of_a_team_who_cannot_be_reached_is_a_warning_while_others_hear(cast: Cast, db: Any) -> None:
+    with ready(cast, db):
+        from watchbill.people.commands import add_team_member, create_team
+
+        with cast.acts(cast.ada) as by:
+            team = create_team(by=by, workspace_id=cast.main, name="Web")
+            for who in (cast.edo, cast.vera):
+                add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=who)
+        db.run("DELETE FROM people_contact_method WHERE person_id = %s", cast.vera)
+        target = {"kind": "team", "id": str(team.id), "name": "Web", "why": "x"}
+        db.run(
+            "UPDATE paging_policy SET steps = %s WHERE key = (SELECT min(key) FROM paging_policy)",
+            json.dumps([{"after": 0, "targets": [target]}]),
+        )
+        (reason,) = told(cast, "unreachable")
+        assert reason.level == "warning"
+
+
+def test_alerts_that_page_nobody_are_counted_by_severity(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        for severity in ("critical", "critical", "warning", "", "info", "none", "debug", "INFO"):
+            group(it, severity)
+        group(it, "critical", json.dumps({"name": "a decision", "pages": "nobody"}))
+        (loud,) = told(cast, "unrouted")
+        assert loud.text == "4 alerts (2 critical, 1 without a severity, 1 warning) fire and page nobody."
+        (quiet,) = told(cast, "unrouted-quiet")
+        assert quiet.text.startswith("4 alerts of low severity fire")
+
+
+def test_a_demo_says_that_it_is_one_and_a_stranger_sees_nothing(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        schedule(it, "Empty rota", [])
+        db.run("UPDATE people_workspace SET demo = true WHERE id = %s", cast.main)
+        found = look(cast)
+        assert found.demo
+        assert not found.can_page
+        assert found.broken == [], "nothing leaves a demo anyway"
+        assert [one.code for one in found.warnings if one.code == "empty-schedule"] == ["empty-schedule"]
+        assert api(cast.token(cast.edo)).get("/api/v1/workspaces/main/ability").json()["can_page"] == "demo"
+        assert api(cast.token(cast.sam)).get("/api/v1/workspaces/main/ability").status_code == 404
+
+
+def test_the_api_says_it_and_needs_the_permission(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        answer = api(cast.token(cast.vera)).get("/api/v1/workspaces/main/ability").json()
+        assert answer["can_page"] == "yes"
+        group(it, "critical")
+        answer = api(cast.token(cast.vera)).get("/api/v1/workspaces/main/ability").json()
+        assert answer["can_page"] == "no"
+        assert answer["reasons"][0]["code"] == "unrouted"
+        assert "example.org" not in json.dumps(answer), "never an address"
+        narrow = cast.token(cast.vera, scopes=["workspace.read"])
+        assert api(narrow).get("/api/v1/workspaces/main/ability").status_code == 403
+
+
+def test_the_hubs_own_workspace_looks_at_what_concerns_it(cast: Cast, db: Any) -> None:
+    with ready(cast, db), cast.acts(cast.hob):
+        found = ability(HUB, now())
+        assert found.looked
+        assert not {"the channels", "the routes"} & set(found.looked)
+        assert found.can_page
+
+
+def test_the_worker_sees_the_same(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        group(it, "critical")
+        mine = look(cast)
+        with as_worker():
+            found = ability(cast.main, mine.at)
+        assert found == mine
+
+
+# Told, measured, and in doctor.
+
+
+def sweep(it: Night, clock: Any, **later: float) -> None:
+    """The worker looks, after some time."""
+    from watchbill.paging.alarm import sweep as look_again
+
+    clock.forward(**later)
+    beat(it.db)
+    with as_worker():
+        look_again()
+    it.run()
+
+
+def mails(it: Night) -> list[str]:
+    """The subjects of the mails to the only admin that are about this."""
+    found = [str(message["Subject"]) for to, message in it.mail.got if to == "ada@example.org"]
+    return [one for one in found if "hub can" in one]
+
+
+def test_the_admins_are_told_once_then_daily_and_when_it_is_over(cast: Cast, db: Any, clock: Any) -> None:
+    with ready(cast, db) as it:
+        sweep(it, clock, seconds=31)
+        assert mails(it) == []
+        group(it, "critical")
+        sweep(it, clock, seconds=31)
+        assert mails(it) == [], "it has to last"
+        sweep(it, clock, seconds=60)
+        assert len(mails(it)) == 1
+        assert "This hub cannot page: 1 problem" in mails(it)[0]
+        assert "1 critical alert fires and pages nobody." in it.mail.to("ada@example.org")[-1]
+        for _ in range(5):
+            sweep(it, clock, minutes=10)
+        assert len(mails(it)) == 1, "the same is told once"
+        sweep(it, clock, hours=24)
+        assert len(mails(it)) == 2
+        db.run("UPDATE signals_group SET state = 'resolved', resolved_at = wb_now(), firing = 0")
+        sweep(it, clock, minutes=1)
+        assert "This hub can page again" in mails(it)[-1]
+        sweep(it, clock, minutes=1)
+        sweep(it, clock, hours=25)
+        assert len(mails(it)) == 3
+        assert it.mail.to("edo@example.org")[1:] == [], "nobody but the admins"
+
+
+def test_another_problem_beside_a_known_one_is_told(cast: Cast, db: Any, clock: Any) -> None:
+    with ready(cast, db) as it:
+        group(it, "critical")
+        sweep(it, clock, seconds=31)
+        sweep(it, clock, seconds=60)
+        schedule(it, "Empty rota", [])
+        sweep(it, clock, seconds=60)
+        sweep(it, clock, seconds=60)
+        assert ["2 problems" in one for one in mails(it)] == [False, True]
+
+
+def test_a_dead_channel_is_told_by_the_one_that_still_works(cast: Cast, db: Any, clock: Any) -> None:
+    with ready(cast, db) as it:
+        db.run("UPDATE paging_channel SET config = jsonb_set(config, '{port}', '\"1\"') WHERE kind = 'email'")
+        db.run("UPDATE paging_channel SET last_problem = 'refused', last_problem_at = wb_now() WHERE kind = 'email'")
+        sweep(it, clock, seconds=31)
+        sweep(it, clock, seconds=60)
+        assert any(
+            "cannot page" in message["Body"] for message in it.twilio.messages if message["To"] == "+442079460003"
+        )
+
+
+def test_nobody_is_told_in_a_demo_nor_where_nothing_is_set_up_yet(cast: Cast, db: Any, clock: Any) -> None:
+    with ready(cast, db) as it:
+        db.run("UPDATE people_workspace SET demo = true WHERE id = %s", cast.main)
+        group(it, "critical")
+        for _ in range(3):
+            sweep(it, clock, seconds=60)
+        assert it.rows("SELECT count(*) FROM paging_page WHERE subject_kind = 'ability'") == [(0,)]
+        assert it.rows("SELECT can_page FROM paging_ability WHERE workspace_id = %s", cast.other) == [(False,)]
+
+
+def test_a_workspace_that_fails_stops_no_other(
+    cast: Cast, db: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from watchbill.paging import alarm
+
+    real = alarm.ability
+
+    def fails(workspace_id: Any, at: Any) -> Ability:
+        if workspace_id == min(cast.main, cast.other):
+            raise RuntimeError("a fault of ours")
+        return real(workspace_id, at)
+
+    with ready(cast, db) as it:
+        monkeypatch.setattr(alarm, "ability", fails)
+        sweep(it, clock, seconds=31)
+        assert it.rows("SELECT workspace_id FROM paging_ability WHERE looked_at IS NOT NULL") == [
+            (max(cast.main, cast.other),)
+        ]
+
+
+def test_the_metrics_have_each_workspace_and_go_down_when_nobody_looks(cast: Cast, db: Any, clock: Any) -> None:
+    from prometheus_client import generate_latest
+
+    from watchbill.server.health import refresh_gauges
+
+    with ready(cast, db) as it:
+        db.run("UPDATE people_workspace SET demo = true WHERE id = %s", cast.other)
+        sweep(it, clock, seconds=31)
+        refresh_gauges()
+        text = generate_latest().decode()
+        assert 'watchbill_can_page{workspace="main"} 1.0' in text
+        assert 'workspace="other"' not in text, "a demo pages nobody"
+        group(it, "critical")
+        group(it, "warning")
+        sweep(it, clock, seconds=31)
+        refresh_gauges()
+        text = generate_latest().decode()
+        assert 'watchbill_can_page{workspace="main"} 0.0' in text
+        assert 'watchbill_can_page_reasons{code="unrouted",workspace="main"} 1.0' in text
+        db.run("DELETE FROM signals_group")
+        sweep(it, clock, seconds=31)
+        refresh_gauges()
+        assert 'watchbill_can_page{workspace="main"} 1.0' in generate_latest().decode()
+        clock.forward(minutes=3)
+        refresh_gauges()
+        assert 'watchbill_can_page{workspace="main"} 0.0' in generate_latest().decode()
+
+
+def test_doctor_says_it_of_each_workspace(cast: Cast, db: Any) -> None:
+    from watchbill.server.doctor import _can_page
+
+    with ready(cast, db) as it:
+        group(it, "critical")
+        with as_worker():
+            found = _can_page()
+        mine = [one for one in found if one.part == "can page: main"]
+        assert [one.level for one in mine][:1] == ["wrong"]
+        assert "1 critical alert fires and pages nobody." in mine[0].text
+        assert "/w/main/alerts" in mine[0].remedy
+        assert {one.part for one in found} == {"can page: main", "can page: other", "can page: hub"}
