@@ -50,6 +50,7 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.oncall import commands as oncall
     from watchbill.oncall.models import Schedule
     from watchbill.paging import own, setup
+    from watchbill.paging.alarm import sweep as look_whether_we_can_page
     from watchbill.paging.sending import send_one
     from watchbill.people import commands as people
     from watchbill.people.models import ContactMethod
@@ -139,6 +140,7 @@ def filled(cast: Cast, db: Any) -> Cast:
         )
     with as_worker():
         take_in(ADAPTERS)
+        look_whether_we_can_page()
         while deliver_one() or send_one():
             pass
     db.run(

@@ -51,9 +51,11 @@ def alerts(request: HttpRequest, slug: str) -> HttpResponse:
         )
     except Invalid as problem:
         error = problem
+    firing = access_groups(reader.actor, place.id, state="open").count()
     context = {
+        "answer": f"{firing} group{'s' if firing > 1 else ''} of alerts fire{'' if firing > 1 else 's'}." if firing else "",
         "groups": found[:FEED], "show": show, "q": typed, "following": start + FEED if len(found) > FEED else None, "error": error,
-        "firing": access_groups(reader.actor, place.id, state="open").count(),
+        "firing": firing,
     }  # fmt: skip
     return render(request, "signals/alerts.html", context, status=422 if error else 200)
 

@@ -70,7 +70,7 @@ def pill(kind: str, text: str) -> SafeString:
 @register.simple_tag
 def count(name: str, number: int, oob: bool = False) -> SafeString:
     """How many wait, beside a line of the navigation. ``oob``: to be put there by htmx."""
-    inner = format_html('<b class="count" aria-label="{} waiting">{}</b>', number, number) if number else ""
+    inner = format_html('<b class="count">{}<span class="hidden"> waiting</span></b>', number) if number else ""
     return format_html('<span id="count-{}"{}>{}</span>', name, mark_safe(' hx-swap-oob="true"') if oob else "", inner)
 
 
