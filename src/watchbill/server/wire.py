@@ -233,15 +233,18 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
 
     def _start_cycle(self) -> None:
         """Begins uvicorn's cycle, where the head is one that cannot be read in two ways."""
-        length, chunked, hosts = b"", False, 0
+        length, hosts = b"", 0
+        encodings: list[bytes] = []
         for name, value in self.headers:
             if name == b"content-length":
                 length = value
             elif name == b"transfer-encoding":
-                chunked = True
+                encodings.append(value)
             elif name == b"host":
                 hosts += 1
-        version = self.parser.get_http_version()
+        if encodings and (len(encodings) > 1 or encodings[0].strip().lower() != b"chunked"):
+            self._stop_parsing(400, "The only Transfer-Encoding that is read here is chunked.")
+        version, chunked = self.parser.get_http_version(), bool(encodings)
         if version not in _VERSIONS:
             self._stop_parsing(505, "Speak HTTP/1.1.")
         if hosts > 1:
