@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cast import Cast, as_worker
 from watchbill.intake.adapters import ADAPTERS
+from watchbill.signals.batch import take_alerts
 from watchbill.signals.commands import create_source, sweep, take_in
 from watchbill.signals.models import Source
+from watchbill.signals.rules import Incoming
 from watchbill.signals.state import STALE, Heard, Report, dump, hear, judge, load, report_number
 
 T = datetime(2026, 11, 21, 16, tzinfo=UTC)
@@ -122,8 +125,8 @@ def test_in_whatever_order_workers_read_it_the_alert_stands_the_same(said: list[
     order = tuple(data.draw(st.permutations(range(len(said)))))
     # What is read twice (replayed, or sent again by the door) counts once.
     twice = order + tuple(data.draw(st.lists(st.sampled_from(order), max_size=3)))
-    at = after(max(one[0] for one in said))
-    assert judge(heard(said, order=twice), at) == judge(heard(said), at)
+    at, last = after(max(one[0] for one in said)), after(said[order[-1]][0])
+    assert judge(heard(said, order=twice), last) == judge(heard(said), at)
 
 
 @given(_SAID, st.floats(0, 900), st.sampled_from([-15.0, 0.0, 40.0]))
@@ -252,7 +255,7 @@ def test_what_is_said_once_more_is_open_some_minutes_later_unless_it_ends_again(
     alertmanager.webhook("resolved")
     alertmanager.webhook("firing")
     history = [what for (what,) in db.run("SELECT what FROM signals_group_event ORDER BY id")]
-    assert history == ["opened", "resolved", "repeated"]
+    assert history == ["opened", "resolved", "reported again"]
     alertmanager.wait(minutes=3)
     alertmanager.webhook("resolved")
     alertmanager.wait(hours=1)
@@ -316,3 +319,28 @@ def test_an_alert_that_the_release_before_kept_is_understood(alertmanager: Sende
     assert alertmanager.groups == [("resolved", 0)]
     alertmanager.webhook("firing")
     assert alertmanager.groups[-1] == ("open", 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "fires"),
+    [("FRFF", True), ("FRF", False), ("FFR", False), ("RFF", True), ("FRFR", False)],
+)
+def test_workers_that_overtake_each_other_leave_the_alert_as_it_was_said(
+    cast: Cast, db: Any, clock: Any, said: str, fires: bool
+) -> None:
+    """Each order in which the arrivals of one alert can be read, as an alert of its own."""
+    of, at = source(cast), clock.now()
+    with as_worker(), transaction.atomic():
+        for name, order in enumerate(itertools.permutations(range(len(said)))):
+            for index in order:
+                firing = said[index] == "F"
+                ends = None if firing else at + timedelta(seconds=index)
+                alert = Incoming(
+                    {"alertname": str(name)}, firing, at, ends, received_at=at + timedelta(seconds=index), group_key=str(name)
+                )  # fmt: skip
+                take_alerts(of, [(index + 1, [alert])])
+    assert {row[0] for row in db.run("SELECT firing FROM signals_alert")} == {fires}
+    wanted = "count(*) FILTER (WHERE firing > 0), sum(firing)"
+    ((groups, alerts),) = db.run(f"SELECT {wanted} FROM signals_group WHERE state = 'open'")
+    ((known,),) = db.run("SELECT count(*) FROM signals_alert WHERE firing")
+    assert (groups, alerts or 0) == (known, known), "what is counted is what fires"

@@ -51,6 +51,7 @@ _LABEL = (
     "INSERT INTO signals_label (workspace_id, alert_id, name, value) SELECT %b, i, n, left(v, %b) "
     "FROM unnest(%b::uuid[], %b::text[]) AS t(i, l), jsonb_each_text(l::jsonb) AS e(n, v)"
 )
+_HELD = "firing right after it was resolved: opens at {:%H:%M} UTC, or when it is repeated, unless it is resolved first"
 #: As much of a label's value as can be filtered by: an index entry has an end.
 LONGEST_VALUE = 400
 
@@ -173,9 +174,7 @@ class Batch:
         if found.firing:
             group.firing += 1
         if found.held is not None and row.hold_until is None:
-            self._say(
-                group, "repeated", f"it was over; believed at {found.held:%H:%M} UTC, or when it is said once more"
-            )
+            self._say(group, "reported again", _HELD.format(found.held))
         row.group = group.id
         if number >= row.arrival:
             self._tell(row, alert)

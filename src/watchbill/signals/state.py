@@ -109,6 +109,8 @@ def believe(heard: Heard) -> None:
 
 def judge(heard: Heard, at: datetime) -> Standing:
     """How the alert stands: it fires while any replica says so. At an instant, since what nobody repeats ends."""
+    # What is read late was not said late: it is judged by the newest report.
+    at = max([at, *(one.at for each in heard.replicas.values() for one in (each.fired, each.over) if one)])
     fires: list[Report] = []
     held: list[datetime] = []
     for key, one in heard.replicas.items():
