@@ -154,3 +154,48 @@ def test_a_page_that_nobody_looks_at_asks_for_nothing_and_catches_up(open_page: 
     assert asked == []
     page.evaluate("Object.defineProperty(document, 'hidden', { value: false, configurable: true })")
     expect(page.get_by_text("Unseen")).to_be_visible(timeout=SOON)
+
+
+def test_a_button_that_needs_a_script_works_after_the_page_has_refreshed_itself(open_page: Opener, hub: Hub) -> None:
+    """The form of browser notifications is hidden until a script shows it: each refresh brings a new one."""
+    browser = hub.signed_in()
+    page = open_page()
+    page.goto("/w/main/settings/channels")
+    push = {"kind": "push", "name": "Browsers", "config": {"contact": "ops@example.org"}}
+    channels = browser.get(f"{MAIN}/channels").json()["items"]
+    if not any(one["kind"] == "push" for one in channels):
+        answer = put(browser, f"{MAIN}/channels", push, "POST")
+        assert answer.status_code == 201, answer.text
+    stay(page, "/w/main/my-paging")
+    button = page.get_by_role("button", name="Notify me in this browser")
+    expect(button).to_be_visible()
+    page.evaluate("document.getElementById('push-form').dataset.first = 'yes'")
+    put(browser, f"{MAIN}/incidents", {"title": "Refresh", "severity": ""}, "POST")
+    expect(page.locator("#push-form[data-first]")).to_have_count(0, timeout=SOON)
+    expect(button).to_be_visible()
+    page.evaluate("Notification.requestPermission = async () => 'denied'")
+    button.click()
+    expect(page.get_by_text("This browser does not allow notifications here")).to_be_visible()
+    assert page.evaluate("window.same"), "it was not sent as a form without a subscription"
+
+
+def test_nothing_moves_while_the_pointer_is_on_its_way_to_a_button(open_page: Opener, hub: Hub) -> None:
+    browser = hub.signed_in()
+    number = put(browser, f"{MAIN}/incidents", {"title": "Aimed at", "severity": ""}, "POST").json()["number"]
+    page = open_page()
+    stay(page, f"/w/main/incidents/{number}")
+    # A hand is never quite still.
+    page.evaluate(
+        """() => { window.moves = 0; window.shake = setInterval(() => { window.moves += 1;
+          document.querySelector("main button").dispatchEvent(
+            new PointerEvent("pointermove", { bubbles: true, pointerType: "mouse" })); }, 200); }"""
+    )
+    with put_aside(page):
+        assert put(browser, f"{MAIN}/incidents/{number}", {"do": "note", "text": "Somebody else wrote this."}, "POST").status_code == 200
+    page.evaluate("document.querySelector('main button').dataset.same = 'yes'")
+    # Longer than the page waits before it looks again whether it may change.
+    page.wait_for_function("from => window.moves > from + 12", arg=page.evaluate("window.moves"))
+    expect(page.locator("main button[data-same]")).to_have_count(1)
+    expect(page.get_by_text("Somebody else wrote this.")).to_have_count(0)
+    page.evaluate("clearInterval(window.shake)")
+    expect(page.get_by_text("Somebody else wrote this.")).to_be_visible(timeout=SOON)

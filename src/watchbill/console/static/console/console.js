@@ -11,6 +11,14 @@
     const stream = new EventSource("/live?w=" + encodeURIComponent(workspace));
     const late = new Set();
     let pressed = 0;
+    // Somebody about to press: the pointer came to rest on a control a moment ago. A finger has no such moment.
+    let aim = null;
+    let aimed = 0;
+    addEventListener("pointermove", (event) => {
+      if (event.pointerType === "touch") return;
+      aim = event.target.closest?.("a, button, summary, label, input, select, textarea") ?? null;
+      aimed = Date.now();
+    }, { capture: true, passive: true });
     addEventListener("pointerdown", () => { pressed = Infinity; }, true);
     ["pointerup", "pointercancel"].forEach((name) => addEventListener(name, () => { pressed = Date.now() + 400; }, true));
     const changed = (field) => field.matches("select")
@@ -19,7 +27,7 @@
     // Nothing is asked for that nobody looks at. Nothing moves under a hand: not while somebody presses, types, selects, has asked to confirm or has left something typed.
     const held = (part) => {
       const active = document.activeElement, selection = getSelection();
-      return document.hidden || Date.now() < pressed || part.querySelector("details.confirm[open], dialog[open]")
+      return document.hidden || Date.now() < pressed || (aim && Date.now() - aimed < 1500 && part.contains(aim)) || part.querySelector("details.confirm[open], dialog[open]")
         || (part.contains(active) && active.matches("input, textarea, select"))
         || (!selection.isCollapsed && part.contains(selection.anchorNode))
         || [...part.querySelectorAll("input, textarea, select")].some(changed);
@@ -116,30 +124,42 @@
   });
 
   // Notifications of this browser: asked for only where somebody presses the button.
-  const push = document.getElementById("push-form");
-  if (push && "serviceWorker" in navigator && "PushManager" in window) {
-    const says = push.querySelector("[data-push-says]");
-    const key = () => Uint8Array.from(atob(push.dataset.pushKey.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
-    push.hidden = false;
-    push.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      says.textContent = "";
-      try {
-        if (await Notification.requestPermission() !== "granted") { says.textContent = "This browser does not allow notifications here: change it beside the address, then try again."; return; }
-        const worker = await navigator.serviceWorker.register("/service-worker.js");
-        await navigator.serviceWorker.ready;
-        const there = await worker.pushManager.getSubscription();
-        if (there) await there.unsubscribe();
-        const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key() });
-        push.elements.subscription.value = JSON.stringify(made);
-        push.submit();
-      } catch (error) {
-        says.textContent = "The browser could not subscribe: " + error.message;
+  const encodedKey = (form) => Uint8Array.from(
+    atob(form.dataset.pushKey.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
+  const subscribe = async (form, status) => {
+    status.textContent = "";
+    try {
+      if (await Notification.requestPermission() !== "granted") {
+        status.textContent = "This browser does not allow notifications here: change it beside the address, then try again.";
+        return;
       }
-    });
-  } else if (push) {
-    push.hidden = false;
-    push.querySelector("button").disabled = true;
-    push.querySelector("[data-push-says]").textContent = window.isSecureContext ? "This browser knows no notifications; on an iPhone, add Watchbill to the home screen first." : "Browsers allow notifications only over HTTPS.";
-  }
+      const worker = await navigator.serviceWorker.register("/service-worker.js");
+      await navigator.serviceWorker.ready;
+      const existing = await worker.pushManager.getSubscription();
+      if (existing) await existing.unsubscribe();
+      const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: encodedKey(form) });
+      form.elements.subscription.value = JSON.stringify(made);
+      form.submit();
+    } catch (error) {
+      status.textContent = "The browser could not subscribe: " + error.message;
+    }
+  };
+  // The form is hidden until a script can serve it, and the page may bring a new one whenever it refreshes itself.
+  const showPushForm = () => {
+    const form = document.getElementById("push-form");
+    if (!form) return;
+    form.hidden = false;
+    if ("serviceWorker" in navigator && "PushManager" in window) return;
+    form.querySelector("button").disabled = true;
+    form.querySelector("[data-push-says]").textContent = window.isSecureContext
+      ? "This browser knows no notifications; on an iPhone, add Watchbill to the home screen first."
+      : "Browsers allow notifications only over HTTPS.";
+  };
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "push-form") return;
+    event.preventDefault();
+    subscribe(event.target, event.target.querySelector("[data-push-says]"));
+  });
+  document.addEventListener("htmx:afterSwap", showPushForm);
+  showPushForm();
 })();
