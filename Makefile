@@ -7,7 +7,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types layers format bench soak lock browser peers shots clean
+.PHONY: help serve test check lint types layers format bench soak flakes lock browser peers shots clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: $(VENV)/.dev $(VENV)/.alerta ## Measure, as JSON lines; fails where a tar
 
 soak: $(VENV)/.dev ## The long rounds; prints its seed
 	@WATCHBILL_SOAK=1 "$(BIN)/python" -m pytest tests -m soak $(ARGS)
+
+flakes: $(VENV)/.dev $(VENV)/.idp browser peers ## Look for tests that fail by chance (N=20 rounds; goes on where it stopped)
+	@"$(BIN)/python" tools/flakes.py --rounds $(or $(N),20) $(ARGS)
 
 browser: ## Find or fetch Chromium (Debian's)
 	@./tools/chromium

@@ -5,6 +5,7 @@ There is no test database magic: rows are committed, principals are the real rol
 
 import contextlib
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -90,12 +91,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_home, ignore_errors=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `tools/flakes.py` asks for."""
+    parser.addoption("--shuffle", type=int, default=None, metavar="SEED", help="run the tests in a random order")
+    parser.addoption("--times", type=int, default=1, metavar="N", help="run each test N times")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeats each test as often as `--times` says."""
+    if (times := metafunc.config.getoption("--times")) > 1:
+        metafunc.fixturenames.append("_time")
+        metafunc.parametrize("_time", range(times))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long rounds run only under `make soak`; slow kinds come last, so that a failure shows early."""
     if not SOAK:
         kept = [item for item in items if "soak" not in item.keywords]
         config.hook.pytest_deselected(items=[item for item in items if "soak" in item.keywords])
         items[:] = kept
+    if (seed := config.getoption("--shuffle")) is not None:
+        random.Random(seed).shuffle(items)
+        return
     items.sort(key=lambda item: ("process" in item.keywords) + 2 * ("browser" in item.keywords))
 
 

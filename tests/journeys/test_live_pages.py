@@ -191,7 +191,12 @@ def test_nothing_moves_while_the_pointer_is_on_its_way_to_a_button(open_page: Op
             new PointerEvent("pointermove", { bubbles: true, pointerType: "mouse" })); }, 200); }"""
     )
     with put_aside(page):
-        assert put(browser, f"{MAIN}/incidents/{number}", {"do": "note", "text": "Somebody else wrote this."}, "POST").status_code == 200
+        assert (
+            put(
+                browser, f"{MAIN}/incidents/{number}", {"do": "note", "text": "Somebody else wrote this."}, "POST"
+            ).status_code
+            == 200
+        )
     page.evaluate("document.querySelector('main button').dataset.same = 'yes'")
     # Longer than the page waits before it looks again whether it may change.
     page.wait_for_function("from => window.moves > from + 12", arg=page.evaluate("window.moves"))
