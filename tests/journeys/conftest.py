@@ -218,7 +218,7 @@ def send_alerts(hub: Hub, browser: httpx.Client) -> str:
     fixture = ARTEFACTS.parent / "tests" / "intake" / "fixtures" / "alertmanager-0.25-firing.json"
     address = f"{hub.url}/intake/{made['url'].partition('/intake/')[2]}"
     assert httpx.post(address, content=fixture.read_bytes()).status_code == 200
-    assert httpx.post(address, content=b"nonsense").status_code == 200
+    assert httpx.post(address, content=b"nonsense").status_code == 400
     found = wait_for(lambda: browser.get("/api/v1/workspaces/main/alerts").json()["items"], 20)
     return f"/w/main/alerts/{found[0]['id']}"
 
