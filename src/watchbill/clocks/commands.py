@@ -1,9 +1,8 @@
 """Starting, meeting, pausing clocks; and the sweep that warns and breaches. The database's clock is the authority."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
-
-from django.db import transaction
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict
@@ -11,6 +10,7 @@ from watchbill.clocks.models import Clock
 from watchbill.clocks.rules import Policy, due_at, left, next_event, policy_json, read_policy, resumed, warnings
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
 
 WARNED = declare("clock.warned", "a part of a clock's time is over", "about", "kind", "percent")
@@ -149,23 +149,34 @@ def breach(*, by: Actor, workspace_id: UUID, clock: Clock) -> None:
 
 def sweep(limit: int = _SWEPT) -> int:
     """Warns and breaches what is due, some at a time; several workers share the work. Answers how many clocks it touched."""
-    with transaction.atomic():
-        at = now()
-        due = list(
-            Clock.objects.select_for_update(skip_locked=True, of=("self",)).filter(next_at__lte=at).order_by("next_at")[:limit]
-        )  # fmt: skip
-        for clock in due:
-            policy = read_policy(clock.policy)
-            for moment, percent in warnings(policy, clock.started_at, clock.due_at):
-                if clock.warned < percent and moment <= at:
-                    clock.warned = percent
-                    publish(
-                        WARNED, workspace_id=clock.workspace_id, subject=("clock", clock.id),
-                        data={"about": [clock.subject_kind, clock.subject_id], "kind": clock.kind, "percent": percent},
-                    )  # fmt: skip
-            if clock.due_at <= at:
-                breach(by=system("worker"), workspace_id=clock.workspace_id, clock=clock)
-            else:
-                clock.next_at = _next(clock, policy)
-                clock.save()
-    return len(due)
+
+    def due(skip: list[str]) -> list[UUID]:
+        rows = Clock.objects.filter(next_at__lte=now()).exclude(id__in=skip).order_by("next_at")
+        return list(rows.values_list("id", flat=True)[:limit])
+
+    return together_or_apart("clocks", due, _sweep)
+
+
+def _sweep(ids: Sequence[UUID]) -> int:
+    at = now()
+    rows = Clock.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, next_at__lte=at)
+    found = list(rows.order_by("next_at"))
+    for clock in found:
+        _look(clock, at)
+    return len(found)
+
+
+def _look(clock: Clock, at: datetime) -> None:
+    policy = read_policy(clock.policy)
+    for moment, percent in warnings(policy, clock.started_at, clock.due_at):
+        if clock.warned < percent and moment <= at:
+            clock.warned = percent
+            publish(
+                WARNED, workspace_id=clock.workspace_id, subject=("clock", clock.id),
+                data={"about": [clock.subject_kind, clock.subject_id], "kind": clock.kind, "percent": percent},
+            )  # fmt: skip
+    if clock.due_at <= at:
+        breach(by=system("worker"), workspace_id=clock.workspace_id, clock=clock)
+    else:
+        clock.next_at = _next(clock, policy)
+        clock.save()

@@ -46,6 +46,7 @@ PHRASES = {
     "source.create": "added the integration",
     "source.rotate": "replaced the key of",
     "source.revoke": "revoked the integration",
+    "source.replay": "replayed quarantined arrivals of",
     "workspace.demo": "said whether it is a demo:",
     "oncall.override": "let somebody take over in",
     "oncall.override.end": "took an override back in",

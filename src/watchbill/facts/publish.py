@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,8 +12,8 @@ import structlog
 from django.db import connection, transaction
 
 from watchbill.base.errors import Broken
-from watchbill.base.mask import mask_text
 from watchbill.facts.models import Delivery, Fact
+from watchbill.runtime.isolation import database_is_gone, describe, reraise_if_ending
 from watchbill.runtime.now import now
 
 Handler = Callable[[Fact], None]
@@ -145,16 +145,24 @@ def deliver_one() -> bool:
         if row is None:
             return False
         number, subscriber, attempts = row[:3]
-        names = ("id", "workspace_id", "kind", "subject_kind", "subject_id", "data", "at")
-        fact = Fact(**dict(zip(names, (*row[3:8], json.loads(row[8]), row[9]), strict=True)))
         state, error, again = Delivery.State.DONE, "", None
         try:
             with transaction.atomic():
-                _handler(subscriber)(fact)
-        except Exception as problem:
-            state, error, again = _failed(subscriber, fact, attempts + 1, problem)
+                _handler(subscriber)(_fact(row[3:]))
+                # What is only checked when the transaction ends is checked here, where it is this subscriber's.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except BaseException as problem:
+            reraise_if_ending(problem)
+            if database_is_gone():
+                raise
+            state, error, again = _failed(subscriber, row[3], attempts + 1, problem)
         cursor.execute(_SETTLE, [attempts + 1, state, error, again, number])
     return True
+
+
+def _fact(row: Sequence[Any]) -> Fact:
+    names = ("id", "workspace_id", "kind", "subject_kind", "subject_id", "data", "at")
+    return Fact(**dict(zip(names, (*row[:5], json.loads(row[5]), row[6]), strict=True)))
 
 
 def _handler(name: str) -> Handler:
@@ -163,10 +171,10 @@ def _handler(name: str) -> Handler:
     return SUBSCRIBERS[name].handler
 
 
-def _failed(subscriber: str, fact: Fact, attempts: int, problem: Exception) -> tuple[Delivery.State, str, datetime]:
+def _failed(subscriber: str, fact: UUID, attempts: int, problem: BaseException) -> tuple[Delivery.State, str, datetime]:
     """What becomes of a delivery that failed: its state, why, and when it is tried again."""
-    error = mask_text(f"{type(problem).__name__}: {problem}")[:500]
+    error = describe(problem)
     seconds = min(3600, 2**attempts) * (0.75 + random.random() / 2)  # noqa: S311 - jitter
-    log.warning("fact.delivery_failed", subscriber=subscriber, fact=str(fact.id), error=error)
+    log.warning("fact.delivery_failed", subscriber=subscriber, fact=str(fact), error=error)
     state = Delivery.State.FAILED if attempts >= MAX_ATTEMPTS else Delivery.State.WAITING
     return state, error, now() + timedelta(seconds=seconds)

@@ -32,6 +32,7 @@ from watchbill.paging.roster import OWNERS, TELL
 from watchbill.paging.roster import keep as keep_roster
 from watchbill.paging.spec import confirms_roster
 from watchbill.people.models import Membership, Person, Team, TeamMember
+from watchbill.runtime.isolation import clear_failure, database_is_gone, note_failure
 from watchbill.runtime.now import now
 from watchbill.signals.commands import replace_routes
 from watchbill.signals.models import Route
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from watchbill.people.spec import Contact
 
 RUNS = ("live", "shadow")
+#: The unit of work under which a workspace is recorded whose handbook could not be brought up to date.
+BRINGING = "handbook at start"
 _KINDS = ("severity", "contact", "rota", "route", "escalation", "alert-runbook", "troubleshooting", "duty")
 
 
@@ -88,9 +91,16 @@ def bring_all() -> int:
     """Every workspace's, when a worker starts: what a newer release makes of a handbook, and the holidays of years to come. Answers how many."""
     count = 0
     for workspace_id in Revision.objects.order_by().values_list("workspace_id", flat=True).distinct():
-        with transaction.atomic():
-            bring(workspace_id)
-            count += 1
+        try:
+            with transaction.atomic():
+                bring(workspace_id)
+                clear_failure(BRINGING, str(workspace_id))
+                count += 1
+        except Exception as error:
+            # What runs there stays as it was; the others are brought up to date all the same.
+            if database_is_gone():
+                raise
+            note_failure(BRINGING, str(workspace_id), error)
     return count
 
 

@@ -1,11 +1,13 @@
 """The folder beside the hub: a change in it becomes a review, never a live policy; an accepted lock goes back into it."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
 from watchbill.base.actor import system
@@ -15,8 +17,11 @@ from watchbill.facts.publish import subscribe
 from watchbill.handbook.commands import MOST_BYTES, Files, check_files, chosen_files, discard_draft, keep_draft
 from watchbill.handbook.models import Draft, Revision, RunbookDocument
 from watchbill.people.models import Workspace
+from watchbill.runtime.isolation import clear_failure, database_is_gone, describe, note_failure
 
 log = structlog.get_logger("watchbill.handbook")
+#: Seconds until a folder that could not be brought is tried again.
+PAUSE = 60.0
 Fingerprint = tuple[tuple[str, int, int], ...]
 
 
@@ -55,6 +60,8 @@ class Watcher:
         self.top = top
         self.before: dict[Path, Fingerprint] = {}
         self.done: dict[Path, Fingerprint] = {}
+        #: What failed, as it was then, and until when that is not tried again.
+        self.paused: dict[Path, tuple[Fingerprint, float]] = {}
 
     def step(self) -> bool:
         """One look. Says whether something was brought or taken back."""
@@ -62,10 +69,26 @@ class Watcher:
         for place in places(self.top):
             seen = fingerprint(place)
             still, self.before[place] = self.before.get(place) == seen, seen
-            if still and self.done.get(place) != seen:
-                # Done only when it is done: a database that is away is asked again at the next look.
-                worked |= sync(place)
-                self.done[place] = seen
+            failed, until = self.paused.get(place, ((), 0.0))
+            if still and self.done.get(place) != seen and (failed != seen or until <= time.monotonic()):
+                worked |= self._sync(place, seen)
+        return worked
+
+    def _sync(self, place: Path, seen: Fingerprint) -> bool:
+        """One folder. What it raises stays with it: it is tried again after a pause, or as soon as it changes and keeps still."""
+        try:
+            worked = sync(place)
+        except Exception as error:
+            if isinstance(error, DatabaseError) and database_is_gone():
+                # A database that is away is asked again at the next look.
+                raise
+            self.paused[place] = (seen, time.monotonic() + PAUSE)
+            note_failure("handbook", str(place.name), error)
+            return False
+        if self.paused.pop(place, None) is not None:
+            clear_failure("handbook", str(place.name))
+        # Done only when it is done.
+        self.done[place] = seen
         return worked
 
 
@@ -140,7 +163,12 @@ def write_lock(fact: Fact) -> None:
     if top is None or live is None or workspace is None or live.number != fact.data["number"]:
         return
     for place in places(top):
-        found = load(place)
+        try:
+            found = load(place)
+        except Exception as error:
+            # Another handbook's folder that cannot be read is no reason to keep this one's lock.
+            log.warning("handbook.folder_unreadable", folder=str(place), reason=describe(error))
+            continue
         texts = [(source.path, source.text) for source in found.sources]
         documents = dict(chosen_files(texts, "", found.config or "").documents)
         kept = dict(RunbookDocument.objects.filter(revision=live).values_list("path", "text"))

@@ -1,10 +1,9 @@
 """An incident's time: its severity and clocks, waiting for somebody else, rest; what follows where a clock was not met."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
-
-from django.db import transaction
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Invalid
@@ -28,6 +27,7 @@ from watchbill.incidents.models import Incident
 from watchbill.incidents.rules import CLOCKS, WAIT, WORDS, clocks_of
 from watchbill.ledger.command import command, record
 from watchbill.paging import commands as paging
+from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
 
 
@@ -188,15 +188,20 @@ def wake(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
 
 def sweep(limit: int = 50) -> int:
     """Wakes what has rested long enough; several workers share the work."""
-    with transaction.atomic():
-        rows = list(
-            Incident.objects.select_for_update(skip_locked=True)
-            .filter(snoozed_until__lte=now())
-            .order_by("snoozed_until")[:limit]
-        )
-        for incident in rows:
-            wake(by=system("worker"), workspace_id=incident.workspace_id, incident=incident)
-    return len(rows)
+
+    def due(skip: list[str]) -> list[UUID]:
+        rows = Incident.objects.filter(snoozed_until__lte=now()).exclude(id__in=skip).order_by("snoozed_until")
+        return list(rows.values_list("id", flat=True)[:limit])
+
+    return together_or_apart("incidents", due, _wake)
+
+
+def _wake(ids: Sequence[UUID]) -> int:
+    rows = Incident.objects.select_for_update(skip_locked=True).filter(id__in=ids, snoozed_until__lte=now())
+    found = list(rows.order_by("snoozed_until"))
+    for incident in found:
+        wake(by=system("worker"), workspace_id=incident.workspace_id, incident=incident)
+    return len(found)
 
 
 def say_clock(incident: Incident, kind: str, percent: int | None) -> None:

@@ -1,12 +1,10 @@
 """Who takes over from whom; schedules as an applied handbook has them; the look for handovers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
-
-from django.db import transaction
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
@@ -16,6 +14,7 @@ from watchbill.oncall.models import Feed, Override, Schedule
 from watchbill.oncall.queries import access_schedule, who_is_on
 from watchbill.people import tokens
 from watchbill.people.models import Membership
+from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
 
 HANDED_OVER = declare("oncall.handed_over", "somebody else is on call now", "from", "to", "since")
@@ -146,13 +145,20 @@ def hand_over(*, by: Actor, workspace_id: UUID, schedule: Schedule, person_id: U
 
 def look() -> int:
     """Looks who is on now in every schedule; where it is somebody else than before, that is a handover. Several workers share it."""
-    changed = 0
-    with transaction.atomic():
-        at = now()
-        rows = Schedule.objects.select_for_update(skip_locked=True).filter(retired_at=None).order_by("id")
-        for schedule in rows:
-            person = who_is_on(schedule.workspace_id, schedule.id, at)
-            if person != schedule.current_person:
-                hand_over(by=system("worker"), workspace_id=schedule.workspace_id, schedule=schedule, person_id=person)
-                changed += 1
+
+    def due(skip: list[str]) -> list[UUID]:
+        rows = Schedule.objects.filter(retired_at=None).exclude(id__in=skip).order_by("id")
+        return list(rows.values_list("id", flat=True))
+
+    return together_or_apart("handovers", due, _look)
+
+
+def _look(ids: Sequence[UUID]) -> int:
+    changed, at = 0, now()
+    rows = Schedule.objects.select_for_update(skip_locked=True).filter(id__in=ids, retired_at=None).order_by("id")
+    for schedule in rows:
+        person = who_is_on(schedule.workspace_id, schedule.id, at)
+        if person != schedule.current_person:
+            hand_over(by=system("worker"), workspace_id=schedule.workspace_id, schedule=schedule, person_id=person)
+            changed += 1
     return changed

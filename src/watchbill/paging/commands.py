@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, NotFound
 from watchbill.clocks import commands as clocks
@@ -16,6 +14,7 @@ from watchbill.paging.models import Delivery, Page, PageEvent, Policy
 from watchbill.paging.reach import Reach, Target
 from watchbill.paging.rules import go_on
 from watchbill.people.queries import holders_of
+from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
 from watchbill.signals import silences
 
@@ -202,22 +201,27 @@ def silence_of(page: Page) -> tuple[str, datetime] | None:
 
 def sweep(limit: int = _SWEPT) -> int:
     """Begins the steps whose time has come; several workers share the work. Answers how many pages went on."""
-    with transaction.atomic():
-        reach = Reach(now())
-        due = list(
-            Page.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(next_at__lte=reach.at)
-            .order_by("next_at")[:limit]
-        )
-        for page in due:
-            held = silence_of(page)
-            if held is not None:
-                page.next_at = held[1]
-                page.save(update_fields=["next_at"])
-                _say(page, "held back", held[0])
-                continue
-            advance(by=system("worker"), workspace_id=page.workspace_id, page=page, reach=reach)
-    return len(due)
+
+    def due(skip: list[str]) -> list[UUID]:
+        rows = Page.objects.filter(next_at__lte=now()).exclude(id__in=skip).order_by("next_at")
+        return list(rows.values_list("id", flat=True)[:limit])
+
+    return together_or_apart("pages", due, _sweep)
+
+
+def _sweep(ids: Sequence[UUID]) -> int:
+    reach = Reach(now())
+    rows = Page.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, next_at__lte=reach.at)
+    found = list(rows.order_by("next_at"))
+    for page in found:
+        held = silence_of(page)
+        if held is not None:
+            page.next_at = held[1]
+            page.save(update_fields=["next_at"])
+            _say(page, "held back", held[0])
+            continue
+        advance(by=system("worker"), workspace_id=page.workspace_id, page=page, reach=reach)
+    return len(found)
 
 
 def _page(workspace_id: UUID, page_id: UUID) -> Page:

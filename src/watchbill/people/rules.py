@@ -33,7 +33,7 @@ PERMISSIONS: dict[str, str] = {
     "channel.read": "see the channels that pages go out by, and their problems",
     "channel.edit": "set up and remove channels",
     "source.read": "see integrations, what came through them, and what could not be understood",
-    "source.edit": "make integrations, replace and revoke their keys",
+    "source.edit": "make integrations, replace and revoke their keys, replay what was quarantined",
     "secret.read": "see that a secret exists, its age and its use; never its value",
     "secret.edit": "store, replace and delete secrets",
     "token.use": "make API tokens for oneself",

@@ -17,6 +17,12 @@ TABLES = [
         others={"worker": "select, insert, update", "sweeper": "select, delete"},
     ),
     Table(
+        "runtime_failure",
+        scope="none",
+        reason="ids and types of errors of the worker's own steps",
+        others={"worker": "select, insert, update, delete", "sweeper": "select (last_at), delete"},
+    ),
+    Table(
         "runtime_idempotency_key",
         scope="custom",
         app="select, insert, update",

@@ -42,3 +42,20 @@ class IdempotencyKey(models.Model):
         constraints = [models.UniqueConstraint(fields=["person_id", "key"], name="idempotency_once_per_person")]
         # Serves the sweeper, which deletes the old ones.
         indexes = [models.Index(fields=["at"], name="idempotency_at")]
+
+
+class Failure(models.Model):
+    """An item of a worker's step that failed, and when it is tried again. Gone as soon as it works; observations, so not ledgered."""
+
+    id = models.BigAutoField(primary_key=True)
+    unit = models.TextField(help_text="the worker's unit of work: intake, clocks, pages …")
+    item = models.TextField(help_text="what failed: an id; empty where the whole unit did")
+    error = models.TextField(help_text="the error's type; its text is in the worker's log")
+    count = models.IntegerField(default=1, help_text="how often in a row")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    retry_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "runtime_failure"
+        constraints = [models.UniqueConstraint(fields=["unit", "item"], name="runtime_failure_once")]

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -30,9 +30,10 @@ from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.alarm import sweep as look_whether_we_can_page
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
+from watchbill.runtime.isolation import describe
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.server.deadman import Deadman
-from watchbill.server.loops import Listener, Loop
+from watchbill.server.loops import Listener, Unit, build
 from watchbill.server.processes import raise_open_files
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
@@ -72,6 +73,7 @@ def sweep() -> None:
             ("signin_one_time_link", "expires_at", timedelta(days=7)),
             ("runtime_idempotency_key", "at", timedelta(hours=24)),
             ("runtime_heartbeat", "at", timedelta(days=1)),
+            ("runtime_failure", "last_at", timedelta(days=1)),
             # What could not be understood: the sweeper sees no other of them.
             ("signals_arrival", "received_at", timedelta(days=30)),
             ("signals_ping", "at", timedelta(days=90)),
@@ -79,10 +81,14 @@ def sweep() -> None:
             ("paging_reply", "expires_at", timedelta(days=1)),
         ):
             query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names
-            cursor.execute(query, [keep.total_seconds()])
+            try:
+                cursor.execute(query, [keep.total_seconds()])
+            except DatabaseError as error:
+                # One table that cannot be cleared keeps no other one from it.
+                log.error("sweep.failed", table=table, error=describe(error))
 
 
-def sealing(sealer: Sealer, wakes: Iterable[Loop] = ()) -> Callable[[], int]:
+def sealing(sealer: Sealer) -> Callable[[], int]:
     """The sealer's step, with a look at the epoch every 150 idle steps. New entries mean that commands have run: it wakes those who go on."""
     idle = 0
 
@@ -92,15 +98,10 @@ def sealing(sealer: Sealer, wakes: Iterable[Loop] = ()) -> Callable[[], int]:
             for reason in sealer.check_epoch(settings.ANCHOR):
                 log.warning("ledger.epoch", reason=reason)
         count = sealer.step()
-        for one in wakes if count else ():
-            one.woken.set()
         idle = 1 if count else idle + 1
-        # A batch that is not full means that the sealer has caught up: it rests and lets the next one fill, since many
-        # small batches cost the writers more than one large one.
-        more = count if count >= sealer.batch else 0
         if sealer.holding and (idle == 2 or idle % 50 == 0):
             anchor(sealer)
-        return more
+        return count
 
     return step
 
@@ -138,10 +139,13 @@ def build_app() -> procrastinate.App:
     async def retry_stalled(timestamp: int) -> None:
         """A killed worker leaves its job `doing`; nobody else tries it again. Its attempts are capped."""
         for stalled in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=30):
-            if stalled.attempts >= MAX_ATTEMPTS:
-                await app.job_manager.finish_job(stalled, status=procrastinate.jobs.Status.FAILED, delete_job=False)
-            else:
-                await app.job_manager.retry_job(stalled)
+            try:
+                if stalled.attempts >= MAX_ATTEMPTS:
+                    await app.job_manager.finish_job(stalled, status=procrastinate.jobs.Status.FAILED, delete_job=False)
+                else:
+                    await app.job_manager.retry_job(stalled)
+            except Exception:
+                log.exception("jobs.not_retried", job=stalled.id)
 
     @app.periodic(cron="17 * * * *")
     @app.task(name="hub.delete_old_jobs", queueing_lock="hub.delete_old_jobs", pass_context=False)
@@ -181,51 +185,65 @@ async def _work(stop: asyncio.Event) -> None:
                 await asyncio.wait({worker, stopper}, return_when=asyncio.FIRST_COMPLETED)
                 if not worker.done():
                     worker.cancel()
-                await asyncio.gather(worker, return_exceptions=True)
+                (ended,) = await asyncio.gather(worker, return_exceptions=True)
                 stopper.cancel()
+                if isinstance(ended, Exception):
+                    raise ended
         except (ConnectorException, DatabaseError, OSError) as error:
             log.warning("jobs.database", error=type(error).__name__)
+        except Exception:
+            # Jobs begin again after a moment; nothing that happens here ends the worker's other loops.
+            log.exception("jobs.failed")
         if not stop.is_set():
             await asyncio.sleep(1)
+
+
+def units() -> list[Unit]:
+    """What this worker does, each in a loop of its own. A feature adds its own with one line."""
+    sealer = Sealer(settings.KEYS)
+    # A server that does not answer holds up one sender, not all; one that has work calls the next.
+    senders = [f"sender {number}" for number in range(1, SENDERS + 1)]
+    first, following = senders[0], [*senders[1:], ""]
+    found = [
+        Unit("heartbeat", heartbeat, pause=5.0),
+        Unit("facts", deliver_one, "fact", IDLE, wakes=(first,)),
+        # In a storm what senders wait for goes first: what has come is durable, and understood a moment later.
+        Unit("intake", lambda: take_in(ADAPTERS), "arrival", IDLE, wakes=("facts",), nice=10, rest=1.0),
+        Unit("checks", sweep_signals, "check", SWEEP, wakes=("facts",)),
+        Unit("clocks", sweep_clocks, "clock", SWEEP, wakes=("facts",)),
+        Unit("pages", sweep_pages, "page", SWEEP, wakes=("facts", first)),
+        Unit("incidents", sweep_incidents, pause=1.0, wakes=(first,)),
+        Unit("silences", sweep_silences, pause=1.0, wakes=("facts",)),
+        Unit("handovers", look_for_handovers, pause=5.0, wakes=("facts",)),
+        *(
+            Unit(name, send_one, "delivery", IDLE, wakes=(other,))
+            for name, other in zip(senders, following, strict=True)
+        ),
+        # A batch that is not full means that the sealer has caught up: it rests and lets the next one fill, since many
+        # small batches cost the writers more than one large one.
+        Unit("sealer", sealing(sealer), "entry", wakes=("facts", first), full=sealer.batch),
+    ]
+    if settings.DEADMAN_URL:
+        found.append(Unit("deadman", Deadman(settings.DEADMAN_URL, settings.DEADMAN_EVERY).step, pause=1.0))
+    if top := handbook_folder():
+        found.append(Unit("handbook", Watcher(top).step, pause=WATCH))
+    return found
+
+
+def bring_handbooks() -> None:
+    """What a newer release makes of the live handbooks. A workspace where that fails stays as it was, and the hub pages on."""
+    try:
+        bring_all()
+    except Exception:
+        log.exception("handbook.not_brought")
 
 
 def run() -> int:
     """Runs until SIGTERM or SIGINT."""
     raise_open_files()
     stop = threading.Event()
-    sealer = Sealer(settings.KEYS)
-    # A server that does not answer holds up one sender, not all; one that has work calls the next.
-    senders: list[Loop] = []
-    for number in range(SENDERS, 0, -1):
-        senders.append(Loop(f"sender {number}", send_one, stop, IDLE, wakes=senders[-1:]))
-    sending = senders[-1:]
-    facts = Loop("facts", deliver_one, stop, IDLE, wakes=sending)
-    # In a storm what senders wait for goes first: what has come is durable, and understood a moment later.
-    intake = Loop("intake", lambda: take_in(ADAPTERS), stop, IDLE, wakes=[facts], nice=10, rest=1.0)
-    loops = [
-        Loop("heartbeat", heartbeat, stop, 5.0),
-        facts,
-        intake,
-        Loop("checks", sweep_signals, stop, SWEEP, wakes=[facts]),
-        Loop("clocks", sweep_clocks, stop, SWEEP, wakes=[facts]),
-        Loop("pages", sweep_pages, stop, SWEEP, wakes=[facts, *sending]),
-        Loop("incidents", sweep_incidents, stop, 1.0, wakes=sending),
-        Loop("silences", sweep_silences, stop, 1.0, wakes=[facts]),
-        Loop("handovers", look_for_handovers, stop, 5.0, wakes=[facts]),
-        Loop("ability", look_whether_we_can_page, stop, 10.0, wakes=sending),
-        *senders,
-        Loop("sealer", sealing(sealer, [facts, *sending]), stop),
-    ]
-    if settings.DEADMAN_URL:
-        loops.append(Loop("deadman", Deadman(settings.DEADMAN_URL, settings.DEADMAN_EVERY).step, stop, 1.0))
-    if top := handbook_folder():
-        loops.append(Loop("handbook", Watcher(top).step, stop, WATCH))
-
-    try:
-        bring_all()
-    except Exception:
-        # What runs stays as it was; a broken handbook must not keep the hub from paging.
-        log.exception("handbook.not_brought")
+    loops = build(units(), stop)
+    bring_handbooks()
 
     async def main() -> None:
         done, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -240,15 +258,15 @@ def run() -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
-        for each in (*loops, Listener(ARRIVED, intake, stop)):
+        for each in (*loops.values(), Listener(ARRIVED, loops["intake"], stop)):
             each.start()
         log.info("worker.started")
         await _work(done)
         stop.set()
 
     asyncio.run(main())
-    for each in loops:
+    for each in loops.values():
         each.woken.set()
-    for each in loops:
+    for each in loops.values():
         each.join(3)
     return 0

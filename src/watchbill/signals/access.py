@@ -15,7 +15,8 @@ TABLES = [
     Table("signals_ping", app="select", others={"worker": "select, insert", "sweeper": "select (at), delete"}),
     Table(
         "signals_arrival",
-        app="select",
+        # Replaying takes an arrival out of quarantine.
+        app="select, update (problem, error, problem_at)",
         others={
             "worker": "select, insert, update, delete",
             "intake": "insert (source_id, workspace_id, received_at, body)",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema, Status
+from ninja import Path, Query, Router, Schema, Status
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbill.people.edge import place_of
@@ -17,6 +17,7 @@ from watchbill.signals.queries import (
     access_checks,
     access_group,
     access_groups,
+    access_quarantine,
     access_silences,
     access_sources,
     alerts_of,
@@ -59,6 +60,28 @@ class SourcesPage(Page):
     """Integrations by name."""
 
     items: list[SourceOut]
+
+
+class QuarantinedOut(Schema):
+    """What came and could not be taken in; ``error`` is empty where its sender has to correct it."""
+
+    id: int
+    received_at: datetime
+    quarantined_at: datetime | None
+    problem: str
+    error: str
+
+
+class QuarantinePage(Page):
+    """Quarantined arrivals, the newest first."""
+
+    items: list[QuarantinedOut]
+
+
+class ReplayedOut(Schema):
+    """How many arrivals wait to be taken in again."""
+
+    replayed: int
 
 
 class AlertOut(Schema):
@@ -158,6 +181,53 @@ def revoke_integration(request: HttpRequest, slug: str, source_id: UUID) -> Stat
     reader, place = place_of(request, slug)
     commands.revoke_source(by=reader.actor, workspace_id=place.id, source_id=source_id)
     return Status(204, None)
+
+
+@router.get("/workspaces/{slug}/integrations/{source_id}/quarantine", response={200: QuarantinePage, **ERRORS})
+def list_quarantine(
+    request: HttpRequest,
+    slug: str,
+    source_id: UUID,
+    limit: Annotated[int, Field(ge=1, le=MOST)] = 50,
+    cursor: Annotated[str, Query(max_length=100)] = "",
+) -> dict[str, Any]:
+    """What came through an integration and could not be taken in."""
+    reader, place = place_of(request, slug)
+    found = access_quarantine(reader.actor, place.id, source_id)
+    before = decode_cursor(cursor, int)
+    if before is not None:
+        found = found.filter(id__lt=before)
+    items, following = cut(list(found[: limit + 1]), limit, lambda one: one.id)
+    rows = [
+        {
+            "id": one.id,
+            "received_at": one.received_at,
+            "quarantined_at": one.problem_at,
+            "problem": one.problem,
+            "error": one.error,
+        }
+        for one in items
+    ]
+    return {"items": rows, "next": following}
+
+
+@router.post("/workspaces/{slug}/integrations/{source_id}/quarantine/replay", response={200: ReplayedOut, **ERRORS})
+def replay_quarantine(request: HttpRequest, slug: str, source_id: UUID) -> dict[str, Any]:
+    """Take all quarantined arrivals of an integration in again."""
+    reader, place = place_of(request, slug)
+    return {"replayed": commands.replay(by=reader.actor, workspace_id=place.id, source_id=source_id)}
+
+
+@router.post(
+    "/workspaces/{slug}/integrations/{source_id}/quarantine/{arrival_id}/replay", response={200: ReplayedOut, **ERRORS}
+)
+def replay_arrival(
+    request: HttpRequest, slug: str, source_id: UUID, arrival_id: Annotated[int, Path(ge=0, lt=2**63)]
+) -> dict[str, Any]:
+    """Take one quarantined arrival in again."""
+    reader, place = place_of(request, slug)
+    count = commands.replay(by=reader.actor, workspace_id=place.id, source_id=source_id, arrival_id=arrival_id)
+    return {"replayed": count}
 
 
 @router.get("/workspaces/{slug}/alerts", response={200: GroupsPage, **ERRORS})

@@ -12,11 +12,13 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+import structlog
 from django.db import connection
 from django.db.models import Q
 
 from watchbill.base.ids import uuid7
 from watchbill.facts.publish import declare, publish_all
+from watchbill.runtime.isolation import describe
 from watchbill.runtime.now import now
 from watchbill.signals import state
 from watchbill.signals.matchers import read_matchers
@@ -24,6 +26,7 @@ from watchbill.signals.models import Group, GroupEvent, Source
 from watchbill.signals.models import Route as Row
 from watchbill.signals.rules import Incoming, Route, fingerprint, group_key, group_labels, route_of, title
 
+log = structlog.get_logger("watchbill.signals")
 OPENED = declare("group.opened", "alerts of a new group fire", "severity")
 GREW = declare("group.grew", "further alerts of an open group fire", "firing")
 RESOLVED = declare("group.resolved", "the last alert of a group is resolved")
@@ -102,13 +105,17 @@ def take_alerts(source: Source, arrivals: Iterable[tuple[int, list[Incoming]]], 
 
 def routes_of(workspace_id: UUID) -> list[Route]:
     """The routes of the live handbook in their order, ready to be asked."""
-    rows = Row.objects.filter(workspace_id=workspace_id).order_by("position")
-    return [
-        Route(
-            one.key, one.name, one.state, tuple(read_matchers(one.match)), one.severity, one.pages, tuple(one.group_by), one.path, one.line,
-        )
-        for one in rows
-    ]  # fmt: skip
+    found: list[Route] = []
+    for one in Row.objects.filter(workspace_id=workspace_id).order_by("position"):
+        try:
+            match = tuple(read_matchers(one.match))
+        except Exception as error:
+            # A route that cannot be read takes no alert; all others of its workspace go on.
+            log.error("route.unreadable", workspace=str(workspace_id), route=one.key, error=describe(error))
+            continue
+        pages, group_by = one.pages, tuple(one.group_by)
+        found.append(Route(one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line))
+    return found
 
 
 def _as_before(row: _Alert) -> state.Heard:

@@ -3,13 +3,14 @@
 import base64
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from watchbill.base.actor import Actor
 from watchbill.base.cron import next_after, read_cron
@@ -171,30 +172,43 @@ def _new(source: Source, name: str, slug: str, at: datetime, **more: Any) -> Che
     return check
 
 
-def missing(limit: int = 500) -> list[tuple[Source, list[Incoming]]]:
-    """Within a transaction: the checks whose time is over, as alerts by source. Several workers share it."""
+def due(limit: int = 500) -> list[str]:
+    """What the sweep has to look at, as keys: checks whose time is over, removed ones that are down, alerts that their sender forgot, those
+    that were held back, and checks whose schedule stopped."""
     at = now()
-    rows = (
-        Check.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(next_at__lte=at, removed_at=None)
-        .select_related("source")
-    )
+    late = Check.objects.filter(next_at__lte=at, removed_at=None).order_by("next_at")
+    gone = Check.objects.filter(removed_at__isnull=False, state="down").order_by("id")
+    over = Alert.objects.filter(firing=True, expires_at__lte=at).order_by("expires_at")
+    held_back = Alert.objects.filter(hold_until__lte=at).order_by("hold_until")
+    found: list[str] = []
+    stopped = _stopped().order_by("id")
+    for kind, rows in (("gone", gone), ("check", late), ("alert", over), ("held", held_back), ("stopped", stopped)):
+        found += [f"{kind}:{one}" for one in rows.values_list("id", flat=True)[:limit]]
+    return found
+
+
+def ids_of(kind: str, keys: Iterable[str]) -> list[UUID]:
+    """The ids of one kind of key."""
+    return [UUID(key.partition(":")[2]) for key in keys if key.startswith(f"{kind}:")]
+
+
+def missing(keys: Sequence[str]) -> list[tuple[Source, list[Incoming]]]:
+    """Within a transaction: those of these checks whose time is over, as alerts by source. Several workers share it."""
+    at = now()
+    rows = Check.objects.select_for_update(skip_locked=True, of=("self",)).select_related("source")
     found: dict[UUID, tuple[Source, list[Incoming]]] = {}
     # What was removed while it was down is nobody's alert any more.
-    gone = (
-        Check.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(removed_at__isnull=False, state="down")
-        .select_related("source")
-    )
-    for check in gone[:limit]:
-        check.state = Check.State.NEW
-        check.save(update_fields=["state"])
-        found.setdefault(check.source_id, (check.source, []))[1].append(alert_of(check, "", False, at))
-    for check in rows.order_by("next_at")[:limit]:
-        late = check.last_start_at is not None and check.last_start_at + timedelta(seconds=check.grace) <= at
+    if gone := ids_of("gone", keys):
+        for check in rows.filter(id__in=gone, removed_at__isnull=False, state="down"):
+            check.state = Check.State.NEW
+            check.save(update_fields=["state"])
+            found.setdefault(check.source_id, (check.source, []))[1].append(alert_of(check, "", False, at))
+    late = ids_of("check", keys)
+    for check in rows.filter(id__in=late, next_at__lte=at, removed_at=None).order_by("next_at") if late else ():
+        overdue = check.last_start_at is not None and check.last_start_at + timedelta(seconds=check.grace) <= at
         why = (
             f"it began at {check.last_start_at:%H:%M} UTC and has not ended"
-            if late
+            if overdue
             else f"no ping since {check.last_ping_at:%Y-%m-%d %H:%M} UTC"
         )
         check.state, check.next_at = Check.State.DOWN, None
@@ -203,12 +217,13 @@ def missing(limit: int = 500) -> list[tuple[Source, list[Incoming]]]:
     return list(found.values())
 
 
-def announce(limit: int = 500) -> int:
-    """Within a transaction: says once of each check that stopped that its schedule can never come due."""
-    rows = Check.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-        problem__gt="", announced_at=None, removed_at=None
-    )
-    found = list(rows.order_by("id")[:limit])
+def announce(keys: Sequence[str]) -> int:
+    """Within a transaction: says once of each of these checks that stopped that its schedule can never come due."""
+    ids = ids_of("stopped", keys)
+    if not ids:
+        return 0
+    rows = _stopped().select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids)
+    found = list(rows.order_by("id"))
     for check in found:
         check.announced_at = now()
         check.save(update_fields=["announced_at"])
@@ -216,15 +231,18 @@ def announce(limit: int = 500) -> int:
     return len(found)
 
 
-def forgotten(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
-    """Within a transaction: alerts that their sender said would be over by now unless it spoke again, as ended, by source."""
-    rows = (
-        Alert.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(firing=True, expires_at__lte=now())
-        .select_related("source")
-    )
+def _stopped() -> QuerySet[Check]:
+    return Check.objects.filter(problem__gt="", announced_at=None, removed_at=None)
+
+
+def forgotten(keys: Sequence[str]) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
+    """Within a transaction: those of these alerts that their sender said would be over by now, as ended, by source."""
     found: dict[UUID, tuple[Source, list[tuple[int, Incoming]]]] = {}
-    for row in rows.order_by("expires_at")[:limit]:
+    ids = ids_of("alert", keys)
+    if not ids:
+        return []
+    rows = Alert.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, firing=True)
+    for row in rows.filter(expires_at__lte=now()).select_related("source").order_by("expires_at"):
         over = Incoming(
             labels=row.labels, firing=False, starts_at=row.starts_at, ends_at=row.expires_at, annotations=row.annotations, url=row.url,
             fingerprint=row.fingerprint, keeps=True,
@@ -233,16 +251,15 @@ def forgotten(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]
     return list(found.values())
 
 
-def held(limit: int = 500) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
-    """Within a transaction: reports of firing that were held back and that nobody took back in time, as firing, by source."""
+def held(keys: Sequence[str]) -> list[tuple[Source, list[tuple[int, Incoming]]]]:
+    """Within a transaction: those of these reports of firing that were held back and that nobody took back in time, as firing, by source."""
     at = now()
-    rows = (
-        Alert.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(hold_until__lte=at)
-        .select_related("source")
-    )
     found: dict[UUID, tuple[Source, list[tuple[int, Incoming]]]] = {}
-    for row in rows.order_by("hold_until")[:limit]:
+    ids = ids_of("held", keys)
+    if not ids:
+        return []
+    rows = Alert.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, hold_until__lte=at)
+    for row in rows.select_related("source").order_by("hold_until"):
         heard = load(json.dumps(row.heard or {}))
         stands = judge(heard, at)
         if not stands.firing:

@@ -45,6 +45,10 @@ class Arrival(models.Model):
     received_at = models.DateTimeField()
     body = models.BinaryField()
     problem = models.TextField(null=True, help_text="why it could not be understood; none while it waits")
+    error = models.TextField(
+        default="", db_default="", help_text="the type of the error; empty where its sender is to correct it"
+    )
+    problem_at = models.DateTimeField(null=True, help_text="when it was quarantined")
 
     class Meta:
         db_table = "signals_arrival"

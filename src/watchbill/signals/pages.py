@@ -27,6 +27,7 @@ from watchbill.signals.queries import (
     access_silences,
     access_sources,
     alerts_of,
+    count_quarantined,
 )
 from watchbill.signals.rules import quiet_until
 from watchbill.signals.silences import create_silence, end_silence, hidden_by, quiet_of
@@ -154,11 +155,12 @@ def integrations(request: HttpRequest, slug: str) -> HttpResponse:
             error = problem
     sources = list(access_sources(reader.actor, place.id))
     problems = access_problems(reader.actor, place.id)
-    jobs = access_checks(reader.actor, place.id)
+    jobs, counts = access_checks(reader.actor, place.id), count_quarantined(reader.actor, place.id)
     rows = [
         (
             source,
             problems.get(source.id, []),
+            counts.get(source.id, 0),
             [_job(one) for one in jobs if one.source_id == source.id],
         )
         for source in sources
@@ -208,6 +210,13 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> dict[str, Any] |
             return None
         case "uncheck":
             checks.remove_check(**common, check_id=as_uuid(post.get("check", "")))
+            return None
+        case "replay":
+            number = post.get("arrival", "")
+            if number and not (number.isascii() and number.isdecimal() and len(number) < 19):
+                raise Invalid("This is no arrival.", field="arrival")
+            source_id = as_uuid(post.get("source", ""))
+            commands.replay(**common, source_id=source_id, arrival_id=int(number) if number else None)
             return None
         case "rotate":
             source, text = commands.rotate_key(**common, source_id=as_uuid(post.get("source", "")))

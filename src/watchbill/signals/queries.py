@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.urls import reverse
 
@@ -120,6 +120,21 @@ def access_problems(reader: Actor, workspace_id: UUID, *, each: int = 5) -> dict
     for arrival in rows.annotate(place=place).filter(place__lte=each).order_by("-id"):
         found.setdefault(arrival.source_id, []).append(arrival)
     return found
+
+
+def access_quarantine(reader: Actor, workspace_id: UUID, source_id: UUID) -> QuerySet[Arrival]:
+    """What an integration's inbox keeps in quarantine, the newest first, without what came itself. Raises NotFound."""
+    if not access_sources(reader, workspace_id).filter(id=source_id).exists():
+        raise NotFound("There is no such integration here.")
+    rows = Arrival.objects.filter(workspace_id=workspace_id, source_id=source_id, problem__isnull=False)
+    return rows.defer("body").order_by("-id")
+
+
+def count_quarantined(reader: Actor, workspace_id: UUID) -> dict[UUID, int]:
+    """How many arrivals are quarantined, by integration."""
+    reader.require("source.read", workspace_id)
+    rows = Arrival.objects.filter(workspace_id=workspace_id, problem__isnull=False).values_list("source_id")
+    return dict(rows.annotate(Count("id")).order_by())
 
 
 def access_silences(reader: Actor, workspace_id: UUID, *, ended: bool = False) -> QuerySet[Silence]:

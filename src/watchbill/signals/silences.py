@@ -1,22 +1,25 @@
 """Silences: making and ending them, what they hide, and what they hold back from paging until they end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+import structlog
+from django.db.models import QuerySet
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.people.values import clean_zone
+from watchbill.runtime.isolation import describe, together_or_apart
 from watchbill.runtime.now import now
 from watchbill.signals import history
 from watchbill.signals.matchers import holds, read_matchers
 from watchbill.signals.models import Alert, Group, Silence
 from watchbill.signals.rules import Quiet, quiet_until
 
+log = structlog.get_logger("watchbill.silences")
 RELEASED = declare("group.released", "what a silence held back is not silenced any more")
 ENDS_SOON = declare("silence.ends_soon", "a silence ends in a while", "by")
 LONGEST = timedelta(days=366)
@@ -33,8 +36,18 @@ def quiet_of(row: Silence) -> Quiet:
 def current(workspace_id: UUID, at: datetime) -> list[tuple[Silence, datetime]]:
     """The silences that hold at an instant, with when each ends. For rules; pages use access_silences."""
     rows = Silence.objects.filter(workspace_id=workspace_id, ended_at=None, starts_at__lte=at)
-    found = ((row, quiet_until(quiet_of(row), at)) for row in rows)
-    return [(row, end) for row, end in found if end is not None]
+    found: list[tuple[Silence, datetime]] = []
+    for row in rows:
+        try:
+            end = quiet_until(quiet_of(row), at)
+            read_matchers(row.match)
+        except Exception as error:
+            # A silence that cannot be read holds nothing back: better a page too many than none in its whole workspace.
+            log.error("silence.unreadable", silence=str(row.id), error=describe(error))
+            continue
+        if end is not None:
+            found.append((row, end))
+    return found
 
 
 def silenced(labels: Mapping[str, str], there: Iterable[tuple[Silence, datetime]]) -> tuple[Silence, datetime] | None:
@@ -136,34 +149,43 @@ def hold_back(group: Group, at: datetime) -> bool:
 
 def sweep(limit: int = _SWEPT) -> int:
     """Looks again at what silences hold back: where none fits any more it is released. Reminds authors of what ends soon."""
-    done = 0
-    with transaction.atomic():
-        at = now()
-        held = (
-            Group.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(held_until__isnull=False)
-            .order_by("held_until")
-        )
-        for group in held[:limit]:
-            if group.state != "open":
-                group.held_until = None
-                group.save(update_fields=["held_until"])
-            elif not hold_back(group, at):
-                group.held_until = None
-                group.save(update_fields=["held_until"])
-                history.say(group, "released", "no silence fits it any more")
-                publish(RELEASED, workspace_id=group.workspace_id, subject=("group", group.id))
-                done += 1
-        done += _remind(at)
+
+    def held(skip: list[str]) -> list[UUID]:
+        rows = Group.objects.filter(held_until__isnull=False).exclude(id__in=skip).order_by("held_until")
+        return list(rows.values_list("id", flat=True)[:limit])
+
+    def ending(skip: list[str]) -> list[UUID]:
+        return list(_ending(now()).exclude(id__in=skip).values_list("id", flat=True)[:limit])
+
+    released = together_or_apart("silences", held, _release)
+    return released + together_or_apart("reminders of silences", ending, _remind)
+
+
+def _release(ids: Sequence[UUID]) -> int:
+    done, at = 0, now()
+    rows = Group.objects.select_for_update(skip_locked=True, of=("self",)).filter(id__in=ids, held_until__isnull=False)
+    for group in rows.order_by("held_until"):
+        if group.state != "open":
+            group.held_until = None
+            group.save(update_fields=["held_until"])
+        elif not hold_back(group, at):
+            group.held_until = None
+            group.save(update_fields=["held_until"])
+            history.say(group, "released", "no silence fits it any more")
+            publish(RELEASED, workspace_id=group.workspace_id, subject=("group", group.id))
+            done += 1
     return done
 
 
-def _remind(at: datetime) -> int:
-    rows = Silence.objects.select_for_update(skip_locked=True).filter(
+def _ending(at: datetime) -> QuerySet[Silence]:
+    return Silence.objects.filter(
         ended_at=None, reminded_at=None, every="", ends_at__gt=at, ends_at__lte=at + BEFORE
     )  # fmt: skip
-    count = 0
-    for row in rows:
+
+
+def _remind(ids: Sequence[UUID]) -> int:
+    count, at = 0, now()
+    for row in _ending(at).select_for_update(skip_locked=True).filter(id__in=ids):
         row.reminded_at = at
         row.save(update_fields=["reminded_at"])
         if row.ends_at - row.starts_at > 2 * BEFORE:
