@@ -90,7 +90,9 @@ class Hub:
         return re.findall(r"http\S+/signin/link/\S+", self.said())[-1]
 
     def ready(self) -> bool:
-        return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        answer = httpx.get(f"{self.url}/readyz", timeout=5)
+        # Without a worker the hub is ready to take alerts; what waits for this waits for the worker, too.
+        return answer.status_code == 200 and not any(one.startswith("worker") for one in answer.json()["degraded"])
 
     def signed_in(self) -> httpx.Client:
         browser = httpx.Client(base_url=self.url, follow_redirects=True)

@@ -206,7 +206,7 @@ def test_several_web_and_worker_processes_on_one_server(hub: Hub) -> None:
         for part in ("web", "worker")
     ]
     try:
-        wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, 20)
+        wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").json()["degraded"] == [], 20)
         browser = hub.signed_in()
         hub.post(browser, "/w/main/teams", name="Shared")
         other = httpx.Client(base_url=f"http://127.0.0.1:{port}", cookies=dict(browser.cookies))

@@ -50,6 +50,7 @@ from watchbill.people.queries import (
     role_labels,
 )
 from watchbill.people.rules import PERMISSIONS, ROLE_DOCS, ROLES
+from watchbill.runtime.lag import lag
 from watchbill.runtime.now import now
 from watchbill.secrets import commands as secrets
 from watchbill.secrets.queries import access_secrets
@@ -264,6 +265,7 @@ def workspace_settings(request: HttpRequest, slug: str) -> HttpResponse:
         "error": error,
         "section": request.POST.get("section", ""),
         "oidc": settings.OIDC,
+        "late": [(one, one.reason if place.id == HUB else one.text) for one in lag()],
     }
     return render(request, "console/settings.html", context, status=error.status if error else 200)
 

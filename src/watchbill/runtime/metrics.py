@@ -10,6 +10,11 @@ LEDGER_UNSEALED = Gauge("watchbill_ledger_unsealed", "Ledger entries that wait f
 FACTS_WAITING = Gauge("watchbill_fact_deliveries_waiting", "Deliveries of facts that are waiting.")
 FACTS_FAILED = Gauge("watchbill_fact_deliveries_failed", "Deliveries of facts that failed for good.")
 WORKER_AGE = Gauge("watchbill_worker_heartbeat_age_seconds", "Age of the newest worker heartbeat.")
+OLDEST = Gauge(
+    "watchbill_oldest_seconds", "How long the oldest thing of each kind has waited for the worker.", ["kind"]
+)
+WAITING = Gauge("watchbill_waiting", "How many things of each kind wait for the worker; 10,001 means more.", ["kind"])
+QUARANTINED = Gauge("watchbill_quarantined_arrivals", "Arrivals that could not be taken in and can be replayed.")
 JOBS = Gauge("watchbill_jobs", "Background jobs by status.", ["status"])
 CAN_PAGE = Gauge(
     "watchbill_can_page", "Whether the last look found nothing that keeps a workspace from paging.", ["workspace"]

@@ -21,6 +21,7 @@ from watchbill.paging.models import Channel, Delivery
 from watchbill.paging.setup import set_channel
 from watchbill.paging.subscribers import NAME
 from watchbill.people import tokens
+from watchbill.runtime.lag import stops_all
 from watchbill.signals.commands import create_source
 from watchbill.signals.models import Source
 
@@ -43,6 +44,7 @@ class Deadman:
         self.last = time.monotonic()
         try:
             self._round()
+            self._nobody_waits()
             fetch("GET", self.url, policy=settings.OUTBOUND.with_url(self.url))
             log.info("deadman.pinged")
         except WatchbillError as error:
@@ -59,6 +61,12 @@ class Deadman:
             run,
         )
         self._post(key, run, "over")
+
+    def _nobody_waits(self) -> None:
+        """The test came through; that others' alerts or pages wait too long for all is a reason, too. What is set aside or quarantined is none."""
+        with transaction.atomic():
+            if late := stops_all():
+                raise Unavailable("; ".join(one.reason for one in late))
 
     def _ready(self) -> str:
         """The integration and the channel of the test; the key is computed, so that every worker knows it."""

@@ -154,7 +154,7 @@ def _database(config: Config) -> list[Finding]:
         findings.append(_skew((server_time - datetime.fromtimestamp(middle, UTC)).total_seconds()))
         findings.append(_worker(age.total_seconds() if age is not None else None))
         findings.append(_ledger(cursor))
-    return findings + _can_page()
+    return findings + _waiting() + _can_page()
 
 
 def _can_page() -> list[Finding]:
@@ -210,6 +210,18 @@ def _worker(age: float | None) -> Finding:
         text = "no worker was ever seen" if age is None else f"the last heartbeat is {age:.0f} s old"
         return Finding("worker", "wrong", text, "Start one: watchbill serve, or watchbill worker.")
     return Finding("worker", "ok", f"heartbeat {age:.0f} s ago")
+
+
+def _waiting() -> list[Finding]:
+    """What waits for the worker longer than it should, and what holds it up."""
+    from watchbill.runtime.lag import measure
+
+    found = measure()
+    late = [
+        Finding("waiting", "wrong" if one.stops_all else "warning", one.reason, one.remedy) for one in found if one.late
+    ]
+    late += [Finding("quarantine", "warning", one.reason, one.remedy) for one in found if one.kind == "quarantined"]
+    return late or [Finding("waiting", "ok", "nothing waits longer than it should")]
 
 
 def _ledger(cursor: Any) -> Finding:

@@ -1,4 +1,8 @@
-"""Is the hub well: for /readyz, /metrics and `watchbill doctor`."""
+"""Is the hub well: for /readyz, /metrics and `watchbill doctor`.
+
+Ready is a process that can take and store an alert. Everything else that is not as it should be (age, quarantine, seals, a missing worker) is said
+as degraded, and closes nothing: a load balancer that sends alerts elsewhere, or nowhere, would make it worse.
+"""
 
 import json
 from typing import Any
@@ -7,6 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
 
+from watchbill.runtime.lag import KINDS, Lag, lag, measure
 from watchbill.runtime.metrics import (
     CAN_PAGE,
     CAN_PAGE_REASONS,
@@ -15,11 +20,19 @@ from watchbill.runtime.metrics import (
     JOBS,
     LEDGER_SIZE,
     LEDGER_UNSEALED,
+    OLDEST,
+    QUARANTINED,
+    WAITING,
     WORKER_AGE,
 )
 
 STALE_WORKER = 30.0
 _known: list[int] = []
+#: What taking and storing an alert needs of the tables.
+_INTAKE = (
+    "SELECT id, workspace_id, protocol, key_digest, revoked_at FROM signals_source LIMIT 0",
+    "SELECT source_id, workspace_id, received_at, body FROM signals_arrival LIMIT 0",
+)
 
 
 def code_migrations() -> set[tuple[str, str]]:
@@ -30,30 +43,59 @@ def code_migrations() -> set[tuple[str, str]]:
 
 
 def readiness() -> tuple[bool, dict[str, Any]]:
-    """Whether requests can be served, and the state of each part: database, migrations, worker heartbeat."""
+    """Whether this process can take and store an alert, and what is not as it should be though it can."""
     checks: dict[str, str] = {}
+    degraded: list[str] = []
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT migrations, worker_age FROM wb_health()")
             count, age = cursor.fetchone()
         checks["database"] = "ok"
-        if not _known:
-            _known.append(len(code_migrations()))
-        checks["migrations"] = "ok" if count >= _known[0] else f"{_known[0] - count} not applied: run watchbill migrate"
+        checks["migrations"] = "ok"
+        if missing := _missing(count):
+            text = f"{missing} not applied: run watchbill migrate"
+            if _can_store():
+                degraded.append(f"migrations: {text}")
+            else:
+                checks["migrations"] = text
         seconds = age.total_seconds() if age is not None else None
         WORKER_AGE.set(seconds if seconds is not None else -1)
-        checks["worker"] = (
-            "ok" if seconds is not None and seconds < STALE_WORKER else "no heartbeat: start watchbill worker"
-        )
+        if seconds is None or seconds >= STALE_WORKER:
+            degraded.append("worker: no heartbeat: start watchbill worker")
+        degraded += late()
     except DatabaseError:
         checks["database"] = "does not answer"
+        degraded = []
     finally:
         for each in connections.all(initialized_only=True):
             each.close()
-    return all(value == "ok" for value in checks.values()), {
-        "status": "ready" if set(checks.values()) == {"ok"} else "not ready",
-        "checks": checks,
-    }
+    ready = all(value == "ok" for value in checks.values())
+    return ready, {"status": "ready" if ready else "not ready", "checks": checks, "degraded": degraded}
+
+
+def _missing(count: int) -> int:
+    if not _known:
+        _known.append(len(code_migrations()))
+    return max(0, _known[0] - count)
+
+
+def _can_store() -> bool:
+    """Whether the tables have what the intake writes, though migrations are missing."""
+    try:
+        with connection.cursor() as cursor:
+            for query in _INTAKE:
+                cursor.execute(query)
+    except DatabaseError:
+        return False
+    return True
+
+
+def late() -> list[str]:
+    """What waits longer than it should, in words that anybody may read. A look that fails is said, too, and closes nothing."""
+    try:
+        return [f"{one.kind}: {one.text}" for one in lag()]
+    except DatabaseError as error:
+        return [f"lag: it cannot be told what waits ({type(error).__name__})"]
 
 
 def refresh_gauges() -> None:
@@ -71,6 +113,7 @@ def refresh_gauges() -> None:
         for status, number in (json.loads(jobs) if isinstance(jobs, str) else jobs).items():
             JOBS.labels(status).set(number)
         _refresh_can_page()
+        _set_lag(measure())
     except DatabaseError:
         return
     finally:
@@ -88,3 +131,12 @@ def _refresh_can_page() -> None:
         CAN_PAGE.labels(workspace).set(int(can_page))
         for code, number in (json.loads(counts) if isinstance(counts, str) else counts).items():
             CAN_PAGE_REASONS.labels(workspace, code).set(number)
+
+
+def _set_lag(found: list[Lag]) -> None:
+    """The oldest and the number of each kind; 0 where nothing waits."""
+    for kind in KINDS:
+        mine = [one for one in found if one.kind == kind]
+        OLDEST.labels(kind).set(max((one.oldest.total_seconds() for one in mine), default=0.0))
+        WAITING.labels(kind).set(sum(one.count for one in mine))
+    QUARANTINED.set(sum(one.count for one in found if one.kind == "quarantined"))

@@ -215,6 +215,7 @@ def units() -> list[Unit]:
         Unit("incidents", sweep_incidents, pause=1.0, wakes=(first,)),
         Unit("silences", sweep_silences, pause=1.0, wakes=("facts",)),
         Unit("handovers", look_for_handovers, pause=5.0, wakes=("facts",)),
+        Unit("ability", look_whether_we_can_page, pause=10.0, wakes=(first,)),
         *(
             Unit(name, send_one, "delivery", IDLE, wakes=(other,))
             for name, other in zip(senders, following, strict=True)

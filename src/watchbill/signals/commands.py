@@ -94,7 +94,8 @@ def replay(*, by: Actor, workspace_id: UUID, source_id: UUID, arrival_id: int | 
     rows = Arrival.objects.filter(workspace_id=workspace_id, source_id=source_id, problem__isnull=False)
     if arrival_id is not None:
         rows = rows.filter(id=arrival_id)
-    count = rows.update(problem=None, error="", problem_at=None)
+    # From now on it waits again: `problem_at` is since when, so that nobody is told that it has waited for days.
+    count = rows.update(problem=None, error="", problem_at=now())
     if not count:
         raise NotFound("Nothing of this integration is quarantined that could be replayed.")
     record(("source", source.id), detail={"name": source.name, "arrivals": count, "arrival": arrival_id or "all"})
