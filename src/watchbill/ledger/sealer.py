@@ -6,6 +6,7 @@ before it any more, so (xid, id) is a total order that no writer had to wait for
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from watchbill.base.actor import system
 from watchbill.base.keys import Keys
 from watchbill.ledger import merkle, notes
 from watchbill.ledger.append import append
+from watchbill.runtime.isolation import clear_failure, is_transient, note_failure, reraise_if_ending
 from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
 
@@ -30,8 +32,20 @@ SELECT e.xid::text, e.id, e.workspace_id, e.body FROM ledger_entry e
 WHERE (e.xid, e.id) > (%s::xid8, %s::uuid)
   AND (e.xid < pg_snapshot_xmin(pg_current_snapshot()) OR e.id < %s::uuid)
   AND NOT EXISTS (SELECT 1 FROM ledger_place p WHERE p.entry_id = e.id)
+  AND e.workspace_id <> ALL (%s::uuid[])
 ORDER BY e.xid, e.id LIMIT %s
 """
+#: Of a workspace that was left behind: what comes before the others' cursor.
+_BEHIND = """
+SELECT e.xid::text, e.id, e.workspace_id, e.body FROM ledger_entry e
+WHERE e.workspace_id = %s AND (e.xid, e.id) > (%s::xid8, %s::uuid) AND (e.xid, e.id) <= (%s::xid8, %s::uuid)
+  AND NOT EXISTS (SELECT 1 FROM ledger_place p WHERE p.entry_id = e.id)
+ORDER BY e.xid, e.id LIMIT %s
+"""
+#: The unit of work under which a workspace is recorded whose entries cannot be sealed; and how long it pauses.
+UNIT = "sealer"
+PAUSE = 30.0
+_LEFT = "seal_behind/"
 ZERO = "00000000-0000-0000-0000-000000000000"
 
 
@@ -55,6 +69,10 @@ class Sealer:
     frontiers: dict[UUID, merkle.Frontier] = field(default_factory=dict)
     edges: dict[UUID, dict[int, tuple[int, bytes]]] = field(default_factory=dict)
     hub_id: str = ""
+    #: After a batch that failed: each workspace in a savepoint, so that one that cannot be sealed leaves the others theirs.
+    apart: bool = False
+    #: When a workspace that was left behind is tried again.
+    paused: dict[UUID, float] = field(default_factory=dict)
 
     def take(self) -> bool:
         """Takes the lock, when no other sealer has it. A lost connection gives it up."""
@@ -84,34 +102,96 @@ class Sealer:
             return 0
         try:
             with transaction.atomic(using=ALIAS):
-                return self._seal()
-        except BaseException:
+                count = self._seal()
+            for workspace_id in self._due():
+                count += self._catch_up(workspace_id)
+            return count
+        except BaseException as error:
             self.drop()
+            # The next step finds the workspace whose fault it is.
+            self.apart = not is_transient(error)
             raise
 
     def _seal(self) -> int:
         with connections[ALIAS].cursor() as cursor:
-            cursor.execute("SELECT key, value FROM runtime_meta WHERE key IN ('seal_cursor', 'epoch_entry')")
-            meta = dict(cursor.fetchall())
+            meta, behind = self._meta(cursor)
             xid, last = json.loads(meta.get("seal_cursor", f'["0","{ZERO}"]'))
-            cursor.execute(_SETTLED, [xid, last, meta.get("epoch_entry", ZERO), self.batch])
+            cursor.execute(_SETTLED, [xid, last, meta.get("epoch_entry", ZERO), list(behind), self.batch])
             rows = cursor.fetchall()
             if not rows:
                 return 0
-            by_workspace: dict[UUID, list[tuple[UUID, bytes]]] = {}
+            by_workspace: dict[UUID, list[tuple[UUID, str]]] = {}
             for _xid, entry_id, workspace_id, body in rows:
-                by_workspace.setdefault(workspace_id, []).append((entry_id, merkle.leaf_hash(body.encode())))
-            for workspace_id, leaves in by_workspace.items():
-                self._extend(cursor, workspace_id, leaves)
-            cursor.execute(
-                "INSERT INTO runtime_meta (key, value) VALUES ('seal_cursor', %s) "
-                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                [json.dumps([rows[-1][0], str(rows[-1][1])])],
-            )
-            # The live feed: one notice per workspace, from the only process that knows the order.
-            for workspace_id in by_workspace:
-                tell_live(workspace_id, "ledger", using=ALIAS)
-        return len(rows)
+                by_workspace.setdefault(workspace_id, []).append((entry_id, body))
+            left = 0
+            for workspace_id, entries in by_workspace.items():
+                if self.apart and (error := self._try(cursor, workspace_id, entries)):
+                    self._leave(cursor, workspace_id, [xid, last], error)
+                    left += len(entries)
+                elif not self.apart:
+                    self._extend(cursor, workspace_id, entries)
+            self._set(cursor, "seal_cursor", json.dumps([rows[-1][0], str(rows[-1][1])]))
+            self.apart = False
+        return len(rows) - left
+
+    def _meta(self, cursor: Any) -> tuple[dict[str, str], dict[UUID, list[str]]]:
+        """The cursors: the common one with the epoch's, and those of workspaces that were left behind."""
+        cursor.execute(
+            "SELECT key, value FROM runtime_meta WHERE key IN ('seal_cursor', 'epoch_entry') OR (key LIKE %s AND value <> '')",
+            [f"{_LEFT}%"],
+        )
+        found = dict(cursor.fetchall())
+        behind = {UUID(key[len(_LEFT) :]): json.loads(value) for key, value in found.items() if key.startswith(_LEFT)}
+        return {key: value for key, value in found.items() if not key.startswith(_LEFT)}, behind
+
+    def _try(self, cursor: Any, workspace_id: UUID, entries: Sequence[tuple[UUID, str]]) -> BaseException | None:
+        """Seals entries of one workspace in a savepoint; answers why that is not possible."""
+        try:
+            with transaction.atomic(using=ALIAS):
+                self._extend(cursor, workspace_id, entries)
+        except BaseException as error:
+            reraise_if_ending(error)
+            if is_transient(error):
+                raise
+            self.frontiers.pop(workspace_id, None)
+            self.edges.pop(workspace_id, None)
+            return error
+        return None
+
+    def _leave(self, cursor: Any, workspace_id: UUID, place: Sequence[str], error: BaseException) -> None:
+        """Leaves a workspace behind: its entries wait in their order, those of all others get their places."""
+        self._set(cursor, f"{_LEFT}{workspace_id}", json.dumps(list(place)))
+        self._pause(workspace_id, error)
+
+    def _pause(self, workspace_id: UUID, error: BaseException) -> None:
+        self.paused[workspace_id] = time.monotonic() + PAUSE
+        with suppress(Exception):
+            note_failure(UNIT, str(workspace_id), error)
+
+    def _due(self) -> list[UUID]:
+        """The workspaces that were left behind and are to be tried again."""
+        with connections[ALIAS].cursor() as cursor:
+            behind = self._meta(cursor)[1]
+        return [one for one in sorted(behind) if self.paused.get(one, 0.0) <= time.monotonic()]
+
+    def _catch_up(self, workspace_id: UUID) -> int:
+        """Seals what waits of a workspace that was left behind, up to where the others are."""
+        with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
+            meta, behind = self._meta(cursor)
+            here, there = behind[workspace_id], json.loads(meta["seal_cursor"])
+            cursor.execute(_BEHIND, [workspace_id, *here, *there, self.batch])
+            rows = cursor.fetchall()
+            if rows and (error := self._try(cursor, workspace_id, [(row[1], row[3]) for row in rows])):
+                self._pause(workspace_id, error)
+                return 0
+            if len(rows) < self.batch:
+                self._set(cursor, f"{_LEFT}{workspace_id}", "")
+                self.paused.pop(workspace_id, None)
+                with suppress(Exception):
+                    clear_failure(UNIT, str(workspace_id))
+            else:
+                self._set(cursor, f"{_LEFT}{workspace_id}", json.dumps([rows[-1][0], str(rows[-1][1])]))
+            return len(rows)
 
     def _frontier(self, cursor: Any, workspace_id: UUID) -> merkle.Frontier:
         if workspace_id not in self.frontiers:
@@ -127,16 +207,17 @@ class Sealer:
             self.edges[workspace_id] = {h: (i, bytes(data)) for h, i, data in cursor.fetchall() if len(data) < 32 * 256}
         return self.frontiers[workspace_id]
 
-    def _extend(self, cursor: Any, workspace_id: UUID, leaves: Sequence[tuple[UUID, bytes]]) -> None:
+    def _extend(self, cursor: Any, workspace_id: UUID, entries: Sequence[tuple[UUID, str]]) -> None:
         frontier = self._frontier(cursor, workspace_id)
         start, tiles = frontier.size, _Tiles(self.edges[workspace_id])
-        for _, leaf in leaves:
+        for _, body in entries:
+            leaf = merkle.leaf_hash(body.encode())
             tiles.add(0, frontier.size, leaf)
             frontier.append(leaf)
         cursor.execute(
             "INSERT INTO ledger_place (workspace_id, index, entry_id) "
             "SELECT %s, %s + n - 1, e FROM unnest(%s::uuid[]) WITH ORDINALITY AS t (e, n)",
-            [workspace_id, start, [entry_id for entry_id, _ in leaves]],
+            [workspace_id, start, [entry_id for entry_id, _ in entries]],
         )
         cursor.executemany(
             "INSERT INTO ledger_tile (workspace_id, height, index, hashes) VALUES (%s, %s, %s, %s) "
@@ -159,6 +240,8 @@ class Sealer:
                 now(ALIAS),
             ],
         )
+        # The live feed: one notice per workspace, from the only process that knows the order.
+        tell_live(workspace_id, "ledger", using=ALIAS)
 
     def anchor(self, path: Path) -> int:
         """Appends the newest unanchored checkpoint of each log to a file outside the database. Returns how many."""
@@ -214,6 +297,8 @@ class Sealer:
             if not reasons:
                 return []
             self._set(cursor, "incarnation", identity)
+            # The common cursor begins anew: nobody is behind it.
+            cursor.execute("UPDATE runtime_meta SET value = '' WHERE key LIKE %s", [f"{_LEFT}%"])
             for workspace_id, reason in reasons.items():
                 self._begin_epoch(cursor, workspace_id, reason, logs.get(workspace_id, 0))
             for workspace_id, size in gaps.items():
