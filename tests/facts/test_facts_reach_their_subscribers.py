@@ -195,3 +195,67 @@ def test_a_subscriber_hears_only_of_what_it_is_about(cast: Cast) -> None:
 def test_a_subscriber_to_what_a_fact_does_not_say_is_refused(heard: Any) -> None:
     with pytest.raises(Broken, match="does not say what it is about"):
         facts.subscribe("test.happened", "test.wrong", about="apple")(lambda fact: None)
+
+
+class _Panic(BaseException):
+    """As extensions written in Rust raise it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a \0 and a lone \ud800"),
+        RecursionError(),
+        SystemExit(2),
+        _Panic("index out of bounds"),
+        MemoryError(),
+    ],
+)
+def test_a_subscriber_that_fails_in_any_way_keeps_no_other_from_hearing(
+    cast: Cast, heard: Any, clock: Any, error: BaseException
+) -> None:
+    def broken(fact: Fact) -> None:
+        raise error
+
+    facts.subscribe("test.happened", "test.a_broken_one")(broken)
+    try:
+        publish(cast)
+        publish(cast, "2")
+        assert deliver(cast) == 4, "each is tried once: what failed is not tried again at once"
+        assert sorted(heard[0]) == ["1", "2"]
+        with acting(cast.ada):
+            rows = list(Delivery.objects.filter(subscriber="test.a_broken_one"))
+        assert [one.state for one in rows] == ["waiting"] * 2
+        assert all(one.error.startswith(type(error).__name__) for one in rows)
+        assert all(one.due_at > clock.now() for one in rows)
+    finally:
+        del facts.SUBSCRIBERS["test.a_broken_one"]
+
+
+def test_what_a_subscriber_breaks_at_the_end_of_its_transaction_is_its_own(cast: Cast, heard: Any, db: Any) -> None:
+    """Foreign keys are checked at the commit; the delivery itself must not go down with that, for ever, before all others."""
+    from django.db import connection
+
+    from watchbill.base.ids import uuid7
+
+    def broken(fact: Fact) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO people_team (id, workspace_id, slug, name, purpose, created_at) VALUES (%s, %s, 'x', 'x', '', wb_now())",
+                [uuid7(), cast.main],
+            )
+            cursor.execute(
+                "INSERT INTO people_team_member (id, workspace_id, team_id, person_id) VALUES (%s, %s, %s, %s)",
+                [uuid7(), cast.main, uuid7(), cast.ada],
+            )
+
+    facts.subscribe("test.happened", "test.a_broken_one")(broken)
+    try:
+        publish(cast)
+        assert deliver(cast) == 2
+        assert heard[0] == ["1"]
+        ((error,),) = db.run("SELECT error FROM facts_delivery WHERE subscriber = 'test.a_broken_one'")
+        assert error.startswith("IntegrityError")
+        assert db.run("SELECT count(*) FROM people_team WHERE slug = 'x'") == [(0,)]
+    finally:
+        del facts.SUBSCRIBERS["test.a_broken_one"]
