@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Cast, signed_in
+from tests.cast import Cast, api, signed_in
 from tests.night import Night
 from tests.paging.test_can_this_hub_page import BROKEN, group, ready, schedule
 from watchbill.base.ids import uuid7
@@ -68,7 +68,7 @@ def test_no_page_calms_while_something_is_broken(cast: Cast, db: Any, code: str)
             assert calming(text) == [], name
             assert re.search(r"This hub cannot page: \d problems?\.", text), name
         overview = text_of(browser, PAGES["overview"])
-        assert re.search(r"Can this hub page\? no No: \d problems?\.", overview)
+        assert re.search(r"Can this hub page\? No: \d problems?\.", overview)
         assert BROKEN[code][1] in overview
 
 
@@ -80,7 +80,7 @@ def test_pages_calm_when_the_hub_can_page(cast: Cast, db: Any) -> None:
         for name in ("incidents", "oncall", "contacts", "alerts", "mine"):
             sentence = calm._SENTENCES[name][0]  # type: ignore[index]
             assert sentence in text_of(browser, PAGES[name]), name
-        assert "Can this hub page? yes Yes, as far as it looked: channels, contacts" in text_of(browser, "/w/main/")
+        assert "Can this hub page? Yes, as far as it looked: channels, contacts" in text_of(browser, "/w/main/")
 
 
 def test_a_demo_calms_nobody_and_says_that_it_is_one(cast: Cast, db: Any) -> None:
@@ -179,6 +179,22 @@ def test_the_list_of_incidents_has_the_same_order_and_numbers(cast: Cast, db: An
         assert re.findall(r"INC-(\d) \w", text.replace("Acknowledge INC-", "")) == [*"132456789"]
 
 
+def test_the_api_lists_them_so_too_a_page_at_a_time(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        bad_day(it)
+        program, url, found = api(cast.token(cast.edo)), "/api/v1/workspaces/main/incidents?order=urgent&limit=4", []
+        answer = program.get(url).json()
+        while True:
+            found += [one["number"] for one in answer["items"]]
+            if answer["next"] is None:
+                break
+            answer = program.get(f"{url}&cursor={answer['next']}").json()
+        assert found == [1, 3, 2, 4, 5, 6, 7, 8, 9]
+        assert program.get("/api/v1/workspaces/main/incidents?order=urgent&state=resolved").status_code == 422
+        newest = program.get("/api/v1/workspaces/main/incidents").json()["items"]
+        assert [one["number"] for one in newest] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+
+
 def test_within_a_severity_what_is_late_comes_first_then_the_oldest_and_none_comes_last(cast: Cast, db: Any) -> None:
     from watchbill.incidents.queries import access_burning, access_urgent
 
@@ -190,7 +206,10 @@ def test_within_a_severity_what_is_late_comes_first_then_the_oldest_and_none_com
         incident(it, 6, "Sev1", 1, minutes=3, state="acknowledged")
         with cast.acts(cast.edo) as by:
             assert [one.number for one in access_urgent(by, cast.main)] == [6, 5, 4, 3, 2, 1]
-            found = access_burning(by, cast.main)
+            for limit in (20, 6, 2):
+                shown, found = access_burning(by, cast.main, limit)
+                assert [one.number for one in shown] == [6, 5, 4, 3, 2, 1][:limit]
+                assert (found.total, found.waiting, found.late, found.unpaged) == (6, 5, 1, 5)
         assert (found.total, found.waiting, found.late, found.unpaged) == (6, 5, 1, 5)
 
 

@@ -17,7 +17,7 @@ from watchbill.console import calm
 from watchbill.console.pages import entry_rows
 from watchbill.console.tasks import Task, tasks_of
 from watchbill.incidents.pages import incident_rows
-from watchbill.incidents.queries import Burning, access_burning, access_urgent
+from watchbill.incidents.queries import Burning, access_burning
 from watchbill.ledger.queries import Filter, access_entries, access_health
 from watchbill.oncall.queries import access_schedules
 from watchbill.paging.ability import access_ability, count_of
@@ -38,18 +38,21 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     reader.actor.require("workspace.read", place.id)
     at, may = now(), reader.actor.may
     found = access_ability(reader.actor, place.id, at) if may("page.read", place.id) else None
-    burning = access_burning(reader.actor, place.id) if may("incident.read", place.id) else Burning()
+    urgent, burning = (
+        access_burning(reader.actor, place.id, LISTED) if may("incident.read", place.id) else ([], Burning())
+    )
     tasks = tasks_of(reader, place)
     dated = sorted(tasks, key=lambda task: (task.until is None, task.until or at))
     services = list(access_services(reader.actor, place.id)[:200]) if may("service.read", place.id) else []
     todo, health = _first_steps(reader, place, len(services), tasks), _hub_health()
     unowned = sum(1 for service in services if service.owner_id is None)
-    urgent = list(access_urgent(reader.actor, place.id)[:LISTED]) if burning.total else []
+    rows = incident_rows(reader, urgent)
     context = {
         "ability": found,
         "verdict": calm.verdict(found),
         "burning": burning,
-        "incidents": incident_rows(reader, urgent),
+        "incidents": rows,
+        "alarming": [one for one in rows if one.alarming][:3],
         "more_incidents": burning.total - len(urgent),
         "alarm": alarm_of(burning),
         "todo": todo,

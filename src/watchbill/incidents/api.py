@@ -12,11 +12,20 @@ from pydantic import Field, StringConstraints
 from watchbill.base.errors import Invalid
 from watchbill.incidents import calling, commands, timing
 from watchbill.incidents.models import Incident
-from watchbill.incidents.queries import access_incident, access_incidents, access_levels, clocks_about, timeline
+from watchbill.incidents.queries import (
+    access_incident,
+    access_incidents,
+    access_levels,
+    access_urgent,
+    clocks_about,
+    timeline,
+)
 from watchbill.people.edge import place_of
-from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
+from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor, encode_cursor
 
 router = Router()
+#: How far ``order=urgent`` counts.
+MOST_URGENT = 100_000
 Number = Annotated[int, Field(ge=1, lt=2**31)]
 Text = Annotated[str, StringConstraints(max_length=4000)]
 
@@ -133,11 +142,21 @@ def _incident(one: Incident) -> dict[str, Any]:
 
 @router.get("/workspaces/{slug}/incidents", response={200: IncidentsPage, **ERRORS})
 def list_incidents(
-    request: HttpRequest, slug: str, state: Literal["", "open", "acknowledged", "resolved"] = "", limit: Annotated[int, Field(ge=1, le=MOST)] = 50,
+    request: HttpRequest, slug: str, state: Literal["", "open", "acknowledged", "resolved"] = "", order: Literal["newest", "urgent"] = "newest", limit: Annotated[int, Field(ge=1, le=MOST)] = 50,
     cursor: Annotated[str, Query(max_length=100)] = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Incidents, the newest first; ``state=open`` are all that are not over."""
+    """Incidents, the newest first; ``state=open`` are all that are not over. ``order=urgent`` are those that are not over, as the
+    console lists them: the worst severity first, then what is late, then the oldest; its pages are counted, so that one may move."""
     reader, place = place_of(request, slug)
+    if order == "urgent":
+        if state in ("acknowledged", "resolved"):
+            raise Invalid(
+                "order=urgent lists what is not over.", hint="Leave out state, or say state=open.", field="order"
+            )
+        start = min(max(decode_cursor(cursor, int) or 0, 0), MOST_URGENT)
+        rows = list(access_urgent(reader.actor, place.id)[start : start + limit + 1])
+        following = encode_cursor(start + limit) if len(rows) > limit else None
+        return {"items": [_incident(one) for one in rows[:limit]], "next": following}
     found = access_incidents(reader.actor, place.id, state=state)
     before = decode_cursor(cursor, UUID)
     if before is not None:

@@ -77,7 +77,7 @@ def incidents(request: HttpRequest, slug: str) -> HttpResponse:
         wanted = access_urgent(reader.actor, place.id, words=words)
     else:
         wanted = access_incidents(reader.actor, place.id, state="resolved", words=words).order_by("-resolved_at", "-id")
-    found, burning = list(wanted[start : start + FEED + 1]), access_burning(reader.actor, place.id)
+    found, burning = list(wanted[start : start + FEED + 1]), access_burning(reader.actor, place.id, FEED)[1]
     policies = access_policies(reader.actor, place.id) if reader.actor.may("page.read", place.id) else []
     context = {
         "rows": incident_rows(reader, found[:FEED]),
@@ -102,6 +102,11 @@ class Row:
     state: tuple[str, str]
     late: str
     owner: str
+
+    @property
+    def alarming(self) -> bool:
+        """Whether it is late, or reached nobody."""
+        return any(getattr(self.incident, name, None) for name in ("late_since", "unreached", "unpaged"))
 
 
 def incident_rows(reader: Reader, found: Sequence[Incident]) -> list[Row]:

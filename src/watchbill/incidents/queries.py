@@ -87,17 +87,23 @@ class Burning:
     unpaged: int = 0
 
 
-def access_burning(reader: Actor, workspace_id: UUID) -> Burning:
-    """The true numbers, however many a page shows: one query where nothing burns, four where something does."""
+def access_burning(reader: Actor, workspace_id: UUID, limit: int) -> tuple[list[Incident], Burning]:
+    """The first of what is not over, in the order of ``access_urgent``, and the true numbers, however many are shown: one query where
+    all are shown."""
     found = access_urgent(reader, workspace_id)
+    rows = list(found[: limit + 1])
+    if len(rows) <= limit:
+        waiting = sum(1 for one in rows if one.state == "open")
+        late, unreached, unpaged = (
+            sum(1 for one in rows if getattr(one, name)) for name in ("late_since", "unreached", "unpaged")
+        )
+        return rows, Burning(len(rows), waiting, late, unreached, unpaged)
     open_ones = access_incidents(reader, workspace_id, state="open")
     numbers = open_ones.aggregate(total=Count("id"), waiting=Count("id", filter=Q(state="open")))
-    if not numbers["total"]:
-        return Burning()
     late, unreached, unpaged = (
         found.filter(**one).count() for one in ({"late_since__isnull": False}, {"unreached": True}, {"unpaged": True})
     )
-    return Burning(**numbers, late=late, unreached=unreached, unpaged=unpaged)
+    return rows[:limit], Burning(**numbers, late=late, unreached=unreached, unpaged=unpaged)
 
 
 def access_incident(reader: Actor, workspace_id: UUID, number: int) -> Incident:

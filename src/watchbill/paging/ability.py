@@ -4,7 +4,7 @@ Nothing here reads the network. Each look fails alone: what could not be looked 
 never silence. A feature above this floor adds its own look with ``look``, and its codes to ``CODES``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -151,12 +151,21 @@ def ability(workspace_id: UUID, at: datetime) -> Ability:
     slug, demo = row if row else ("", False)
     place = Place(workspace_id, slug, at, demo)
     wanted = {name: one for name, one in _LOOKS.items() if (one.hub or workspace_id != HUB) and (one.demo or not demo)}
-    found = [reason for name, one in wanted.items() for reason in _alone(name, one.look, place)]
+    found = _take({name: one.look for name, one in wanted.items()}, place)
     if demo:
         # Nothing leaves a demo anyway: what would be broken elsewhere is worth a look here.
         found = [replace(one, level="warning") if one.level == "broken" else one for one in found]
     found.sort(key=lambda one: (LEVELS.index(one.level), list(CODES).index(one.code)))
     return Ability(at, demo, tuple(found), tuple(wanted))
+
+
+def _take(looks: Mapping[str, Look], place: Place) -> list[Reason]:
+    """What all looks found: together, which costs one savepoint; each alone, where one of them fails."""
+    try:
+        with transaction.atomic():
+            return [reason for one in looks.values() for reason in one(place)]
+    except Exception:
+        return [reason for name, one in looks.items() for reason in _alone(name, one, place)]
 
 
 def _alone(name: str, one: Look, place: Place) -> list[Reason]:
