@@ -9,6 +9,8 @@ root = Path(__file__).parents[1]
 wanted = [
     "overview-desk-light",
     "overview-phone-light",
+    "overview-bad-day-desk-light",
+    "overview-bad-day-phone-light",
     "audit-desk-dark",
     "audit-phone-light",
     "services-desk-light",
