@@ -93,6 +93,13 @@ def test_a_demo_calms_nobody_and_says_that_it_is_one(cast: Cast, db: Any) -> Non
             assert "demo workspace" in text, name
 
 
+def test_own_paging_does_not_calm_whose_contacts_nobody_verified(cast: Cast, db: Any) -> None:
+    with ready(cast, db):
+        text = text_of(signed_in(cast.vera), PAGES["mine"])
+        assert "None of your contacts is verified" in text
+        assert calming(text) == []
+
+
 def test_who_may_not_see_pages_is_not_calmed_either() -> None:
     for name in calm._SENTENCES:
         text = calm.sentence(name, None)

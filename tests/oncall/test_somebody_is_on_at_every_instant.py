@@ -265,7 +265,7 @@ def test_a_quiet_shift_is_said_in_one_sentence_and_a_long_one_is_cut() -> None:
     begun = datetime(2026, 11, 16, 9, tzinfo=UTC)
     assert (
         words_of_shift(begun, 0, [], 0)
-        == "The shift before you, since 2026-11-16 09:00 UTC: paged never. Everything is over."
+        == "The shift before you, since 2026-11-16 09:00 UTC: paged never. No page is open."
     )
     lines = words_of_shift(None, 1, [(f"INC-{n}", "exhausted") for n in range(9)], 9).splitlines()
     assert lines[0] == "The shift before you: paged once."

@@ -18,7 +18,7 @@ _SENTENCES: dict[Page, tuple[str, str]] = {
 }
 #: What no template and no other module says, for the test that looks.
 WORDS = (
-    "nothing is wrong", "somebody is on call", "reaches you", "nothing needs you", "nothing else needs you", "all is well", "everything is fine",
+    "nothing is wrong", "somebody is on call", "reaches you", "nothing needs you", "nothing else needs you", "all is well", "everything is fine", "everything is over",
     "everything works", "everybody whom the handbook names can be reached", "everybody can be reached", "is alive", "nothing fires.",
 )  # fmt: skip
 

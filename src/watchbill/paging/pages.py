@@ -121,6 +121,13 @@ def contact_roster(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "paging/roster.html", context, status=error.status if error else 200)
 
 
+def _own_words(goes_out: bool, verified: bool) -> str:
+    """What is wrong with one's own paging, in a sentence; empty where nothing is."""
+    if not goes_out:
+        return "No urgent page would reach you: look below for why."
+    return "" if verified else "None of your contacts is verified: whether a page arrives, nobody knows."
+
+
 @require_http_methods(["GET", "POST"])
 def mine(request: HttpRequest, slug: str) -> HttpResponse:
     """One's own contacts and rules, and the button that tests them."""
@@ -153,7 +160,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
         "demo": is_demo(place.id),
-        "answer": "" if goes_out else "No urgent page would reach you: look below for why.",
+        "answer": _own_words(goes_out, any(one.verified for one in ways)),
     }  # fmt: skip
     return render(request, "paging/mine.html", context, status=error.status if error else 200)
 

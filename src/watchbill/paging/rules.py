@@ -136,7 +136,7 @@ def words_of_shift(since: datetime | None, paged: int, waiting: Sequence[tuple[s
     lines += [f"Not over: {title} ({_STANDS.get(state, state)})" for title, state in waiting[:SHOWN]]
     if count > SHOWN:
         lines.append(f"and {count - SHOWN} more.")
-    return "\n".join(lines) if waiting else f"{lines[0]} Everything is over."
+    return "\n".join(lines) if waiting else f"{lines[0]} No page is open."
 
 
 @dataclass(frozen=True, slots=True)
