@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -156,6 +156,47 @@ def test_nonsense_is_refused_and_costs_nobody_else_anything(hub: Hub, sender: tu
     with dial(hub) as line:
         line.sendall(said("/ping/" + "x" * 60_000, b""))
         assert answers(line, 1)[0][0] == 414
+
+
+def test_an_endless_head_and_a_body_that_is_too_large_stop_nobody(hub: Hub, sender: tuple[httpx.Client, str]) -> None:
+    before = memory(hub)
+    with dial(hub) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        sent = 0
+        with suppress(OSError):
+            while sent < 200_000_000:
+                line.sendall(b"a" * 65_536)
+                sent += 65_536
+        assert sent < 200_000_000
+        assert line.recv(4096).startswith(b"HTTP/1.1 431")
+    begun = time.monotonic()
+    assert httpx.post(hub.url + sender[1], content=body("Meanwhile")).status_code == 200
+    assert time.monotonic() - begun < 5
+    for path in (sender[1], "/api/v1/workspaces/main/alerts"):
+        for headers in ("Connection: close", "X-None: 1"):
+            with dial(hub) as line:
+                line.sendall(said(path, b"", headers).replace(b"Content-Length: 0", b"Content-Length: 50000000"))
+                for _ in range(50):
+                    line.sendall(b"x" * 1_000_000)
+                assert answers(line, 1)[0][0] == 413
+    assert memory(hub) - before < 50_000
+
+
+def test_half_a_form_changes_nothing_and_holds_no_page_up(hub: Hub, sender: tuple[httpx.Client, str]) -> None:
+    half = [dial(hub) for _ in range(30)]
+    for line in half:
+        line.sendall(said("/signin", b"email=a@example.org&password=x")[:-10])
+    begun = time.monotonic()
+    assert httpx.get(f"{hub.url}/signin", timeout=20).status_code == 200
+    assert time.monotonic() - begun < 10
+    for line in half:
+        line.close()
+
+
+def test_a_header_with_an_underscore_passes_for_no_other(hub: Hub, sender: tuple[httpx.Client, str]) -> None:
+    with dial(hub) as line:
+        line.sendall(said("/signin", b"", "X_Request_Id: forged-by-underscore", method="GET"))
+        assert answers(line, 1)[0][1]["x-request-id"] != "forged-by-underscore"
 
 
 def test_a_ping_by_its_name_is_believed_and_forgotten_with_its_check(

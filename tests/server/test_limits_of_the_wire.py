@@ -344,3 +344,10 @@ def test_half_a_body_is_no_request(server: Served) -> None:
             line.sendall(post(path, b"transfer 100")[:-2])
     assert alert(server) < 5
     assert [one[1] for one in server.recorder.seen[seen:]] == ["/intake/at-once/a"]
+
+
+def test_a_large_body_for_an_intake_is_not_gathered_where_small_ones_are_taken_at_once(server: Served) -> None:
+    for size, at_once in ((65_536, True), (65_537, False), (1_900_000, False)):
+        answer = server.say(post("/intake/at-once/a", b"x" * size, b"Connection: close"))
+        assert status(answer) == 200
+        assert (b"x-at-once: yes" in answer) == at_once, size

@@ -55,6 +55,13 @@ class Recorder:
         await send({"type": "http.response.body", "body": told})
 
 
+class TakenAtOnce(Answer):
+    """An answer that shows which way its request went."""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers(), (b"x-at-once", b"yes")]
+
+
 class Doorman:
     """Where the hub has its door: takes what is sent to /intake/KEY/…, keeps it, and answers a moment later as a commit would."""
 
@@ -65,7 +72,7 @@ class Doorman:
         if not path.startswith("/intake/at-once/"):
             return False
         self.recorder.seen.append((method, path, body))
-        answer = Answer(200, json.dumps([method, path, body.decode("latin-1")]).encode())
+        answer = TakenAtOnce(200, json.dumps([method, path, body.decode("latin-1")]).encode())
         asyncio.get_running_loop().call_later(0.001, told, answer)
         return True
 

@@ -7,9 +7,12 @@ as degraded, and closes nothing: a load balancer that sends alerts elsewhere, or
 import json
 from typing import Any
 
+import psycopg
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
+from psycopg.conninfo import make_conninfo
 
 from watchbill.runtime.lag import KINDS, Lag, lag, measure
 from watchbill.runtime.metrics import (
@@ -96,6 +99,27 @@ def late() -> list[str]:
         return [f"{one.kind}: {one.text}" for one in lag()]
     except DatabaseError as error:
         return [f"lag: it cannot be told what waits ({type(error).__name__})"]
+
+
+def answers() -> bool:
+    """Whether the database answers on a connection of its own: those of the pages may all be in use."""
+    database = settings.DATABASES["default"]
+    where = make_conninfo(
+        host=str(database["HOST"]),
+        port=int(str(database["PORT"])),
+        dbname=str(database["NAME"]),
+        user=str(database["USER"]),
+        password=str(database["PASSWORD"]),
+        application_name="watchbill-probe",
+        connect_timeout=10,
+        **settings.DATABASE_OPTIONS,
+    )
+    try:
+        with psycopg.connect(where, autocommit=True) as probe:
+            probe.execute("SELECT 1")
+        return True
+    except psycopg.Error:
+        return False
 
 
 def refresh_gauges() -> None:

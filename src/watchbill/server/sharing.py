@@ -28,8 +28,8 @@ class Shared(Generic[T]):
         self.began = 0.0
         self.under_way = 0
 
-    async def ask(self) -> T:
-        """What the look found, or ``silent``."""
+    async def ask(self, patience: float | None = None) -> T:
+        """What the look found, or ``silent`` where it is not back after ``patience`` seconds (less while it is known to hang)."""
         loop = asyncio.get_running_loop()
         age = loop.time() - self.began
         if self.result is None or self.result.done() or (age > self.give_up and self.under_way < self.most):
@@ -37,7 +37,8 @@ class Shared(Generic[T]):
             age = 0.0
         result = self.result
         assert result is not None  # noqa: S101 - _begin makes one
-        await asyncio.wait({result}, timeout=max(self.while_silent, self.patience - age))
+        patience = self.patience if patience is None else patience
+        await asyncio.wait({result}, timeout=self.while_silent if age > self.patience else patience)
         return result.result() if result.done() else self.silent()
 
     def hangs(self) -> bool:

@@ -73,6 +73,7 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.limits = self.registry.limits
+        self.head_limit, self.fields_limit = self.limits.head, self.limits.fields
         self.flow = _Flow(transport, self)
         self.since = self.loop.time()
         if not self.registry.admit(self, self.loop):
@@ -129,13 +130,11 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.head += len(name) + len(value) + 4
+        if self.head > self.head_limit:
+            self._head_too_large()
         if self.stage != HEAD:
             # A trailer: nobody here reads one, and it must not pass for a header.
-            if self.head > self.limits.head:
-                self._stop_parsing(431, "The trailers are larger than this hub takes.")
             return
-        if self.head > self.limits.head or len(self.headers) >= self.limits.fields:
-            self._head_too_large()
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -144,6 +143,8 @@ class Wire(HttpToolsProtocol):  # type: ignore[misc]  # its parser has no types
     def on_headers_complete(self) -> None:
         self.fed = self.received = 0
         self.counted = -1
+        if len(self.headers) > self.fields_limit:
+            self._head_too_large()
         if self._may_be_direct():
             self.pieces = []
         else:
