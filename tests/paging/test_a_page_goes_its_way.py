@@ -56,6 +56,8 @@ def test_a_person_is_reached_by_their_rules(ways: Any, urgency: str, available: 
         (Look("running", urgency="low", quiet_until=NOW + timedelta(hours=4)), "quiet"),
         (Look("running", urgency="high", quiet_until=NOW + timedelta(hours=4)), ""),
         (Look("running", recent=[NOW] * A_MINUTE), "bundle"),
+        (Look("running", recent=[NOW] * A_MINUTE, first=True), ""),
+        (Look("running", recent=[NOW] * A_MINUTE, first=True, urgency="low"), "bundle"),
         (Look("running", recent=[NOW - timedelta(minutes=2)] * A_MINUTE), ""),
         (Look("running", recent=[NOW + timedelta(hours=1)] * A_MINUTE), ""),
         (Look("acknowledged", "Ada", shadow=True, demo=True), "settle"),
@@ -73,6 +75,17 @@ def test_the_last_message_of_a_minute_says_how_many_more_wait() -> None:
     held = weigh(Look("running", recent=[NOW - timedelta(seconds=50)] + [NOW] * (A_MINUTE - 1)), NOW)
     assert held.again == NOW + timedelta(seconds=10), "it waits; it is not lost"
     assert "and 7 more pages wait" in Message("1", "Down", more=7).body()
+
+
+@given(st.lists(st.integers(-120, 120), max_size=40), st.integers(0, 50))
+def test_five_a_minute_never_hold_back_the_first_message_of_an_urgent_incident(ages: list[int], waiting: int) -> None:
+    recent = [NOW - timedelta(seconds=age) for age in ages]
+    assert not weigh(Look("running", recent=recent, waiting=waiting, first=True), NOW).stage
+    for look in (Look("running", recent=recent), Look("running", recent=recent, first=True, urgency="low")):
+        held = weigh(look, NOW)
+        lately = sum(1 for at in recent if abs(at - NOW) < timedelta(minutes=1))
+        assert held.stage == ("bundle" if lately >= A_MINUTE else "")
+        assert held.again is None or NOW < held.again <= NOW + timedelta(minutes=2)
 
 
 @given(st.lists(st.integers(0, 3600), min_size=1, max_size=6), st.integers(0, 3))
@@ -322,3 +335,33 @@ def test_an_erased_persons_name_stands_in_no_page_any_more(cast: Cast, db: Any, 
         assert it.rows("SELECT count(*) > 0 FROM paging_delivery WHERE person_id = %s", cast.apo) == [(True,)], (
             "that somebody was paged stays"
         )
+
+
+def test_five_a_minute_hold_back_no_other_incidents_first_page(cast: Cast, db: Any, clock: Any) -> None:
+    """Nine incidents at once: the one on call hears of each; what is said again of one of them waits its minute."""
+    from watchbill.base.actor import system
+    from watchbill.base.ids import uuid7
+    from watchbill.paging.commands import start, told_once
+
+    with night(cast, db, edo=Script("no-answer")) as it:
+        it.set_up()
+        db.run("DELETE FROM people_contact_method WHERE kind = 'phone'")
+        edo = {"kind": "person", "id": str(cast.edo), "name": "Edo Editor", "why": "test"}
+        with as_worker():
+            for number in range(6):
+                start(by=system("worker"), workspace_id=cast.main, subject=("test", uuid7()), title=f"Note {number}", policy=told_once("Test", edo))  # fmt: skip
+        it.run()
+        assert len(it.mail.to("edo@example.org")) == 5
+        again = {"key": "", "name": "Twice", "steps": [{"after": 0, "targets": [edo]}, {"after": 20, "targets": [edo]}], "repeat": 0}  # fmt: skip
+        with as_worker():
+            for number in range(9):
+                start(by=system("worker"), workspace_id=cast.main, subject=("call", uuid7()), title=f"Down (INC-{number})", policy=again)  # fmt: skip
+        it.run()
+        subjects = [str(message["Subject"]) for to, message in it.mail.got if "INC-" in str(message["Subject"])]
+        assert sorted(subjects) == [f"Down (INC-{number})" for number in range(9)]
+        clock.forward(seconds=21)
+        it.run()
+        assert len(it.mail.to("edo@example.org")) == 14, "said again, they wait"
+        held = it.rows("SELECT count(*), min(reason) FROM paging_delivery WHERE state = 'waiting' AND step = 2")
+        assert held == [(9, "5 messages went there in the last minute")]
+        assert it.rows("SELECT count(*) FROM paging_delivery WHERE state = 'waiting' AND step = 1") == [(1,)]

@@ -207,6 +207,8 @@ class Look:
     urgency: str = "high"
     quiet_until: datetime | None = None
     settles: bool = True
+    #: This is the first message of an incident to this target by this method: nothing of it went there yet.
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +277,8 @@ def _lately(look: Look, now: datetime) -> list[datetime]:
 
 def _bundle(look: Look, now: datetime) -> Verdict | None:
     recent = _lately(look, now)
-    if len(recent) < A_MINUTE:
+    # Five messages about one incident say nothing of another one.
+    if len(recent) < A_MINUTE or (look.first and look.urgency == "high"):
         return None
     return Verdict("bundle", f"{A_MINUTE} messages went there in the last minute", again=recent[-A_MINUTE] + MINUTE)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from watchbill.base.actor import system
 from watchbill.base.errors import Broken, WatchbillError
@@ -198,6 +198,7 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
         urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
         # That nobody could be reached is told also when somebody turned up in between.
         settles=delivery.step > 0,
+        first=not page.once and not delivery.address.startswith((THREAD, ANSWER)) and not same.filter(page=page, sent_at__isnull=False).exists(),
     )  # fmt: skip
 
 
@@ -211,6 +212,11 @@ def _alone(delivery: Delivery) -> None:
 def _postpone(delivery: Delivery, until: datetime, reason: str) -> None:
     """What else is due there waits as long, at once: hundreds need not be weighed one by one to hear the same."""
     others = _same(delivery).filter(state="waiting", due_at__lt=until).exclude(id=delivery.id)
+    # The first message of another urgent incident is never held back.
+    again = Exists(_same(delivery).filter(page=OuterRef("page"), sent_at__isnull=False))
+    others = others.filter(
+        Q(page__urgency="low") | Q(page__policy__contains={"once": True}) | Q(address__startswith=THREAD) | Q(address__startswith=ANSWER) | again
+    )  # fmt: skip
     ids = others.select_for_update(skip_locked=True).values_list("id", flat=True)
     Delivery.objects.filter(id__in=list(ids)).update(due_at=until, reason=reason)
 
