@@ -13,6 +13,7 @@ from watchbill.ledger.command import command, record
 from watchbill.paging.models import Delivery, Page, PageEvent, Policy
 from watchbill.paging.reach import Reach, Target
 from watchbill.paging.rules import go_on
+from watchbill.paging.shorten import shorten
 from watchbill.people.queries import holders_of
 from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
@@ -79,7 +80,7 @@ def start(
         return found
     at = now()
     page = Page(
-        workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]), title=title[:300], text=text[:2000], url=url, why=why[:500],
+        workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]), title=shorten(title, 300), text=text[:2000], url=url, why=why[:500],
         labels=dict(labels or {}), urgency=urgency, shadow=shadow, policy=dict(policy), started_at=at, next_at=at,
     )  # fmt: skip
     page.save(force_insert=True)

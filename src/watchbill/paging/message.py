@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from watchbill.paging.shorten import fits_text, plain, shorten
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -41,13 +43,16 @@ class Message:
         return "\n".join(text).strip() + "\n"
 
     def short(self, limit: int = 300) -> str:
-        """For a text message: what it is and where to tap."""
+        """For a text message: what it is and where to tap. A long name gives way; the incident's number and the link stay."""
         where = self.reply_url or self.page_url
         if self.answers:
             where = f"Answer 1 to acknowledge, or tap {where}"
-        room = limit - len(where) - len(self.tail) - 4
-        title = self.title if len(self.title) <= room else self.title[: max(10, room - 1)] + "…"
-        return " ".join(part for part in (title, f"({self.tail})" if self.tail else "", where) if part)
+
+        def whole(title: str) -> str:
+            return " ".join(part for part in (title, f"({self.tail})" if self.tail else "", where) if part)
+
+        title = plain(" ".join(self.title.split()))
+        return whole(shorten(title, limit, lambda text: len(whole(text)) <= limit and fits_text(whole(text))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from watchbill.paging.shorten import number_in
+
 #: Messages a minute to one target by one method; the last of them says how many more wait.
 A_MINUTE = 5
 MINUTE = timedelta(minutes=1)
@@ -175,14 +177,14 @@ def which(pages: Sequence[Paged], answer: Answer) -> tuple[Paged | None, str]:
     waiting = [one for one in pages if one.state in ("running", "exhausted")]
     if answer.number is not None:
         # Of an incident's own page and a call to it, the one that waits.
-        named = [one for one in [*waiting, *pages] if re.search(rf"\bINC-{answer.number}\b", one.title)]
+        named = [one for one in [*waiting, *pages] if number_in(one.title) == answer.number]
         return (named[0], "") if named else (None, f"You were not paged about INC-{answer.number} lately.")
     if len(waiting) > 1:
-        codes = [match[0] for one in waiting if (match := re.search(r"\bINC-\d+", one.title))]
+        codes = [f"INC-{number}" for one in waiting if (number := number_in(one.title)) is not None]
         if codes:
             return (
                 None,
-                f"{len(waiting)} pages wait for you: {', '.join(codes[:8])}. Answer 1 and the number, such as “1 {codes[0][4:]}”.",
+                f"{len(waiting)} pages wait for you: {', '.join(codes[:8])}. Answer 1 and the number, such as: 1 {codes[0][4:]}",
             )
     if waiting or pages:
         return (waiting or list(pages))[0], ""

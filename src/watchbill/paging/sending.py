@@ -24,6 +24,7 @@ from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, R
 from watchbill.paging.outcomes import Outcome, finish, stop
 from watchbill.paging.own import code_of
 from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, SEND_SECONDS, Look, is_quiet, weigh
+from watchbill.paging.shorten import shorten
 from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.people import tokens
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
@@ -242,6 +243,6 @@ def _message(delivery: Delivery, page: Page) -> Message:
         reply = f"{settings.PUBLIC_URL}/reply/{text}"
     title = page.title if delivery.step else f"Nobody could be reached: {page.title}"
     return Message(
-        str(delivery.id), title[:300], page.text, delivery.why, f"{settings.PUBLIC_URL}{page.url}" if page.url else "", reply if delivery.person_id else "",
+        str(delivery.id), shorten(title, 300), page.text, delivery.why, f"{settings.PUBLIC_URL}{page.url}" if page.url else "", reply if delivery.person_id else "",
         page.urgency, delivery.method == "sms" and bool(reply) and takes_answers(page.workspace_id), 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",
     )  # fmt: skip

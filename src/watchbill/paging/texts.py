@@ -4,7 +4,6 @@ Source: https://www.twilio.com/docs/messaging/guides/webhook-request, /docs/usag
 """
 
 import hmac
-import re
 from datetime import timedelta
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -18,6 +17,7 @@ from watchbill.paging import commands
 from watchbill.paging.channels.twilio.channel import signature
 from watchbill.paging.models import Channel, Delivery, Page, Press
 from watchbill.paging.rules import Answer, read_answer, which
+from watchbill.paging.shorten import number_in
 from watchbill.people.models import ContactMethod, Membership, Person
 from watchbill.people.queries import load_reader
 from watchbill.runtime.now import now
@@ -128,5 +128,5 @@ def _answer(by: Actor, press: Press, page: Page, answer: Answer) -> str:
 
 def answer_code(page: Page) -> str:
     """How a text names a page."""
-    found = re.search(r"\bINC-\d+", page.title)
-    return found[0] if found else page.title[:60]
+    number = number_in(page.title)
+    return f"INC-{number}" if number is not None else page.title[:60]

@@ -9,7 +9,8 @@ import hmac
 from django.http import HttpRequest, HttpResponse
 
 from watchbill.base.errors import Denied
-from watchbill.paging.channels.twilio.channel import gather, hangup, say, signature, twiml
+from watchbill.paging.channels.twilio.channel import SPOKEN, gather, hangup, say, signature, twiml
+from watchbill.paging.shorten import shorten
 
 _FAILED = {
     "busy": "the line was busy", "no-answer": "nobody picked up", "failed": "the call did not go through", "canceled": "the call was cancelled",
@@ -31,7 +32,7 @@ def check(request: HttpRequest, token: str, url: str) -> None:
 def ask(title: str, why: str, action: str) -> str:
     """What a call says: twice, then it hangs up."""
     words = [
-        f"Watchbill. {title}.",
+        f"Watchbill. {shorten(title, SPOKEN)}.",
         f"You are called because of: {why}." if why else "",
         "Press 1 to acknowledge. Press 2 to escalate.",
     ]

@@ -20,6 +20,7 @@ from watchbill.outbound.client import guarded_session
 from watchbill.outbound.deadline import Deadline, pause
 from watchbill.paging.channels.base import Config, Kind, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.paging.shorten import shorten
 
 #: What a service must not use: it would go out by a way that nobody guards.
 _OTHER_WAYS = frozenset({"socket", "smtplib", "subprocess", "ssl", "websocket", "asyncio", "paho", "dbus", "ctypes"})
@@ -126,8 +127,10 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         from apprise import NotifyType
 
         kind = NotifyType.FAILURE if message.urgency == "high" else NotifyType.WARNING
+        # Most services cut a long title without asking.
+        title = shorten(message.title, service.title_maxlen) if service.title_maxlen > 0 else message.title
         with Deadline(SECONDS):
-            done = service.notify(title=message.title, body=message.body(), notify_type=kind)
+            done = service.notify(title=title, body=message.body(), notify_type=kind)
     except Unavailable as error:
         raise Temporary(error.detail) from None
     except Exception as error:

@@ -8,8 +8,11 @@ from watchbill.outbound.mail import Refused, send_mail
 from watchbill.paging.channels.base import Config, Field, Kind, going_out
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 from watchbill.paging.rules import read_pause
+from watchbill.paging.shorten import shorten
 from watchbill.people.values import clean_contact
 
+#: Mail programs show less than this; longer ones are folded by some servers and refused by others.
+LONGEST_SUBJECT = 200
 #: Credentials and protocol: until somebody mends the settings nothing goes through, but mending them is what will happen.
 _SETTINGS = {530, 534, 535, 538, 504, 421}
 
@@ -17,7 +20,8 @@ _SETTINGS = {530, 534, 535, 538, 504, 421}
 def compose(message: Message, sender: str, address: str) -> EmailMessage:
     """The message as an e-mail: plain text, automatic (RFC 3834: nobody's absence answers it)."""
     mail = EmailMessage()
-    mail["Subject"] = " ".join(f"{message.title}{f' ({message.tail})' if message.tail else ''}".split())[:200]
+    tail = f" ({message.tail})" if message.tail else ""
+    mail["Subject"] = shorten(" ".join(message.title.split()), LONGEST_SUBJECT - len(tail)) + tail
     mail["From"], mail["To"] = sender, address
     mail["Date"] = formatdate()
     # The same delivery, tried twice, is the same message: mail programs show it once.

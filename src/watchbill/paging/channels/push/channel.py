@@ -20,6 +20,7 @@ from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
 from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Gone, Message, Permanent, Sent, Temporary
+from watchbill.paging.shorten import shorten
 from watchbill.people.values import Subscription, clean_contact, read_subscription
 
 #: A page that comes later than this concerns nobody any more; the push service drops it, in seconds.
@@ -54,7 +55,7 @@ def payload(message: Message) -> bytes:
     """What the browser shows: short enough for one record of 4,096 bytes."""
     for room in (500, 200, 60, 0):
         told = {
-            "id": message.id, "title": message.title[: room or 40], "body": "\n".join(part for part in (message.text[:room], message.why[:room], message.tail) if part),
+            "id": message.id, "title": shorten(message.title, room or 40), "body": "\n".join(part for part in (message.text[:room], message.why[:room], message.tail) if part),
             "url": message.page_url, "reply": message.reply_url, "acknowledge": f"{message.reply_url}/acknowledge" if message.reply_url else "", "urgency": message.urgency,
         }  # fmt: skip
         text = json.dumps(told, ensure_ascii=False).encode()

@@ -15,6 +15,7 @@ from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
 from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.paging.shorten import shorten
 
 #: What no retry mends: https://docs.slack.dev/reference/methods/chat.postMessage (errors). Tokens and scopes are mended by an admin.
 _NEVER = {
@@ -69,14 +70,19 @@ def escape(text: str) -> str:
 
 def blocks_of(message: Message) -> list[dict[str, Any]]:
     """The message with its buttons."""
-    lines = [
-        f"*{escape(message.title)}*",
-        escape(message.text),
-        f"_{escape(message.why)}_" if message.why else "",
-        escape(message.tail),
-    ]
-    if message.page_url:
-        lines.append(f"<{message.page_url}|Open it in the hub>")
+    link = f"<{message.page_url}|Open it in the hub>" if message.page_url else ""
+    # The text gives way, never the number of the incident or the link. An escaped sign is five characters.
+    for room in (2000, 500, 200, 0):
+        lines = [
+            f"*{escape(shorten(message.title, 300))}*",
+            escape(message.text[:room]),
+            f"_{escape(message.why[: room or 100])}_" if message.why else "",
+            escape(message.tail),
+            link,
+        ]
+        text = "\n".join(line for line in lines if line)
+        if len(text) <= 3000:
+            break
     buttons: list[dict[str, Any]] = [
         {
             "type": "button",
@@ -93,14 +99,14 @@ def blocks_of(message: Message) -> list[dict[str, Any]]:
         },
     ]
     return [
-        {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(line for line in lines if line)[:3000]}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}},
         {"type": "actions", "elements": buttons},
     ]
 
 
 def _send(method: str, address: str, message: Message, config: Config, secret: str) -> Sent:
     token, _ = secrets_of(secret)
-    fields: dict[str, Any] = {"channel": config["channel"], "text": escape(message.title)[:3000], "unfurl_links": False}
+    fields: dict[str, Any] = {"channel": config["channel"], "text": escape(shorten(message.title, 600)), "unfurl_links": False}
     if address.startswith(THREAD):
         fields["thread_ts"] = address.removeprefix(THREAD)
     else:

@@ -17,6 +17,7 @@ from watchbill.base.errors import Invalid
 from watchbill.outbound.client import fetch
 from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
+from watchbill.paging.shorten import shorten
 
 #: Errors of Twilio that no retry mends: not a number, not reachable from this number, unsubscribed, not a mobile, blocked country.
 #: https://www.twilio.com/docs/api/errors
@@ -40,6 +41,8 @@ _NEVER = {
     13227,
 }
 _UNSPOKEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: A title longer than this nobody listens to; its number is said at the end.
+SPOKEN = 200
 #: How long the phone rings.
 RINGS = 30
 
@@ -59,7 +62,7 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
                 "Timeout": str(RINGS),
             }
         else:
-            form |= {"Twiml": twiml(say(message.title), hangup()), "Timeout": str(RINGS)}
+            form |= {"Twiml": twiml(say(shorten(message.title, SPOKEN)), hangup()), "Timeout": str(RINGS)}
     else:
         where = f"{base}/Messages.json"
         form |= {"Body": message.short()}
