@@ -57,6 +57,8 @@ def _own_contact(by: Actor, contact_id: UUID) -> ContactMethod:
 def send_code(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     """Sends a code to a contact of one's own. Decides itself: nobody else's."""
     contact, at = _own_contact(by, contact_id), now()
+    if contact.problem:
+        raise Conflict(contact.problem, hint="Add the number as it is dialled from abroad, then remove this one.")
     if contact.verified_at is not None:
         raise Conflict("This contact is verified already.")
     method = {"email": "email", "phone": "sms"}[contact.kind]

@@ -142,7 +142,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
                 raise
             error = problem
     mine = own_contacts(reader.actor)
-    ways = [Way(one.id, one.kind, one.verified_at is not None) for one in mine]
+    ways = [Way(one.id, one.kind, one.verified, one.problem) for one in mine]
     here, habits = setup.available(place.id), own_habits(reader.actor, place.id)
     rules = []
     for urgency, words in (("high", "When it is urgent"), ("low", "When it can wait")):

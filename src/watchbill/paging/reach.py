@@ -85,7 +85,7 @@ class Reach:
         mark = (page.workspace_id, person.id, page.urgency)
         if person.id not in self._ways:
             rows = ContactMethod.objects.filter(person=person).order_by("position", "id")
-            self._ways[person.id] = [Way(one.id, one.kind, one.verified_at is not None) for one in rows]
+            self._ways[person.id] = [Way(one.id, one.kind, one.verified, one.problem) for one in rows]
         if mark not in self._habits:
             habit = Habit.objects.filter(workspace_id=mark[0], person_id=mark[1], urgency=mark[2]).first()
             self._habits[mark] = habit.steps if habit else ()

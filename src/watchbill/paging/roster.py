@@ -154,7 +154,7 @@ class _Book:
         self.contacts: dict[UUID, list[Way]] = {}
         for contact in ContactMethod.objects.filter(person_id__in=list(self.people)).order_by("position", "id"):
             self.contacts.setdefault(contact.person_id, []).append(
-                Way(contact.id, contact.kind, contact.verified_at is not None)
+                Way(contact.id, contact.kind, contact.verified, contact.problem)
             )
         self.habits = {
             one.person_id: one for one in Habit.objects.filter(**mine, person_id__in=list(self.people), urgency="high")
@@ -193,7 +193,8 @@ class _Book:
         methods = tuple(dict.fromkeys(one.method for one in plans if not one.stage))
         problem = "" if methods else next((one.reason for one in plans if one.reason), "no contact is stored")
         if methods and not any(one.verified for one in self.contacts[person.id]):
-            problem = "no contact is verified"
+            wrong = next((f": {one.problem}" for one in self.contacts[person.id] if one.problem), "")
+            problem = f"no contact is verified{wrong}"
         return Reached(person.id, person.name, methods, self.last.get(person.id), problem)
 
 

@@ -30,11 +30,12 @@ NEEDS = {"email": "email", "sms": "phone", "voice": "phone"}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One contact method of a person."""
+    """One contact method of a person; ``problem`` says why a stored one cannot be used as it is."""
 
     id: UUID
     kind: str
     verified: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def ways_of(
             if method not in usable:
                 found.append(Plan(method, way.id, delay, "channel", f"no channel for {method} is set up here"))
             elif not way.verified and trusted:
-                found.append(Plan(method, way.id, delay, "verified", "this contact is not verified"))
+                found.append(Plan(method, way.id, delay, "verified", way.problem or "this contact is not verified"))
             else:
                 found.append(Plan(method, way.id, delay))
     return found

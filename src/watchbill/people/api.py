@@ -74,7 +74,7 @@ def _made(workspace: Workspace, roles: list[str]) -> dict[str, Any]:
 
 def _person(person: PersonShown) -> dict[str, Any]:
     contacts = [
-        {"id": c.id, "kind": c.kind, "value": c.value, "masked": c.masked, "verified": c.verified}
+        {"id": c.id, "kind": c.kind, "value": c.value, "masked": c.masked, "verified": c.verified, "problem": c.problem}
         for c in person.contacts
     ]
     return {

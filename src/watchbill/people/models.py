@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from watchbill.base.ids import uuid7
+from watchbill.people.phones import problem_of
 
 _SLUG = r"^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$"
 
@@ -64,6 +65,16 @@ class ContactMethod(models.Model):
     label = models.TextField(null=True, help_text="what is shown of a browser's subscription")
     position = models.IntegerField(default=0)
     verified_at = models.DateTimeField(null=True)
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used as it is stored; empty where nothing is wrong with it."""
+        return problem_of(self.value) if self.kind == self.Kind.PHONE else ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether its owner has answered there, and it can still be used: a number that cannot be called is none."""
+        return self.verified_at is not None and not self.problem
 
     class Meta:
         db_table = "people_contact_method"

@@ -104,6 +104,7 @@ class ContactShown:
     value: str
     masked: bool
     verified: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _show(person: Person, reader: Actor, revealed: bool = False) -> PersonShown:
     grants = tuple(person.here)  # type: ignore[attr-defined]
     own = person.id == reader.id or revealed
     contacts = tuple(
-        ContactShown(c.id, c.kind, contact_text(c) if own else _mask(c), not own, c.verified_at is not None)
+        ContactShown(c.id, c.kind, contact_text(c) if own else _mask(c), not own, c.verified, c.problem)
         for c in person.contacts.all()
     )
     teams = tuple(member.team for member in person.teams.all())

@@ -33,13 +33,14 @@ class MeOut(Schema):
 
 
 class ContactOut(Schema):
-    """A contact method; masked unless it is one's own."""
+    """A contact method; masked unless it is one's own. ``problem`` says why a stored one cannot be used, and counts as unverified."""
 
     id: UUID
     kind: str
     value: str
     masked: bool
     verified: bool
+    problem: str
 
 
 class PersonOut(Schema):

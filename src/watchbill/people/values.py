@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from zoneinfo import available_timezones
 
 from watchbill.base.errors import Invalid
+from watchbill.people.phones import read_phone
 from watchbill.people.rules import ROLES
 
 _EMAIL = re.compile(r"^[^@\s<>\"',;:\\\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-_PHONE = re.compile(r"^\+[1-9][0-9 ()./-]{5,22}$")
 
 
 def clean_name(value: str, field: str = "name", longest: int = 120) -> str:
@@ -30,13 +30,7 @@ def clean_contact(kind: str, value: str) -> str:
             raise Invalid("That is not an e-mail address.", hint="Write it as name@example.org.", field="email")
         return value
     if kind == "phone":
-        if not _PHONE.match(value):
-            raise Invalid(
-                "That is not an international phone number.",
-                hint="Begin with + and the country: +44 20 7946 0000.",
-                field="phone",
-            )
-        return "+" + re.sub(r"\D", "", value)
+        return read_phone(value)
     if kind == "push":
         read_subscription(value)
         return value
