@@ -27,11 +27,16 @@ NUMBER = "+15005550006"
 
 @dataclass
 class Script:
-    """What happens at a number: ``answer`` after so many rings, the keys pressed; or busy, no-answer, failed; ``error`` is refused at once; of “silence” nothing is heard again."""
+    """What happens at a number: ``answer`` after so many rings, the keys pressed; or busy, no-answer, failed; ``error`` is refused at once; of “silence” nothing is heard again.
+
+    ``early``: it reports what became of it before it answers the request; ``dies``: then it gives no answer at all.
+    """
 
     outcome: str = "no-answer"
     keys: str = ""
     error: int = 0
+    early: bool = False
+    dies: bool = False
 
 
 @dataclass
@@ -127,10 +132,14 @@ class Twilio:
             "uri": handler.path,
             "api_version": "2010-04-01",
         }
-        self._answer(handler, 201, body)
-        if script.outcome == "silence":
-            return
         work = self._call if kind == "Calls" else self._message
+        if script.early:
+            work(sid, form, script)
+        if script.dies:
+            return
+        self._answer(handler, 201, body)
+        if script.outcome == "silence" or script.early:
+            return
         if self.post is not None:
             self.waiting.append(lambda: work(sid, form, script))
             return

@@ -141,5 +141,10 @@ def status(request: HttpRequest, key: str) -> HttpResponse:
     reply, *_ = _signed(request)
     told = twilio.read_status(request)
     if told is not None:
-        receipt(workspace_id=reply.workspace_id, provider_id=told[0], state=told[1], reason=told[2])
+        # Each attempt has a key of its own: the newest is that of the last attempt.
+        current = not Reply.objects.using("signin").filter(delivery_id=reply.delivery_id, id__gt=reply.id).exists()
+        receipt(
+            workspace_id=reply.workspace_id, delivery_id=reply.delivery_id, provider_id=told[0], state=told[1], reason=told[2],
+            current=current,
+        )  # fmt: skip
     return HttpResponse(status=204)

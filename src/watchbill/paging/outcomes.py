@@ -223,18 +223,41 @@ def _paused(delivery: Delivery, pause: float, retry: Retry) -> None:
     )
 
 
-def receipt(*, workspace_id: UUID, provider_id: str, state: str, reason: str = "") -> bool:
-    """What a provider says later about a message: “delivered”, or “failed” with its reason. Says whether it was one of ours."""
+def receipt(
+    *, workspace_id: UUID, delivery_id: UUID, provider_id: str, state: str, reason: str = "", current: bool = True
+) -> bool:  # fmt: skip
+    """What a provider says later about a message: “delivered”, or “failed” with its reason. Says whether it changed anything.
+
+    It can come before the provider's own answer to us was written, or after we gave up waiting for that: whoever got the message got it.
+    ``current``: it is about the last attempt; a failure of an earlier one says nothing of that.
+    """
+    by, kinds = system("worker"), Delivery.State
     with transaction.atomic():
         delivery = (
-            Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(workspace_id=workspace_id, provider_id=provider_id, state="sent").first()
+            Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(workspace_id=workspace_id, id=delivery_id).first()
         )  # fmt: skip
-        if delivery is None:
+        if delivery is None or not delivery.attempts or delivery.state in (kinds.DELIVERED, kinds.FAILED):
             return False
+        known = delivery.state == kinds.SENT
         if state == "failed":
-            failed(by=system("worker"), workspace_id=workspace_id, delivery=delivery, reason=reason)
-        else:
-            delivery.state, delivery.done_at = Delivery.State.DELIVERED, now()
-            delivery.save(update_fields=["state", "done_at"])
-            _tell(delivery, "delivered")
+            # Sent by another attempt, tried again anyway, or not wanted any more: this failure is none of the message.
+            theirs = (
+                delivery.provider_id == provider_id
+                if known
+                else current and delivery.state in (kinds.SENDING, kinds.UNKNOWN)
+            )
+            if not theirs:
+                return False
+            delivery.provider_id = provider_id[:200]
+            failed(by=by, workspace_id=workspace_id, delivery=delivery, reason=reason)
+            return True
+        if not known:
+            delivery.stage = ""
+            sent_out(by=by, workspace_id=workspace_id, delivery=delivery, sent=Sent(provider_id, receipt=True))
+            Channel.objects.filter(id=delivery.channel_id).update(
+                last_ok_at=now(), last_problem="", last_problem_at=None
+            )
+        delivery.state, delivery.done_at = kinds.DELIVERED, now()
+        delivery.save(update_fields=["state", "done_at"])
+        _tell(delivery, "delivered")
     return True

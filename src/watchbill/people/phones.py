@@ -50,7 +50,9 @@ def _read(text: str) -> tuple[str, str, str]:
         number = phonenumbers.parse("+" + digits, None)
     except NumberParseException:
         code = digits[:3] or "nothing"
-        problem = "That number is too short." if len(digits) < 6 else f"No country has the code that +{code}… begins with."
+        problem = (
+            "That number is too short." if len(digits) < 6 else f"No country has the code that +{code}… begins with."
+        )
         return "", problem, _HINT
     found = str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
     region = phonenumbers.region_code_for_country_code(number.country_code) or ""
@@ -65,7 +67,11 @@ def _read(text: str) -> tuple[str, str, str]:
         return "", f"That number lacks its area code after {home}.", _HINT
     if found != "+" + digits or _kept_prefix(digits, number.country_code, prefix):
         shown = _without_prefix(digits, number.country_code, prefix) if found == "+" + digits else found
-        what = f"The {prefix} after {home} is dialled only inside the country." if prefix else f"{home} numbers are not written like this."
+        what = (
+            f"The {prefix} after {home} is dialled only inside the country."
+            if prefix
+            else f"{home} numbers are not written like this."
+        )
         return "", what, f"Write it as {shown}."
     if reason != ValidationResult.IS_POSSIBLE:
         return "", f"No number of {home} has so many digits.", _HINT

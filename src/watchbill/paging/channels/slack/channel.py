@@ -106,7 +106,11 @@ def blocks_of(message: Message) -> list[dict[str, Any]]:
 
 def _send(method: str, address: str, message: Message, config: Config, secret: str) -> Sent:
     token, _ = secrets_of(secret)
-    fields: dict[str, Any] = {"channel": config["channel"], "text": escape(shorten(message.title, 600)), "unfurl_links": False}
+    fields: dict[str, Any] = {
+        "channel": config["channel"],
+        "text": escape(shorten(message.title, 600)),
+        "unfurl_links": False,
+    }
     if address.startswith(THREAD):
         fields["thread_ts"] = address.removeprefix(THREAD)
     else:
