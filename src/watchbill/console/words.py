@@ -68,6 +68,7 @@ PHRASES = {
     "contact.code": "sent a code to",
     "contact.verify": "tried to verify a contact of",
     "contact.first": "put a contact first for",
+    "paging.notices": "changed whether they hear that it is taken or over:",
     "paging.rules": "changed the paging rules of",
     "channel.set": "set up the channel",
     "channel.remove": "removed the channel",

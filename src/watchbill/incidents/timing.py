@@ -71,7 +71,9 @@ def change_severity(*, by: Actor, workspace_id: UUID, incident_id: UUID, severit
         incident.save(update_fields=["policy"])
         page = live_page(incident)
         if page is not None:
-            paging.end(by=by, workspace_id=workspace_id, page_id=page.id, why=f"it is {level.name} now: all hands")
+            paging.end(
+                by=by, workspace_id=workspace_id, page_id=page.id, why=f"it is {level.name} now: all hands", over=False
+            )
         incident.state, incident.snoozed_until = Incident.State.OPEN, None
         incident.save(update_fields=["state", "snoozed_until"])
         page_about(by, incident)
@@ -179,7 +181,9 @@ def wake(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
     say(incident, "woke", "its rest is over and it is not resolved")
     page = live_page(incident)
     if page is not None:
-        paging.end(by=by, workspace_id=workspace_id, page_id=page.id, why="another page follows after the rest")
+        paging.end(
+            by=by, workspace_id=workspace_id, page_id=page.id, why="another page follows after the rest", over=False
+        )
     if incident.policy.get("escalation", {}).get("steps"):
         page_about(by, incident)
     record(subject_of(incident), detail={"number": incident.number})

@@ -176,6 +176,12 @@ class RulesIn(Schema):
     quiet: dict[Literal["start", "end", "zone"], Short] = Field(default_factory=dict)
 
 
+class NoticesIn(Schema):
+    """Whether one hears that what one was paged for is taken or over."""
+
+    on: bool
+
+
 def _page(one: PageRow) -> dict[str, Any]:
     return {
         "id": one.id, "about": [one.subject_kind, one.subject_id], "title": one.title, "why": one.why, "urgency": one.urgency, "shadow": one.shadow,
@@ -310,4 +316,12 @@ def set_my_rules(request: HttpRequest, slug: str, payload: RulesIn) -> Status[An
     own.set_rules(
         by=reader.actor, workspace_id=place.id, urgency=payload.urgency, steps=[one.model_dump() for one in payload.steps], quiet={str(name): value for name, value in payload.quiet.items()} or None
     )  # fmt: skip
+    return Status(204, None)
+
+
+@router.put("/workspaces/{slug}/my-paging/notices", response={204: None, **ERRORS})
+def set_my_notices(request: HttpRequest, slug: str, payload: NoticesIn) -> Status[Any]:
+    """Say whether one hears that what one was paged for is taken or over."""
+    reader, place = place_of(request, slug)
+    own.set_notices(by=reader.actor, workspace_id=place.id, on=payload.on)
     return Status(204, None)

@@ -8,7 +8,7 @@ class PagingConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.paging import alarm, looks, presses, queries, roster, sending, subscribers  # noqa: F401 - they declare what they publish, listen to and look at
+        from watchbill.paging import alarm, looks, notices, presses, queries, roster, sending, subscribers  # noqa: F401 - they declare what they publish, listen to and look at
 
         register("page", "page", resolve=queries.resolve_pages)
         register(alarm.ABILITY, "ability to page", resolve=alarm.resolve_ability)

@@ -22,7 +22,7 @@ from watchbill.signals import silences
 STARTED = declare("page.started", "somebody is paged", "about", "shadow")
 ACKNOWLEDGED = declare("page.acknowledged", "somebody acknowledged a page", "about", "by", "via")
 ESCALATED = declare("page.escalated", "a page went on to its next step", "about", "step")
-ENDED = declare("page.ended", "a page is over", "about", "why")
+ENDED = declare("page.ended", "a page is over", "about", "why", "over")
 EXHAUSTED = declare("page.exhausted", "nobody could be reached", "about")
 #: The clock that acknowledging meets.
 ACKNOWLEDGE = "acknowledge"
@@ -283,15 +283,18 @@ def escalate(*, by: Actor, workspace_id: UUID, page_id: UUID, reason: str = "") 
 
 
 @command("page.end", needs=None)
-def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str) -> Page:
-    """Ends a page: its subject is over. The command that closes the subject decides who may."""
+def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = True) -> Page:
+    """Ends a page: its subject is over, or where ``over`` is false another page follows. The command that closes the subject decides who may."""
     page = _page(workspace_id, page_id)
     record((page.subject_kind, page.subject_id), detail={"page": str(page.id), "why": why[:200]})
     if page.state != "ended":
         page.state, page.next_at, page.ended_at, page.ended_why = Page.State.ENDED, None, now(), why[:300]
         page.save()
         publish(
-            ENDED, workspace_id=workspace_id, subject=("page", page.id), data={"about": _about(page), "why": why[:300]}
+            ENDED,
+            workspace_id=workspace_id,
+            subject=("page", page.id),
+            data={"about": _about(page), "why": why[:300], "over": over},
         )
         _say(page, "ended", why, by.id if by.kind == "person" else None)
     return page

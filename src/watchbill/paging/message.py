@@ -22,6 +22,12 @@ class Message:
     answers: bool = False
     more: int = 0
     workspace: str = ""
+    #: What a mail is a reply to: the same for all about one incident, a message id (RFC 5322) without its brackets.
+    thread: str = ""
+    #: The mail's subject, where it is another one than the title: mail programs thread by it, too.
+    subject: str = ""
+    #: It makes no sound: it says that something is done.
+    silent: bool = False
 
     @property
     def tail(self) -> str:

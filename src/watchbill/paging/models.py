@@ -156,7 +156,9 @@ class Delivery(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     page = models.ForeignKey(Page, on_delete=models.PROTECT, related_name="deliveries")
     round = models.IntegerField(default=0)
-    step = models.IntegerField(help_text="the step it belongs to, from 1; 0 where nobody could be reached")
+    step = models.IntegerField(
+        help_text="the step it belongs to, from 1; 0 where nobody could be reached; -1: that it is taken or over"
+    )
     person_id = models.UUIDField(null=True)
     target = models.TextField(help_text="whom it is for, as a page says it")
     why = models.TextField(default="", help_text="why this person: the name in the runbook, the schedule, the team")
@@ -256,6 +258,18 @@ class Habit(models.Model):
             models.UniqueConstraint(fields=["workspace", "person_id", "urgency"], name="paging_habit_once"),
             models.CheckConstraint(condition=Q(urgency__in=["high", "low"]), name="paging_habit_urgency"),
         ]
+
+
+class NoticesOff(models.Model):
+    """A person does not want to hear that what they were paged for is taken or over. Without a row they hear it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    person_id = models.UUIDField()
+
+    class Meta:
+        db_table = "paging_notices_off"
+        constraints = [models.UniqueConstraint(fields=["workspace", "person_id"], name="paging_notices_off_once")]
 
 
 class Verification(models.Model):

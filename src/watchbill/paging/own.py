@@ -13,7 +13,7 @@ from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.ledger.command import command, record
 from watchbill.paging.channels import CARRIERS
 from watchbill.paging.commands import end_about, start, told_once
-from watchbill.paging.models import Habit, Page, Verification
+from watchbill.paging.models import Habit, NoticesOff, Page, Verification
 from watchbill.paging.setup import available
 from watchbill.people.models import ContactMethod
 from watchbill.people.values import clean_zone
@@ -165,6 +165,19 @@ def set_rules(
             "quiet": bool(told),
         },
     )
+
+
+@command("paging.notices", needs=None)
+def set_notices(*, by: Actor, workspace_id: UUID, on: bool) -> None:
+    """Says whether one hears that what one was paged for is taken or over. Decides itself: one's own; without a word one hears it."""
+    if by.kind != "person" or not by.may("workspace.read", workspace_id):
+        raise Denied("Only a member of this workspace can change how they are told.")
+    mine = NoticesOff.objects.filter(workspace_id=workspace_id, person_id=by.id)
+    if on:
+        mine.delete()
+    elif not mine.exists():
+        NoticesOff(workspace_id=workspace_id, person_id=by.id).save(force_insert=True)
+    record(("person", by.id), detail={"on": on})
 
 
 def clock_text(value: str) -> str:

@@ -22,6 +22,7 @@ from watchbill.paging.queries import (
     is_demo,
     own_contacts,
     own_habits,
+    own_notices,
     pages_about,
 )
 from watchbill.paging.rules import Way, ways_of
@@ -159,7 +160,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     goes_out = any(not step["stage"] for step in rules[0][2])
     context = {
         "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
-        "demo": is_demo(place.id),
+        "demo": is_demo(place.id), "notices": own_notices(reader.actor, place.id),
         "answer": _own_words(goes_out, any(one.verified for one in ways)),
     }  # fmt: skip
     return render(request, "paging/mine.html", context, status=error.status if error else 200)
@@ -193,6 +194,8 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> None:
             contacts.add_contact(
                 **common, person_id=reader.person_id, kind=post.get("kind", ""), value=post.get("value", "")
             )
+        case "notices":
+            own.set_notices(**common, on=post.get("on") == "1")
         case "rules":
             start, end = post.get("quiet_start", "").strip(), post.get("quiet_end", "").strip()
             quiet = {"start": start, "end": end, "zone": place.time_zone} if start or end else None

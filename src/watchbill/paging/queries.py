@@ -14,7 +14,7 @@ from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
 from watchbill.oncall.models import Schedule
 from watchbill.oncall.queries import schedule_names
-from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Policy
+from watchbill.paging.models import Channel, Delivery, Habit, NoticesOff, Page, PageEvent, Policy
 from watchbill.paging.rules import SHOWN, words_of_shift
 from watchbill.people.models import ContactMethod, Membership, Team, Workspace
 from watchbill.people.queries import access_names, access_teams
@@ -166,6 +166,11 @@ def access_channels(reader: Actor, workspace_id: UUID) -> QuerySet[Channel]:
 def own_habits(reader: Actor, workspace_id: UUID) -> dict[str, Habit]:
     """One's own rules by urgency."""
     return {one.urgency: one for one in Habit.objects.filter(workspace_id=workspace_id, person_id=reader.id)}
+
+
+def own_notices(reader: Actor, workspace_id: UUID) -> bool:
+    """Whether one hears that what one was paged for is taken or over."""
+    return not NoticesOff.objects.filter(workspace_id=workspace_id, person_id=reader.id).exists()
 
 
 def own_contacts(reader: Actor) -> list[ContactMethod]:

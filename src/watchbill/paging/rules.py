@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -91,6 +92,41 @@ def is_quiet(quiet: Mapping[str, str], at: datetime) -> datetime | None:
     return datetime.combine(day, end, zone)
 
 
+#: When people are awake who say no quiet hours of their own, in their workspace's time zone.
+NIGHT = {"start": "22:00", "end": "07:00"}
+#: How somebody hears that it is taken or over: the quietest first. A call is never one of them.
+QUIETEST = ("push", "email", "sms")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message that went to somebody about an incident: by which method, to which of their contacts or address."""
+
+    method: str
+    contact_id: UUID | None = None
+    address: str = ""
+
+
+def notice_way(told: Iterable[Told], ways: Iterable[Way], available: Iterable[str]) -> Told | None:
+    """How whoever was paged hears that it is taken or over: once, by the quietest method that they were paged by, never by a call.
+
+    Whom only a call reached gets a text at that number, else whatever of theirs is verified; None where that is nothing.
+    """
+    here, mine = set(available), {way.id: way for way in ways}
+    rows = list(told)
+    for method in QUIETEST:
+        for one in rows:
+            if one.method == method and method in here and (one.contact_id is None or one.contact_id in mine):
+                return one
+    called = [one.contact_id for one in rows if one.method == "voice"]
+    for method in ("sms", "push", "email"):
+        for way in mine.values():
+            fits = way.id in called if method == "sms" else way.verified and way.kind == method
+            if called and fits and method in here:
+                return Told(method, way.id)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Next:
     """What happens to a page at an instant: a step begins, it starts over, or nobody was reached; and when it is looked at again."""
@@ -140,6 +176,14 @@ def words_of_shift(since: datetime | None, paged: int, waiting: Sequence[tuple[s
     if count > SHOWN:
         lines.append(f"and {count - SHOWN} more.")
     return "\n".join(lines) if waiting else f"{lines[0]} No page is open."
+
+
+def thread_of(workspace_id: UUID, title: str, kind: str, subject_id: str, hub: str) -> str:
+    """What all mails about one incident reply to: the same for its pages, calls and notices, whoever carries them. ``hub`` is its address."""
+    number, host = number_in(title), re.sub(r"^\[|\]$", "", urlsplit(hub).hostname or "")
+    about = f"inc-{number}" if number is not None else f"{kind}-{subject_id}"
+    domain = host if re.fullmatch(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", host) else "watchbill.invalid"
+    return f"{re.sub(r'[^A-Za-z0-9-]', '-', about)[:100]}.{workspace_id}@{domain}"
 
 
 @dataclass(frozen=True, slots=True)

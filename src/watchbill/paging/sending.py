@@ -16,6 +16,7 @@ from watchbill.base.actor import system
 from watchbill.base.errors import Broken, WatchbillError
 from watchbill.base.mask import mask_text
 from watchbill.outbound.deadline import Deadline
+from watchbill.paging import notices
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import silence_of
@@ -23,7 +24,7 @@ from watchbill.paging.message import Gone, Message, Permanent, Temporary
 from watchbill.paging.models import Channel, Delivery, Habit, Page, PageEvent, Reply, Verification
 from watchbill.paging.outcomes import Outcome, finish, stop
 from watchbill.paging.own import code_of
-from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, SEND_SECONDS, Look, is_quiet, weigh
+from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, SEND_SECONDS, Look, is_quiet, thread_of, weigh
 from watchbill.paging.shorten import shorten
 from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.people import tokens
@@ -138,7 +139,7 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
     delivery.state, delivery.leased_until, delivery.attempts = Delivery.State.SENDING, at + LEASE, delivery.attempts + 1
     delivery.attempted_at = at
     delivery.save()
-    message = replace(_message(delivery, page), more=verdict.more)
+    message = replace(_message(delivery, page), more=verdict.more if delivery.step >= 0 else 0)
     return delivery, _Job(delivery.id, delivery.method, address, message, delivery.channel, page.workspace_id)
 
 
@@ -183,7 +184,8 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
         habit = Habit.objects.filter(
             workspace_id=page.workspace_id, person_id=delivery.person_id, urgency="low"
         ).first()
-    silence = silence_of(page) or ("", None)
+    # A silence begins later than what is taken or over, and holds back none of that.
+    silence = (silence_of(page) if delivery.step >= 0 else None) or ("", None)
     if page.acknowledged_by:
         name = Person.objects.filter(id=page.acknowledged_by).values_list("name", flat=True).first() or ""
     same = _same(delivery).exclude(id=delivery.id)
@@ -199,7 +201,7 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
         urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
         # That nobody could be reached is told also when somebody turned up in between.
         settles=delivery.step > 0,
-        first=not page.once and not delivery.address.startswith((THREAD, ANSWER)) and not same.filter(page=page, sent_at__isnull=False).exists(),
+        first=not page.once and delivery.step >= 0 and not delivery.address.startswith((THREAD, ANSWER)) and not same.filter(page=page, sent_at__isnull=False).exists(),
     )  # fmt: skip
 
 
@@ -227,6 +229,10 @@ def _message(delivery: Delivery, page: Page) -> Message:
     if delivery.address.startswith((THREAD, ANSWER)):
         # What happened since, in the thread of the message; what came of an answer.
         return Message(str(delivery.id), delivery.why)
+    url = f"{settings.PUBLIC_URL}{page.url}" if page.url else ""
+    thread = thread_of(page.workspace_id, page.title, page.subject_kind, page.subject_id, settings.PUBLIC_URL)
+    if delivery.step == notices.STEP:
+        return notices.message_of(delivery, page, url, thread)
     if page.subject_kind == "contact":
         known = Verification.objects.filter(contact_id=delivery.contact_id).first() if delivery.contact_id else None
         words = (
@@ -243,6 +249,7 @@ def _message(delivery: Delivery, page: Page) -> Message:
         reply = f"{settings.PUBLIC_URL}/reply/{text}"
     title = page.title if delivery.step else f"Nobody could be reached: {page.title}"
     return Message(
-        str(delivery.id), shorten(title, 300), page.text, delivery.why, f"{settings.PUBLIC_URL}{page.url}" if page.url else "", reply if delivery.person_id else "",
+        str(delivery.id), shorten(title, 300), page.text, delivery.why, url, reply if delivery.person_id else "",
         page.urgency, delivery.method == "sms" and bool(reply) and takes_answers(page.workspace_id), 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",
+        thread=thread,
     )  # fmt: skip

@@ -10,7 +10,8 @@ self.addEventListener("push", (event) => {
   event.waitUntil(self.registration.showNotification(page.title || "Somebody needs you", {
     body: page.body || "Open Watchbill to see why.",
     tag: page.id || undefined,
-    renotify: Boolean(page.id),
+    silent: Boolean(page.silent),
+    renotify: Boolean(page.id) && !page.silent,
     requireInteraction: page.urgency === "high",
     data: { url: page.url || "/", reply: page.reply || "", acknowledge: page.acknowledge || "", title: page.title || "" },
     actions: page.acknowledge ? [{ action: "acknowledge", title: "Acknowledge" }, { action: "open", title: "Open" }] : [],

@@ -21,13 +21,17 @@ def compose(message: Message, sender: str, address: str) -> EmailMessage:
     """The message as an e-mail: plain text, automatic (RFC 3834: nobody's absence answers it)."""
     mail = EmailMessage()
     tail = f" ({message.tail})" if message.tail else ""
-    mail["Subject"] = shorten(" ".join(message.title.split()), LONGEST_SUBJECT - len(tail)) + tail
+    subject = " ".join((message.subject or message.title).split())
+    mail["Subject"] = shorten(subject, LONGEST_SUBJECT - len(tail)) + tail
     mail["From"], mail["To"] = sender, address
     mail["Date"] = formatdate()
     # The same delivery, tried twice, is the same message: mail programs show it once.
-    mail["Message-ID"] = (
-        f"<{message.id}@{sender.rpartition('@')[2].rstrip('>') or 'watchbill'}>" if message.id else make_msgid()
-    )
+    # Its domain is the hub's own, whichever server and sender carry it.
+    domain = (message.thread or sender).rpartition("@")[2].rstrip(">") or "watchbill"
+    mail["Message-ID"] = f"<{message.id}@{domain}>" if message.id else make_msgid()
+    if message.thread:
+        # The root is no mail itself: all about one incident are replies to it, so that none has to come first (RFC 5322, 3.6.4).
+        mail["In-Reply-To"] = mail["References"] = f"<{message.thread}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     if message.urgency == "high":

@@ -56,7 +56,7 @@ def payload(message: Message) -> bytes:
     for room in (500, 200, 60, 0):
         told = {
             "id": message.id, "title": shorten(message.title, room or 40), "body": "\n".join(part for part in (message.text[:room], message.why[:room], message.tail) if part),
-            "url": message.page_url, "reply": message.reply_url, "acknowledge": f"{message.reply_url}/acknowledge" if message.reply_url else "", "urgency": message.urgency,
+            "url": message.page_url, "reply": message.reply_url, "acknowledge": f"{message.reply_url}/acknowledge" if message.reply_url else "", "urgency": message.urgency, "silent": message.silent,
         }  # fmt: skip
         text = json.dumps(told, ensure_ascii=False).encode()
         if len(text) <= LONGEST:
@@ -81,7 +81,7 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         }  # fmt: skip
         headers = {
             **Vapid02(private_key=hub_key()).sign(claims), "Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream",
-            "TTL": str(TTL[message.urgency]), "Urgency": "high" if message.urgency == "high" else "normal",
+            "TTL": str(TTL[message.urgency]), "Urgency": "high" if message.urgency == "high" else "low" if message.silent else "normal",
         }  # fmt: skip
         with going_out():
             answer = fetch("POST", to.endpoint, headers=headers, body=encrypt(payload(message), to), redirects=0)
