@@ -115,6 +115,7 @@ def filled(cast: Cast, db: Any) -> Cast:
             by=by, workspace_id=here, kind="email", name="Mail", config={"host": "127.0.0.1", "port": "9", "tls": "none", "from": "hub@example.org"}
         )  # fmt: skip
         own.set_rules(by=by, workspace_id=here, urgency="high", steps=[{"method": "email", "delay": 0}])
+        own.set_notices(by=by, workspace_id=here, on=False)
         own.send_code(by=by, workspace_id=here, contact_id=ContactMethod.objects.get(person_id=cast.ada).id)
         create_silence(
             by=by, workspace_id=here, match=["service=x"], reason="x", starts_at=now(), ends_at=now() + timedelta(hours=1)
