@@ -60,7 +60,7 @@ def test_a_mail_server_that_is_not_there_or_wants_another_password_is_for_now() 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "10.0.0.7"])
 def test_a_mail_server_may_be_no_address_inside_that_nobody_declared(host: str) -> None:
-    with pytest.raises(Temporary):
+    with pytest.raises(Permanent, match="will not go out"):
         EMAIL.send(
             "email", "x@example.org", Message("1", "t"), EMAIL.clean({"host": host, "from": "a@example.org"}), ""
         )
@@ -219,7 +219,7 @@ def test_what_a_receiver_answers_is_for_now_or_for_good(receiver: Any, answer: i
         )
     with pytest.raises(Permanent):
         WEBHOOK.send("webhook", "", Message("7", "t"), {"url": "http://127.0.0.1:9/"}, "no base64!")
-    with pytest.raises(Temporary):
+    with pytest.raises(Permanent, match="never reached"):
         WEBHOOK.send("webhook", "", Message("7", "t"), {"url": "http://169.254.169.254/"}, SIGNING)
 
 

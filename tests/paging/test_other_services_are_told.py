@@ -93,7 +93,7 @@ def test_nothing_goes_where_the_hub_may_not_go(ntfy: Ntfy) -> None:
     )
     with override_settings(OUTBOUND=Policy()):
         for where in places:
-            with pytest.raises(Temporary):
+            with pytest.raises(Permanent, match="will not go out"):
                 APPRISE.send("apprise", "", MESSAGE, {}, where)
     assert ntfy.got == []
 

@@ -68,7 +68,7 @@ SETTINGS = [
     Setting(
         "WATCHBILL_OUTBOUND",
         "empty",
-        "Hosts and networks that outgoing requests may reach though they are private, comma-separated: 10.2.0.0/16, idp.internal.",
+        "Hosts and networks that outgoing requests and mail may reach though they are private, comma-separated: 10.2.0.0/16, mail.internal.",
     ),
     Setting(
         "WATCHBILL_OUTBOUND_ONLY",

@@ -70,6 +70,7 @@ PHRASES = {
     "contact.first": "put a contact first for",
     "paging.notices": "changed whether they hear that it is taken or over:",
     "paging.rules": "changed the paging rules of",
+    "channel.test": "sent a test through the channel",
     "channel.set": "set up the channel",
     "channel.remove": "removed the channel",
     "silence.create": "silenced alerts by",

@@ -221,9 +221,9 @@ def guarded_requests_session(*, allow: str) -> requests.Session:
     return guarded_session(settings.OUTBOUND.with_url(allow))
 
 
-def guarded_session(policy: Policy) -> requests.Session:
+def guarded_session(policy: Policy, kind: type[requests.Session] = requests.Session) -> requests.Session:
     """A `requests` session whose every request goes through ``fetch`` by the rules of a policy."""
-    session = requests.Session()
+    session = kind()
     session.trust_env = False
     adapter = _GuardedAdapter(policy)
     session.mount("http://", adapter)

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
-from watchbill.base.errors import Invalid, Unavailable
+from watchbill.base.errors import Unavailable
 from watchbill.outbound.client import resolve_host
 from watchbill.outbound.deadline import Deadline, Resolve, look_up, shares
-from watchbill.outbound.rules import Policy, check_addresses
+from watchbill.outbound.rules import NotAllowed, Policy, check_addresses
 
 #: Servers that let strangers wait before they say anything are common; longer than this nobody waits for one.
 SECONDS = 30.0
@@ -31,9 +31,9 @@ class Refused(Exception):
 
 def _connect(host: str, port: int, policy: Policy, resolve: Resolve, deadline: Deadline) -> socket.socket:
     if policy.only and host.lower() not in policy.only:
-        raise Invalid(
-            f"{host} is not among the hosts that this hub may reach.", hint="See WATCHBILL_OUTBOUND_ONLY.", field="host"
-        )
+        raise NotAllowed(
+            f"{host} is not among the hosts that this hub may reach.", hint=f"An operator adds {host} to WATCHBILL_OUTBOUND_ONLY and restarts the hub.", field="host"
+        )  # fmt: skip
     addresses = check_addresses(host.lower().rstrip("."), look_up(resolve, host, port, deadline), policy)
     problem: OSError | None = None
     for address, seconds in shares(addresses, deadline):

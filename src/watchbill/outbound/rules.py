@@ -15,6 +15,10 @@ _NEVER = [ipaddress.ip_network(text) for text in ("169.254.169.254/32", "fd00:ec
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+class NotAllowed(Invalid):
+    """The hub may not reach this address."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """``declared`` hosts and networks may be private; when ``only`` is set, nothing else may be reached at all."""
@@ -59,9 +63,9 @@ def check_url(url: str, policy: Policy) -> tuple[str, str, int]:
     if parts.username or parts.password:
         raise Invalid("The address must not hold a user name or password.", hint="Store them as a secret.", field="url")
     if policy.only and host not in policy.only:
-        raise Invalid(
-            f"{host} is not among the hosts that this hub may reach.", hint="See WATCHBILL_OUTBOUND_ONLY.", field="url"
-        )
+        raise NotAllowed(
+            f"{host} is not among the hosts that this hub may reach.", hint=f"An operator adds {host} to WATCHBILL_OUTBOUND_ONLY and restarts the hub.", field="url"
+        )  # fmt: skip
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -86,15 +90,15 @@ def check_addresses(host: str, addresses: Iterable[str], policy: Policy) -> list
     for text in found:
         address = _embedded(ipaddress.ip_address(text.split("%")[0]))
         if any(address.version == network.version and address in network for network in _NEVER):
-            raise Invalid(f"{host} leads to a metadata service, which is never reached.", field="url")
+            raise NotAllowed(f"{host} leads to a metadata service, which is never reached.", field="url")
         if host in policy.declared_hosts or any(
             address.version == n.version and address in n for n in policy.declared_networks
         ):
             continue
         if not address.is_global or address.is_multicast:
-            raise Invalid(
+            raise NotAllowed(
                 f"{host} leads to {address}, a private or local address.",
-                hint="If that is meant, an operator declares it in WATCHBILL_OUTBOUND.",
+                hint=f"If that is meant, an operator adds {host} to WATCHBILL_OUTBOUND and restarts the hub.",
                 field="url",
             )
     return found

@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
 from watchbill.base.actor import Actor
-from watchbill.paging import commands, own, roster, setup
+from watchbill.paging import commands, own, roster, setup, trying
 from watchbill.paging.ability import access_ability
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
@@ -89,8 +89,17 @@ class ChannelIn(Schema):
     secret: Annotated[str, StringConstraints(max_length=20_000)] = ""
 
 
+class ChannelTestOut(Schema):
+    """The last test of a channel: “on its way”, “sent” or “refused”, with the reason, and whom it went to."""
+
+    at: datetime
+    state: str
+    to: str
+    reason: str
+
+
 class ChannelOut(Schema):
-    """A channel without its secret."""
+    """A channel without its secret; ``last_problem`` says also why nothing will go out by it."""
 
     id: UUID
     kind: str
@@ -98,6 +107,7 @@ class ChannelOut(Schema):
     config: dict[str, str]
     last_ok_at: datetime | None
     last_problem: str
+    last_test: ChannelTestOut | None
 
 
 class ChannelsPage(Page):
@@ -190,7 +200,7 @@ def _page(one: PageRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _channel(one: Channel) -> dict[str, Any]:
+def _channel(one: Channel, test: trying.Tried | None = None) -> dict[str, Any]:
     return {
         "id": one.id,
         "kind": one.kind,
@@ -198,6 +208,7 @@ def _channel(one: Channel) -> dict[str, Any]:
         "config": one.config,
         "last_ok_at": one.last_ok_at,
         "last_problem": one.last_problem,
+        "last_test": {"at": test.at, "state": test.state, "to": test.to, "reason": test.reason} if test else None,
     }
 
 
@@ -288,7 +299,9 @@ def get_ability(request: HttpRequest, slug: str) -> dict[str, Any]:
 def list_channels(request: HttpRequest, slug: str) -> dict[str, Any]:
     """The ways out."""
     reader, place = place_of(request, slug)
-    return {"items": [_channel(one) for one in access_channels(reader.actor, place.id)], "next": None}
+    rows = list(access_channels(reader.actor, place.id))
+    tests = trying.last_tests(place.id, rows)
+    return {"items": [_channel(one, tests.get(one.id)) for one in rows], "next": None}
 
 
 @router.post("/workspaces/{slug}/channels", response={201: ChannelOut, **ERRORS})
@@ -299,6 +312,13 @@ def set_channel(request: HttpRequest, slug: str, payload: ChannelIn) -> Status[A
         by=reader.actor, workspace_id=place.id, kind=payload.kind, name=payload.name, config=payload.config, secret=payload.secret
     )  # fmt: skip
     return Status(201, _channel(made))
+
+
+@router.post("/workspaces/{slug}/channels/{channel_id}/test", response={201: PageOut, **ERRORS})
+def test_channel(request: HttpRequest, slug: str, channel_id: UUID) -> Status[Any]:
+    """Send a test through a channel; what came of it stands at the channel and in the page that is answered."""
+    reader, place = place_of(request, slug)
+    return Status(201, _page(trying.test_channel(by=reader.actor, workspace_id=place.id, channel_id=channel_id)))
 
 
 @router.delete("/workspaces/{slug}/channels/{channel_id}", response={204: None, **ERRORS})

@@ -189,10 +189,12 @@ def finish(delivery_id: UUID, channel: Channel, outcome: Outcome) -> None:
             Channel.objects.filter(id=channel.id).update(last_ok_at=now(), last_problem="", last_problem_at=None)
             return
         Channel.objects.filter(id=channel.id).update(last_problem=outcome.failure, last_problem_at=now())
-        others = stand_ins(channel)
+        # A test is of this one channel: it is tried once, and says what came of that.
+        tests = delivery.page.subject_kind == "channel"
+        others = [] if tests else stand_ins(channel)
         # Each channel of this kind is tried once before anything else: one provider's trouble is not another's.
         stands_in = bool(others) and not outcome.gone and delivery.attempts <= len(others)
-        if not stands_in and (outcome.final or delivery.attempts >= MOST_ATTEMPTS):
+        if not stands_in and (outcome.final or tests or delivery.attempts >= MOST_ATTEMPTS):
             failed(by=by, workspace_id=workspace_id, delivery=delivery, reason=outcome.failure)
             if outcome.gone and delivery.contact_id is not None:
                 drop_contact(by=by, workspace_id=workspace_id, contact_id=delivery.contact_id)
@@ -254,7 +256,7 @@ def receipt(
         if not known:
             delivery.stage = ""
             sent_out(by=by, workspace_id=workspace_id, delivery=delivery, sent=Sent(provider_id, receipt=True))
-            Channel.objects.filter(id=delivery.channel_id).update(
+            Channel.objects.filter(id=delivery.channel_id or UUID(int=0)).update(
                 last_ok_at=now(), last_problem="", last_problem_at=None
             )
         delivery.state, delivery.done_at = kinds.DELIVERED, now()

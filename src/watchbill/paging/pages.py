@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
-from watchbill.paging import commands, own, roster, setup
+from watchbill.paging import commands, own, roster, setup, trying
 from watchbill.paging.ability import count_of
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.push.channel import public_key
@@ -250,17 +250,24 @@ def channels(request: HttpRequest, slug: str) -> HttpResponse:
         try:
             if post.get("do") == "remove":
                 setup.remove_channel(**common, channel_id=as_uuid(post.get("channel", "")))
+            elif post.get("do") == "test":
+                trying.test_channel(**common, channel_id=as_uuid(post.get("channel", "")))
             else:
                 config = {name[2:]: str(value) for name, value in post.items() if name.startswith("f-")}
-                setup.set_channel(
+                made = setup.set_channel(
                     **common, kind=post.get("kind", ""), name=post.get("name", ""), config=config, secret=post.get("secret", "")
                 )  # fmt: skip
+                if made.last_problem:
+                    # Raised after it was kept: an answer below 500 is committed.
+                    raise Invalid(f"“{made.name}” is saved, and {made.last_problem}", field="host")
             return redirect("channels", slug)
         except WatchbillError as problem:
-            if problem.status not in _ANSWERED:
+            if problem.status not in {*_ANSWERED, 429}:
                 raise
             error = problem
-    rows = [(one, KINDS[one.kind]) for one in access_channels(reader.actor, place.id) if one.kind in KINDS]
+    found = [one for one in access_channels(reader.actor, place.id) if one.kind in KINDS]
+    tests = trying.last_tests(place.id, found)
+    rows = [(one, KINDS[one.kind], tests.get(one.id)) for one in found]
     context = {
         "rows": rows, "kinds": [one for one in KINDS.values() if one.name != "selftest"], "error": error, "asked": request.POST.get("kind", ""),
         "demo": is_demo(place.id),

@@ -33,6 +33,8 @@ class Reach:
             return [self._to_address(name, why, str(target["id"]), here.get("email"))]
         if kind == "contact":
             return [self._to_contact(name, why, UUID(str(target["id"])), here)]
+        if kind == "through":
+            return [self._through(page, name, why, UUID(str(target["id"])), UUID(str(target["contact"])))]
         if kind == "channel":
             return [self._to_channel(page, name, why, UUID(str(target["id"])))]
         persons, note = self._people(page.workspace_id, kind, target)
@@ -61,6 +63,17 @@ class Reach:
             return self._nobody(name, why, "contact", "this contact was removed")
         return Delivery(
             person_id=contact.person_id, target=contact.person.name, why=why, method=method, contact_id=contact.id, channel=here[method], due_at=self.at
+        )  # fmt: skip
+
+    def _through(self, page: Page, name: str, why: str, channel_id: UUID, contact_id: UUID) -> Delivery:
+        """One contact of a person through one channel, whichever else carries its kind: to test it."""
+        channel = Channel.objects.filter(workspace_id=page.workspace_id, id=channel_id, removed_at=None).first()
+        contact = ContactMethod.objects.filter(id=contact_id).select_related("person").first()
+        if channel is None or contact is None:
+            return self._nobody(name, why, "channel", "this channel or contact was removed")
+        method = {"email": "email", "phone": "sms", "push": "push"}[contact.kind]
+        return Delivery(
+            person_id=contact.person_id, target=contact.person.name, why=why, method=method, contact_id=contact.id, channel=channel, due_at=self.at
         )  # fmt: skip
 
     def _to_channel(self, page: Page, name: str, why: str, channel_id: UUID) -> Delivery:

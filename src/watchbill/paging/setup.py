@@ -7,7 +7,9 @@ from uuid import UUID
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.ledger.command import command, record
+from watchbill.outbound.ahead import refused
 from watchbill.paging.channels import CARRIERS, KINDS
+from watchbill.paging.channels.base import REFUSED
 from watchbill.paging.models import Channel
 from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
@@ -37,7 +39,10 @@ def stand_ins(channel: Channel) -> list[Channel]:
 def set_channel(
     *, by: Actor, workspace_id: UUID, kind: str, name: str, config: Mapping[str, Any], secret: str = ""
 ) -> Channel:
-    """Sets up a channel, or changes the one of that name. Its password goes to the secrets; left empty, the stored one stays."""
+    """Sets up a channel, or changes the one of that name. Its password goes to the secrets; left empty, the stored one stays.
+
+    One whose address the hub may not reach is kept with that as its problem: an operator changes the setting, not the admin.
+    """
     if kind not in KINDS:
         raise Invalid(f"“{kind[:40]}” is no kind of channel.", hint=f"Kinds are {', '.join(KINDS)}.", field="kind")
     sort, name = KINDS[kind], clean_name(name, longest=60)
@@ -61,7 +66,9 @@ def set_channel(
     elif secret and known is not None:
         secrets.replace_secret(by=by, workspace_id=workspace_id, secret_id=known.id, value=secret)
     channel.secret = label if secret or known else ""
-    channel.last_problem, channel.last_problem_at = "", None
+    # Said at once, not when the first page does not go out.
+    wrong = refused(sort.hosts(channel.config, secret))
+    channel.last_problem, channel.last_problem_at = (f"{REFUSED}{wrong}", now()) if wrong else ("", None)
     channel.save()
     record(
         ("channel", channel.id),

@@ -55,18 +55,19 @@ def _read(text: str) -> tuple[str, str, str]:
         )
         return "", problem, _HINT
     found = str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
-    region = phonenumbers.region_code_for_country_code(number.country_code) or ""
+    country = number.country_code or 0
+    region = phonenumbers.region_code_for_country_code(country) or ""
     prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""
-    home = f"+{number.country_code}"
+    home = f"+{country}"
     reason = phonenumbers.is_possible_number_with_reason(number)
     if reason == ValidationResult.TOO_SHORT:
         return "", f"That number is too short for {home}.", _HINT
-    if reason == ValidationResult.TOO_LONG and not _kept_prefix(digits, number.country_code, prefix):
+    if reason == ValidationResult.TOO_LONG and not _kept_prefix(digits, country, prefix):
         return "", f"That number is too long for {home}.", _HINT
     if reason == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
         return "", f"That number lacks its area code after {home}.", _HINT
-    if found != "+" + digits or _kept_prefix(digits, number.country_code, prefix):
-        shown = _without_prefix(digits, number.country_code, prefix) if found == "+" + digits else found
+    if found != "+" + digits or _kept_prefix(digits, country, prefix):
+        shown = _without_prefix(digits, country, prefix) if found == "+" + digits else found
         what = (
             f"The {prefix} after {home} is dialled only inside the country."
             if prefix

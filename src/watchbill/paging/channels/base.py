@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from watchbill.base.errors import Invalid, TooLarge, Unavailable
-from watchbill.paging.message import Message, Sent, Temporary
+from watchbill.outbound.rules import NotAllowed
+from watchbill.paging.message import Message, Permanent, Sent, Temporary
 from watchbill.paging.rules import read_retry_after
 
 Config = Mapping[str, Any]
+#: How the reason begins where the hub's own rules forbid an address.
+REFUSED = "will not go out: "
 
 
 @contextmanager
@@ -18,6 +21,9 @@ def going_out() -> Iterator[None]:
     """An exchange with a provider: what goes wrong on the way is for now."""
     try:
         yield
+    except NotAllowed as error:
+        # Trying again is no use: somebody has to change a setting.
+        raise Permanent(f"{REFUSED}{error.detail} {error.hint}".strip()) from None
     except (Unavailable, TooLarge, Invalid) as error:
         raise Temporary(error.detail) from None
 
@@ -57,6 +63,10 @@ class Kind:
     target: bool = False
     check: Callable[[dict[str, str]], None] = lambda config: None
     check_secret: Callable[[str], None] = lambda secret: None
+    #: The hosts that its settings and its secret name, where it has to be reachable.
+    hosts: Callable[[Mapping[str, str], str], list[str]] = lambda config, secret: []
+    #: Which of a person's contacts a test of it goes to; none where the channel is the target itself.
+    contact: str = ""
 
     def clean(self, given: Mapping[str, Any]) -> dict[str, str]:
         """The settings, each checked. Raises Invalid naming the field."""

@@ -18,7 +18,8 @@ from watchbill.base.errors import Invalid, Unavailable
 from watchbill.base.mask import mask_text
 from watchbill.outbound.client import guarded_session
 from watchbill.outbound.deadline import Deadline, pause
-from watchbill.paging.channels.base import Config, Kind, pause_of
+from watchbill.outbound.rules import NotAllowed
+from watchbill.paging.channels.base import REFUSED, Config, Kind, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 from watchbill.paging.shorten import shorten
 
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
     from apprise.plugins.base import NotifyBase
 
 
+class _Guard(requests.Session):
+    """A session that remembers when the hub's own rules forbade an address: Apprise only answers that it did not work."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """One request."""
+        try:
+            return super().request(*args, **kwargs)
+        except requests.ConnectionError as error:
+            if isinstance(error.__cause__, NotAllowed):
+                _pauses.refused = f"{error.__cause__.detail} {error.__cause__.hint}".strip()
+            raise
+
+
 def _listen(response: requests.Response, *args: Any, **kwargs: Any) -> None:
     """Keeps what a refusal says about when to come back."""
     if not response.ok:
@@ -38,7 +52,7 @@ def _listen(response: requests.Response, *args: Any, **kwargs: Any) -> None:
 
 
 def _session() -> requests.Session:
-    session = guarded_session(settings.OUTBOUND)
+    session = guarded_session(settings.OUTBOUND, _Guard)
     session.hooks["response"].append(_listen)
     return session
 
@@ -121,7 +135,8 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
         service = load(secret)
     except Invalid as error:
         raise Permanent(error.detail) from None
-    heard, log, _pauses.pause = _Heard(), logging.getLogger("apprise"), None
+    heard, log = _Heard(), logging.getLogger("apprise")
+    _pauses.pause, _pauses.refused = None, ""
     log.addHandler(heard)
     try:
         from apprise import NotifyType
@@ -138,6 +153,8 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
     finally:
         log.removeHandler(heard)
     if not done:
+        if _pauses.refused:
+            raise Permanent(f"{REFUSED}{_pauses.refused}")
         words = mask_text(" ".join(heard.words))[:300]
         raise Temporary(words or "the service did not take it", retry_after=_pauses.pause)
     return Sent()
@@ -147,6 +164,14 @@ def _check_secret(secret: str) -> None:
     load(secret)
 
 
+def _hosts(config: Config, secret: str) -> list[str]:
+    """The host that an address names itself. Those of public services stand in their plugins; in place of a host they have a topic or a key."""
+    if not secret:
+        return []
+    host = str(getattr(load(secret), "host", None) or "")
+    return [host] if "." in host or ":" in host or host == "localhost" else []
+
+
 APPRISE = Kind(
-    "apprise", "Any other service (Apprise)", (), (), _send, asks="Apprise address (ntfy://…, tgram://…)", target=True, check_secret=_check_secret,
+    "apprise", "Any other service (Apprise)", (), (), _send, asks="Apprise address (ntfy://…, tgram://…)", target=True, check_secret=_check_secret, hosts=_hosts,
 )  # fmt: skip

@@ -71,5 +71,5 @@ EMAIL = Kind(
         Field("host", "Server"), Field("port", "Port", "587"), Field("tls", "Encryption", "starttls", choices=("starttls", "tls", "none")),
         Field("user", "User", optional=True), Field("from", "From", hint="the address that pages come from"),
     ),
-    _send, asks="Password", asks_optional=True, check=_check,
+    _send, asks="Password", asks_optional=True, check=_check, hosts=lambda config, secret: [config["host"]], contact="email",
 )  # fmt: skip

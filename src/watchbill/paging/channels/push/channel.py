@@ -105,5 +105,5 @@ def _check(config: dict[str, str]) -> None:
 
 PUSH = Kind(
     "push", "Notifications of browsers (Web Push)", ("push",),
-    (Field("contact", "Contact", hint="an e-mail address: push services write there when something is wrong with the hub"),), _send, check=_check,
+    (Field("contact", "Contact", hint="an e-mail address: push services write there when something is wrong with the hub"),), _send, check=_check, contact="push",
 )  # fmt: skip

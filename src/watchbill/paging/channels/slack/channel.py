@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from watchbill.base.errors import Invalid
+from watchbill.outbound.ahead import host_of
 from watchbill.outbound.client import fetch
 from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
@@ -144,5 +145,5 @@ def _check(config: dict[str, str]) -> None:
 SLACK = Kind(
     "slack", "Slack", (),
     (Field("channel", "Channel", hint="C0123456789 or #incidents; the bot is a member of it"), Field("base", "API", "https://slack.com/api", hint="or a proxy")),
-    _send, asks="Bot token, a space, signing secret", target=True, check=_check,
+    _send, asks="Bot token, a space, signing secret", target=True, check=_check, hosts=lambda config, secret: [host_of(config["base"])],
 )  # fmt: skip

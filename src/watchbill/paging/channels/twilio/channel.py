@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
 from watchbill.base.errors import Invalid
+from watchbill.outbound.ahead import host_of
 from watchbill.outbound.client import fetch
 from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
@@ -137,5 +138,5 @@ TWILIO = Kind(
         Field("account_sid", "Account SID"), Field("from", "Number", hint="+15005550006"),
         Field("base", "API", "https://api.twilio.com", hint="another region, or a proxy"),
     ),
-    _send, asks="Auth token", check=_check,
+    _send, asks="Auth token", check=_check, hosts=lambda config, secret: [host_of(config["base"])], contact="phone",
 )  # fmt: skip

@@ -12,6 +12,7 @@ import time
 from hashlib import sha256
 
 from watchbill.base.errors import Invalid
+from watchbill.outbound.ahead import host_of
 from watchbill.outbound.client import fetch
 from watchbill.paging.channels.base import Config, Field, Kind, going_out, pause_of
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
@@ -60,4 +61,5 @@ def _check(config: dict[str, str]) -> None:
 
 WEBHOOK = Kind(
     "webhook", "Signed webhook (Standard Webhooks)", (), (Field("url", "Address"),), _send, asks="Signing secret (whsec_…)", target=True, check=_check,
+    hosts=lambda config, secret: [host_of(config["url"])],
 )  # fmt: skip
