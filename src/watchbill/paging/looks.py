@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import phonenumbers
 from django.db import connection
 from django.db.models import Count, Min, Q
 
@@ -16,6 +15,7 @@ from watchbill.paging.channels import CARRIERS, KINDS
 from watchbill.paging.models import Channel, Delivery, Page, Policy
 from watchbill.paging.roster import OWNERS, Entry, roster_of
 from watchbill.people.models import ContactMethod, Membership
+from watchbill.people.phones import problem_of
 from watchbill.signals import silences
 from watchbill.signals.matchers import Matcher, read_matchers
 from watchbill.signals.models import Group, Route
@@ -155,15 +155,7 @@ def _reached(place: Place, entries: Iterable[Entry]) -> Iterator[Reason]:
 def _wrong_phones(people: Iterable[UUID]) -> list[UUID]:
     """Who of these has a phone number that could not be called."""
     rows = ContactMethod.objects.filter(kind="phone", person_id__in=list(people)).values_list("person_id", "value")
-    found = {}
-    for person_id, value in rows:
-        try:
-            valid = phonenumbers.is_valid_number(phonenumbers.parse(value, None))
-        except phonenumbers.NumberParseException:
-            valid = False
-        if not valid:
-            found[person_id] = True
-    return list(found)
+    return list(dict.fromkeys(person_id for person_id, value in rows if problem_of(value)))
 
 
 @look("the schedules", demo=True)
