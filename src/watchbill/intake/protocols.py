@@ -108,7 +108,7 @@ def _fault(decoder: "msgspec.json.Decoder[Any]", body: bytes, wanted: str) -> st
         return wanted
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return f"This is no JSON: {str(error)[:200]}"
-    return wanted if isinstance(found, _Webhook) and not bytes(found.alerts).lstrip().startswith(b"[") else ""
+    return wanted if isinstance(found, _Webhook) and bytes(memoryview(found.alerts)[:1]) != b"[" else ""
 
 
 def _json(decoder: "msgspec.json.Decoder[Any]", wanted: str, answer: Answer) -> "Take":
