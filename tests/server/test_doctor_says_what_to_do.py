@@ -61,3 +61,11 @@ def test_without_a_database_the_rest_is_still_looked_at(tmp_path: Path, monkeypa
     findings = {finding.part: finding for finding in doctor.examine(read_config({"WATCHBILL_DATA": str(tmp_path)}))}
     assert findings["database"].level == "wrong"
     assert findings["data folder"].level == "ok"
+
+
+@pytest.mark.parametrize(("files", "level"), [(1_024, "warning"), (4_096, "ok"), (65_536, "ok")])
+def test_few_open_files(files: int, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "raise_open_files", lambda: files)
+    finding = doctor._files()
+    assert finding.level == level
+    assert ("LimitNOFILE" in finding.remedy) == (level == "warning")
