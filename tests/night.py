@@ -118,7 +118,9 @@ class Night:
         from watchbill.incidents.timing import sweep as incidents
         from watchbill.paging.commands import sweep as pages
         from watchbill.paging.sending import send_one
+        from watchbill.paging.unrouted import sweep as unrouted
         from watchbill.signals.commands import take_in
+        from watchbill.signals.reroute import look_again
         from watchbill.signals.silences import sweep as silences
 
         steps: list[Callable[[], int | bool]] = [
@@ -128,6 +130,8 @@ class Night:
             pages,
             silences,
             incidents,
+            look_again,
+            unrouted,
             send_one,
         ]
         while True:

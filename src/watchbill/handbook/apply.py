@@ -36,6 +36,7 @@ from watchbill.runtime.isolation import clear_failure, database_is_gone, note_fa
 from watchbill.runtime.now import now
 from watchbill.signals.commands import replace_routes
 from watchbill.signals.models import Route
+from watchbill.signals.unrouted import Setting
 
 # The compiler is imported where it is used: a web process starts faster without it.
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def bring(workspace_id: UUID) -> None:
     asked, roster = made.roster(items["duty"])
     replace_policies(workspace_id=workspace_id, policies=[*policies, *made.ladders, *asked])
     keep_roster(workspace_id, roster)
-    replace_routes(workspace_id=workspace_id, routes=made.routes(items["route"]))
+    replace_routes(
+        workspace_id=workspace_id, routes=made.routes(items["route"]), revision=live.number, unrouted=made.unrouted()
+    )
     replace_severities(
         workspace_id=workspace_id, levels=levels, guides=made.guides(items["alert-runbook"], items["troubleshooting"])
     )
@@ -212,10 +215,17 @@ class _Made:
         return [
             Route(
                 workspace_id=self.workspace_id, key=one.key, position=number, name=one.name[:200], state=one.state, match=one.match, severity=one.severity,
-                pages=one.pages, group_by=one.group_by, path=one.source.path, line=one.source.line,
+                pages=one.pages, group_by=one.group_by, reason=one.because, path=one.source.path, line=one.source.line,
             )
             for number, one in enumerate(items)
         ]  # fmt: skip
+
+    def unrouted(self) -> Setting:
+        """What happens to alerts that no route takes."""
+        from watchbill.handbook.config import FILE
+
+        told = self.config.unrouted
+        return Setting(told.pages, told.reason, tuple(told.quiet), path=FILE)
 
     # Schedules
 

@@ -6,12 +6,14 @@ from fnmatch import fnmatch
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from watchbill.base.calendar import DAYS
 from watchbill.language.items import Duration, Model, Time
 
 FILE = "watchbill.yaml"
+#: Severities that are counted and page nobody where no route takes them; the same as signals.unrouted.QUIET, which needs Django.
+QUIET = ("info", "none", "debug")
 
 
 def _zone(value: str) -> str:
@@ -66,6 +68,44 @@ class Holidays(Model):
         return value
 
 
+def _unrouted(value: Any) -> Any:
+    """`unrouted: Platform` is short for `unrouted: {pages: Platform}`."""
+    return {"pages": value} if isinstance(value, str) else value
+
+
+class Unrouted(Model):
+    """Who hears of alerts that no route takes: the admins, an escalation or contact, or nobody with a reason; and which severities never page."""
+
+    pages: str = Field("admins", description="admins, nobody, or the name of an escalation or contact", max_length=200)
+    reason: str = Field("", description="why nobody is paged; needed with pages: nobody", max_length=500)
+    quiet: list[Annotated[str, Field(max_length=60)]] = Field(
+        default_factory=lambda: list(QUIET), description="severities that are counted and never page", max_length=50
+    )
+
+    @field_validator("pages")
+    @classmethod
+    def _somebody(cls, value: str) -> str:
+        text = " ".join(value.split())
+        if not text:
+            raise ValueError(
+                "it names nobody; write admins, the name of an escalation or a contact, or nobody with a reason"
+            )
+        return text.casefold() if text.casefold() in ("admins", "nobody") else text
+
+    @field_validator("quiet")
+    @classmethod
+    def _named(cls, value: list[str]) -> list[str]:
+        if any(not one.strip() for one in value):
+            raise ValueError("an alert without a severity must be heard; name the severities that may be quiet")
+        return [one.strip() for one in value]
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> "Unrouted":
+        if self.pages == "nobody" and not self.reason.strip():
+            raise ValueError("pages: nobody needs a reason, such as “pages go out by another hub until March”")
+        return self
+
+
 class Config(Model):
     """A handbook's own settings. Everything is optional."""
 
@@ -82,6 +122,9 @@ class Config(Model):
     roles: dict[str, str] = Field(default_factory=dict, description="a handbook's word for an access role → the role")
     groups: dict[str, str] = Field(
         default_factory=dict, description="a group of the identity provider → an access role"
+    )
+    unrouted: Annotated[Unrouted, BeforeValidator(_unrouted)] = Field(
+        default_factory=Unrouted, description="who hears of alerts that no route takes"
     )
     exclude: list[str] = Field(default_factory=list, description="files to leave out, as globs")
 

@@ -107,6 +107,8 @@ def _item(
         at, column = line_of(node, ("kind",), first_line)
         return None, [finding("WB022", path, at, column, kind=str(kind or ""), kinds=", ".join(sorted(KINDS)))]
     key = values.pop("id", "")
+    if kind == "route" and "reason" in values:
+        values["because"] = values.pop("reason") or ""
     wrong = [name for name in values if name in _OURS]
     if wrong:
         return None, [
@@ -120,12 +122,17 @@ def _item(
     except ValidationError as error:
         return None, [
             finding("WB023", path, *line_of(node, where, first_line), field=field, problem=problem)
-            for where, field, problem in problems(error)
+            for where, field, problem in (_as_written(one) for one in problems(error))
         ]
     made.source = Source(path=path, line=line, end_line=end)
     made.effect = "proposed" if kind in FULL else "later"
     made.map = [NOW.get(str(kind)) or LATER[str(kind)]]
     return made, []
+
+
+def _as_written(problem: tuple[tuple[int | str, ...], str, str]) -> tuple[tuple[int | str, ...], str, str]:
+    where, field, text = problem
+    return (("reason",), "reason", text) if where == ("because",) else problem
 
 
 def validate(model: type[BaseModel], source: str, path: str) -> tuple[BaseModel | None, list[Finding]]:

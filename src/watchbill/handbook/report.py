@@ -251,6 +251,9 @@ def items_schema() -> dict[str, Any]:
         definitions |= made.pop("$defs", {})
         for ours in ("key", "state", "workspace", "source", "effect", "reason", "map", "text"):
             made["properties"].pop(ours, None)
+        if "because" in made["properties"]:
+            # As it is written: a route's own reason.
+            made["properties"]["reason"] = {**made["properties"].pop("because"), "title": "Reason"}
         made["properties"]["id"] = {"type": "string", "description": "a key that survives renaming"}
         made["required"] = sorted({"kind", *made.get("required", [])} - {"key"})
         made["additionalProperties"] = False

@@ -1,7 +1,7 @@
 """Opening, answering and ending incidents. Everything that happens stands in the timeline and in the ledger."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.signals import history
 from watchbill.signals.models import Alert, Group
+from watchbill.signals.unrouted import MARK, NO_ONE
 
 OPENED = declare("incident.opened", "an incident was opened", "number", "severity")
 CHANGED = declare("incident.changed", "an incident changed", "what")
@@ -152,9 +153,11 @@ def page_about(by: Actor, incident: Incident) -> Page:
 @command("incident.open", needs=None)
 def open_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> Incident | None:
     """Opens an incident for a group of alerts, as its route says; one that is open already stays. Only the hub itself does this."""
-    there = Incident.objects.filter(group_id=group.id).first()
+    there = Incident.objects.select_for_update().filter(group_id=group.id).order_by("-number").first()
     if there is not None:
         record(subject_of(there), detail={"again": True})
+        if there.state != "resolved" and not there.policy.get("escalation", {}).get("steps"):
+            _page_at_last(by, there, group)
         return there
     alert = Alert.objects.filter(group=group).order_by("-firing", "starts_at").first()
     notes = alert.annotations if alert else {}
@@ -171,14 +174,54 @@ def open_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> Incident |
         labels,
         group_id=group.id,
         runbook_url=notes.get("runbook_url", ""),
+        note=_late(group),
     )
     history.say(group, "incident", f"{incident.code}: {incident.policy['why']}")
+    _mark(group, incident)
     return incident
+
+
+def _late(group: Group) -> str:
+    """Where a group fired for a while before it became an incident: from when its clocks run."""
+    if now() - group.opened_at < timedelta(minutes=1):
+        return ""
+    return f"it fires since {group.opened_at:%Y-%m-%d %H:%M} UTC and paged nobody until now; its clocks run from now"
+
+
+def _mark(group: Group, incident: Incident) -> None:
+    """Says on a group that nobody was named to page, so that it counts among what pages nobody."""
+    mark = "" if incident.policy.get("escalation", {}).get("steps") else f"{NO_ONE}{incident.policy['why']}"
+    route = {key: value for key, value in group.route.items() if key != MARK} | ({MARK: mark} if mark else {})
+    if route != group.route:
+        group.route = route
+        group.save(update_fields=["route"])
+
+
+def _page_at_last(by: Actor, incident: Incident, group: Group) -> None:
+    """An open incident that paged nobody is looked at again: by its group's route, with the severities and escalations that are live now."""
+    level = level_named(incident.workspace_id, str(group.route.get("severity") or ""))
+    told = stamp(level) if level else None
+    policy, why = escalation_of(incident.workspace_id, group.route, told, False)
+    if policy.get("steps"):
+        ranks = SeverityLevel.objects.filter(workspace_id=incident.workspace_id, state="live")
+        urgency = urgency_of(level.rank if level else None, ranks.values_list("rank", flat=True))
+        anew = level is not None and level.name != incident.severity
+        incident.severity, incident.rank = (level.name, level.rank) if level else (incident.severity, incident.rank)
+        incident.route = dict(group.route)
+        incident.policy = {"severity": told, "escalation": policy, "why": why, "urgency": urgency}
+        incident.save()
+        say(incident, "routed", f"{why}; it paged nobody until now")
+        history.say(group, "incident", f"{incident.code}: {why}")
+        if anew:
+            start_clocks(by, incident, now())
+        page_about(by, incident)
+        changed(incident, "routed")
+    _mark(group, incident)
 
 
 def _open(
     by: Actor, workspace_id: UUID, title: str, summary: str, route: Mapping[str, Any], labels: Mapping[str, str], *, severity: str = "",
-    group_id: UUID | None = None, runbook_url: str = "",
+    group_id: UUID | None = None, runbook_url: str = "", note: str = "",
 ) -> Incident:  # fmt: skip
     at, wanted = now(), severity or str(route.get("severity") or "")
     level = level_named(workspace_id, wanted)
@@ -186,6 +229,7 @@ def _open(
     policy, why = escalation_of(workspace_id, route, severity_told, False)
     if wanted and level is None:
         why += f"; “{wanted}” is no severity of the live handbook, so no clock runs"
+    why += f"; {note}" if note else ""
     ranks = SeverityLevel.objects.filter(workspace_id=workspace_id, state="live").values_list("rank", flat=True)
     urgency = urgency_of(level.rank if level else None, ranks)
     incident = Incident(

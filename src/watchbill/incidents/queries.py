@@ -28,7 +28,7 @@ from watchbill.base.ids import as_uuids
 from watchbill.clocks.models import Clock
 from watchbill.facts.subjects import Shown
 from watchbill.incidents.models import Incident, IncidentEvent, SeverityLevel
-from watchbill.paging.models import Page
+from watchbill.paging.models import Page, Policy
 
 
 def access_incidents(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Incident]:
@@ -112,6 +112,15 @@ def access_incident(reader: Actor, workspace_id: UUID, number: int) -> Incident:
     if found is None:
         raise NotFound("There is no such incident here.")
     return found
+
+
+def names_for_routes(workspace_id: UUID) -> tuple[list[str], list[str]]:
+    """Severities of the live handbook, the worst first, and whom a route can page: for a suggested route."""
+    levels = SeverityLevel.objects.filter(workspace_id=workspace_id).order_by("rank", "name")
+    whom = Policy.objects.filter(workspace_id=workspace_id, state="live").exclude(key__contains="#").order_by("key")
+    # An escalation before a contact: it goes on where nobody answers.
+    named = sorted(whom.values_list("key", "name"), key=lambda pair: (pair[0].startswith("contact/"), pair[0]))
+    return list(levels.values_list("name", flat=True)), [name for _, name in named]
 
 
 def timeline(reader: Actor, incident: Incident) -> list[IncidentEvent]:

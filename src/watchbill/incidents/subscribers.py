@@ -17,8 +17,7 @@ from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.signals import history, silences
 from watchbill.signals.models import Check, Group, Silence
-
-NOBODY = "nobody"
+from watchbill.signals.unrouted import is_nobody
 
 
 def _incident(about: list[str]) -> Incident | None:
@@ -40,15 +39,23 @@ def open_incident(fact: Fact) -> None:
 def _page(group: Group) -> None:
     if group.state != "open":
         history.say(group, "pages nobody", "it was over before anybody was paged")
-    elif not group.route:
-        history.say(group, "pages nobody", "no route of the live handbook fits its alerts")
     elif silences.hold_back(group, now()):
         return
-    elif str(group.route.get("pages", "")).casefold() == NOBODY:
+    elif not group.route:
+        history.say(group, "pages nobody", "no route of the live handbook fits its alerts")
+    elif is_nobody(str(group.route.get("pages", ""))):
         route = group.route
         history.say(group, "pages nobody", f"the route “{route['name']}” says so ({route['path']}:{route['line']})")
     else:
         commands.open_for_group(by=system("worker"), workspace_id=group.workspace_id, group=group)
+
+
+@subscribe("group.routed", "incidents.open_routed")
+def open_routed(fact: Fact) -> None:
+    """A group that paged nobody is taken by a route of a handbook that is live by now, or of one of its alerts: it pages now."""
+    group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
+    if group is not None and group.state == "open":
+        _page(group)
 
 
 @subscribe("group.released", "incidents.open_released")

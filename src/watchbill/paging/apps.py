@@ -8,11 +8,12 @@ class PagingConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.paging import alarm, looks, notices, presses, queries, roster, sending, subscribers  # noqa: F401 - they declare what they publish, listen to and look at
+        from watchbill.paging import alarm, looks, notices, presses, queries, roster, sending, subscribers, unrouted  # noqa: F401 - they declare what they publish, listen to and look at
 
         register("page", "page", resolve=queries.resolve_pages)
         register(alarm.ABILITY, "ability to page", resolve=alarm.resolve_ability)
         register("channel", "channel", resolve=queries.resolve_channels)
         register("contact", "contact", resolve=queries.resolve_tests)
         register("roster", "contact roster", resolve=roster.resolve_roster)
+        register(unrouted.SUBJECT, "alerts without a route", resolve=unrouted.resolve_unrouted)
         register("test", "test page", resolve=queries.resolve_tests)

@@ -30,6 +30,7 @@ from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.alarm import sweep as look_whether_we_can_page
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.sending import send_one
+from watchbill.paging.unrouted import sweep as sweep_unrouted
 from watchbill.runtime.isolation import describe
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.server.deadman import Deadman
@@ -37,6 +38,7 @@ from watchbill.server.loops import Listener, Unit, build
 from watchbill.server.processes import raise_open_files
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
+from watchbill.signals.reroute import look_again
 from watchbill.signals.silences import sweep as sweep_silences
 
 log = structlog.get_logger("watchbill.worker")
@@ -214,6 +216,8 @@ def units() -> list[Unit]:
         Unit("pages", sweep_pages, "page", SWEEP, wakes=("facts", first)),
         Unit("incidents", sweep_incidents, pause=1.0, wakes=(first,)),
         Unit("silences", sweep_silences, pause=1.0, wakes=("facts",)),
+        Unit("looking again", look_again, pause=1.0, wakes=("facts",)),
+        Unit("unrouted", sweep_unrouted, pause=1.0, wakes=(first,)),
         Unit("handovers", look_for_handovers, pause=5.0, wakes=("facts",)),
         Unit("ability", look_whether_we_can_page, pause=10.0, wakes=(first,)),
         *(

@@ -26,6 +26,7 @@ TABLES = [
     ),
     # Applying a handbook replaces the routes; pages and the worker read them.
     Table("signals_route", app="select, insert, delete", others={"worker": "select, insert, delete"}),
+    Table("signals_unrouted", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),
     Table("signals_silence", app=_WRITE, others={"worker": _WRITE}),
     Table("signals_alert", app="select", others={"worker": _WRITE}),
     Table("signals_label", app="select", others={"worker": "select, insert, delete"}),

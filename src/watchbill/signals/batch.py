@@ -25,11 +25,13 @@ from watchbill.signals.matchers import read_matchers
 from watchbill.signals.models import Group, GroupEvent, Source
 from watchbill.signals.models import Route as Row
 from watchbill.signals.rules import Incoming, Route, fingerprint, group_key, group_labels, route_of, title
+from watchbill.signals.unrouted import is_decision, pages_nobody, setting_of, words_of
 
 log = structlog.get_logger("watchbill.signals")
 OPENED = declare("group.opened", "alerts of a new group fire", "severity")
 GREW = declare("group.grew", "further alerts of an open group fire", "firing")
 RESOLVED = declare("group.resolved", "the last alert of a group is resolved")
+ROUTED = declare("group.routed", "another route takes an open group that paged nobody", "key")
 
 _FIND = (
     "SELECT fingerprint, id, group_id, firing, starts_at, ends_at, expires_at, arrival, labels::text, annotations::text, url, seen_at, "
@@ -114,7 +116,7 @@ def routes_of(workspace_id: UUID) -> list[Route]:
             log.error("route.unreadable", workspace=str(workspace_id), route=one.key, error=describe(error))
             continue
         pages, group_by = one.pages, tuple(one.group_by)
-        found.append(Route(one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line))
+        found.append(Route(one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line, one.reason))
     return found
 
 
@@ -146,6 +148,7 @@ class Batch:
         self.changed: dict[UUID, Group] = {}
         self.touched: dict[str, _Alert] = {}
         self.grown: dict[UUID, Group] = {}
+        self.rerouted: dict[UUID, Group] = {}
         self.events: list[GroupEvent] = []
         self.news: list[tuple[str, UUID, tuple[str, object], dict[str, object]]] = []
 
@@ -170,12 +173,15 @@ class Batch:
         before = self.groups[row.group] if row.group is not None else None
         if not found.firing:
             group = before or self._over(alert, route)
-        elif before is not None and row.firing and (not alert.firing or self._stays(row, before, route)):
+        elif before is not None and row.firing and (not alert.firing or self._stays(row, before, alert, route)):
             group = before
         else:
             group = self._open(alert, route)
+        if found.firing and alert.firing:
+            self._reroute(group, alert, route)
         self.changed[group.id] = group
-        began = found.firing and not row.firing
+        # What moves to another group is new there: it pages as that group does.
+        began = found.firing and (not row.firing or group is not before)
         if row.firing and before is not None:
             before.firing -= 1
         if found.firing:
@@ -235,13 +241,50 @@ class Batch:
             group = self.open[key] = self._new(alert, key, route)
         return group
 
-    def _stays(self, row: _Alert | None, before: Group, route: Route | None) -> bool:
+    def _stays(self, row: _Alert | None, before: Group, alert: Incoming, route: Route | None) -> bool:
         """Whether what fires already stays in its group, whatever else is said of it now: a summary may count, and nobody is paged twice for that.
 
-        Not where another route takes it: it may page others, or anybody at all.
+        What pages keeps its route and its policy when another handbook is applied. It moves where its labels changed so that another
+        route takes it: that one may page others, or anybody at all. A group that pages nobody becomes that route's own (`_reroute`),
+        unless this route has a group for it already.
         """
-        there = row is not None and row.firing and before.state == Group.State.OPEN
-        return there and before.route.get("key") == (route.key if route else None)
+        if row is None or not row.firing or before.state != Group.State.OPEN:
+            return False
+        if before.route.get("key") == (route.key if route else None):
+            return True
+        if msgspec.json.decode(row.labels) != alert.labels:
+            return False
+        return not pages_nobody(before.route) or self.open.get(group_key(self.source.id, alert, route)) in (
+            None,
+            before,
+        )
+
+    def _reroute(self, group: Group, alert: Incoming, route: Route | None) -> None:
+        """An open group that pages nobody is taken by the route that fits what fires in it now.
+
+        Of several routes the first of the handbook takes it. One alert that must be heard is enough: a route that says nobody
+        takes nothing away from what no route takes.
+        """
+        fresh = group.id in self.rerouted
+        if group.state != Group.State.OPEN or not (pages_nobody(group.route) or fresh):
+            return
+        if route is None:
+            taken: dict[str, object] = {}
+            if fresh or not is_decision(group.route):
+                return
+        elif route.nobody or route.key == group.route.get("key") or (fresh and not self._before(route, group)):
+            return
+        else:
+            taken = route.stamp()
+        group.route, group.severity = taken, alert.labels.get("severity", "")[:60]
+        self.rerouted[group.id] = group
+        if not group._state.adding:
+            self._say(group, "routed", words_of(taken, setting_of(group.workspace_id).revision))
+
+    def _before(self, route: Route, group: Group) -> bool:
+        """Whether a route stands before the one that has a group."""
+        places = {one.key: number for number, one in enumerate(self.routes)}
+        return places[route.key] < places.get(group.route.get("key", ""), len(places))
 
     def _over(self, alert: Incoming, route: Route | None) -> Group:
         """For what was resolved before anybody heard of it: kept, in a group that is over already."""
@@ -281,6 +324,11 @@ class Batch:
             group.changed_at = self.at
         old = [group for group in self.changed.values() if not group._state.adding]
         Group.objects.bulk_update(old, ["state", "firing", "changed_at", "resolved_at"], batch_size=1000)
+        routed = [group for group in old if group.id in self.rerouted]
+        Group.objects.bulk_update(routed, ["route", "severity"], batch_size=1000)
+        self.news += [
+            (ROUTED, one.workspace_id, ("group", one.id), {"key": str(one.route.get("key", ""))}) for one in routed
+        ]
         Group.objects.bulk_create((group for group in self.changed.values() if group._state.adding), batch_size=1000)
         self._put()
         GroupEvent.objects.bulk_create(self.events, batch_size=1000)

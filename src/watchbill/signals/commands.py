@@ -15,10 +15,11 @@ from watchbill.people.values import clean_name
 from watchbill.runtime.live import tell_live
 from watchbill.runtime.now import now
 from watchbill.signals.mapping import clean_mapping
-from watchbill.signals.models import Arrival, Route, Source
+from watchbill.signals.models import Arrival, Route, Source, Unrouted
 from watchbill.signals.taking import Adapter as Adapter
 from watchbill.signals.taking import sweep as sweep
 from watchbill.signals.taking import take_in as take_in
+from watchbill.signals.unrouted import Setting
 
 PROTOCOLS = {
     "alertmanager": "Prometheus Alertmanager (webhook)",
@@ -111,7 +112,17 @@ def address_of(protocol: str, text: str) -> str:
     }.get(protocol, f"{base}/intake/{text}/{protocol}")  # fmt: skip
 
 
-def replace_routes(*, workspace_id: UUID, routes: Iterable[Route]) -> None:
-    """Makes these the routes of a workspace: a part of applying a handbook, which writes the entry. Groups that are open keep theirs."""
+def replace_routes(
+    *, workspace_id: UUID, routes: Iterable[Route], revision: int = 0, unrouted: Setting | None = None
+) -> None:
+    """Makes these the routes of a workspace, and this what happens to alerts that none of them takes: a part of applying a handbook,
+    which writes the entry. Groups that page keep theirs; those that page nobody are looked at again (`reroute.py`)."""
     Route.objects.filter(workspace_id=workspace_id).delete()
     Route.objects.bulk_create(routes)
+    told = unrouted or Setting()
+    Unrouted.objects.update_or_create(
+        workspace_id=workspace_id,
+        defaults={
+            "pages": told.pages, "reason": told.reason, "quiet": list(told.quiet), "revision": revision, "path": told.path, "line": told.line,
+        },
+    )  # fmt: skip

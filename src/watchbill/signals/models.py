@@ -73,6 +73,7 @@ class Route(models.Model):
     severity = models.TextField(default="")
     pages = models.TextField(default="", help_text="an escalation or contact, as the handbook names it")
     group_by = ArrayField(models.TextField(), default=list)
+    reason = models.TextField(default="", db_default="", help_text="why it pages nobody, where it says so")
     path = models.TextField()
     line = models.IntegerField()
 
@@ -82,6 +83,21 @@ class Route(models.Model):
             models.UniqueConstraint(fields=["workspace", "key"], name="signals_route_once"),
             models.CheckConstraint(condition=Q(state__in=["live", "shadow"]), name="signals_route_state"),
         ]
+
+
+class Unrouted(models.Model):
+    """What the live handbook says about alerts that no route takes; without a row the product's default holds."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    pages = models.TextField(default="admins", help_text="admins, nobody, or the name of an escalation or contact")
+    reason = models.TextField(default="", help_text="why nobody is paged")
+    quiet = ArrayField(models.TextField(), default=list, help_text="severities that never page")
+    revision = models.IntegerField(help_text="of the handbook whose routes these are")
+    path = models.TextField(default="")
+    line = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "signals_unrouted"
 
 
 class Group(models.Model):
@@ -103,6 +119,10 @@ class Group(models.Model):
     )
     shadow = models.JSONField(default=dict, db_default=_NOTHING, help_text="the shadow route that would have taken it")
     held_until = models.DateTimeField(null=True, help_text="a silence holds back whom it would page until then")
+    looked = models.IntegerField(
+        null=True, help_text="while it pages nobody: the revision whose routes were asked last"
+    )
+    told_id = models.UUIDField(null=True, help_text="the page by which the admins heard that it pages nobody")
     state = models.TextField(choices=State.choices, default=State.OPEN)
     firing = models.IntegerField(default=0)
     opened_at = models.DateTimeField()
@@ -123,6 +143,12 @@ class Group(models.Model):
         indexes = [
             # Serves the alerts page: open ones first, the newest change first.
             models.Index(fields=["workspace", "state", "-changed_at"], name="signals_group_list"),
+            # Serves what fires and pages nobody, and the look at it again when a handbook is applied.
+            models.Index(
+                fields=["workspace"],
+                name="signals_group_unpaged",
+                condition=Q(state="open") & (Q(route={}) | Q(route__has_key="nobody")),
+            ),
             # Serves the sweep of what silences hold back.
             models.Index(fields=["held_until"], name="signals_group_held", condition=Q(held_until__isnull=False)),
         ]

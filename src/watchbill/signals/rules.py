@@ -63,12 +63,19 @@ class Route:
     group_by: tuple[str, ...] = ()
     path: str = ""
     line: int = 0
+    reason: str = ""
+
+    @property
+    def nobody(self) -> bool:
+        """Whether it says that nobody is paged."""
+        return self.pages.strip().casefold() == "nobody"
 
     def stamp(self) -> dict[str, object]:
-        """What a group keeps of it."""
+        """What a group keeps of it. A route that pages nobody says why, under “nobody”."""
+        mark = {"nobody": self.reason or "the route says so"} if self.nobody else {}
         return {
             "key": self.key, "name": self.name, "severity": self.severity, "pages": self.pages, "path": self.path, "line": self.line,
-        }  # fmt: skip
+        } | mark  # fmt: skip
 
 
 def route_of(routes: Iterable[Route], labels: Mapping[str, str], state: str = "live") -> Route | None:

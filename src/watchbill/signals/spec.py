@@ -21,11 +21,13 @@ class Route(Item):
 
     ``match`` holds matchers as Alertmanager writes them, all of which must hold; without any the route takes every alert.
     ``pages`` names an escalation or a contact; without it the severity says whom. ``group_by`` are labels: alerts that agree in
-    them are one group; without it the sender's own grouping counts. ``pages: nobody`` opens no incident.
+    them are one group; without it the sender's own grouping counts. ``pages: nobody`` opens no incident, and says why in ``reason``.
     """
 
     kind: Literal["route"] = "route"
     match: list[Annotated[str, AfterValidator(_matcher)]] = Field(default_factory=list, max_length=50)
     severity: str = Field("", max_length=200)
     pages: str = Field("", max_length=200)
+    #: Written as ``reason``, which is why an item can only be shown on every item.
+    because: str = Field("", max_length=500, description="why it pages nobody; needed with pages: nobody")
     group_by: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=20)

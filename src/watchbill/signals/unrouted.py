@@ -1,0 +1,206 @@
+"""What fires and pages nobody: open groups that no route takes, or whose incident found nobody to page.
+
+A route that says ``pages: nobody`` is a decision, and its groups are not listed here. Neither is what a silence holds back.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+from django.db.models import Q
+
+from watchbill.base.ids import HUB
+from watchbill.language.names import severity_name
+from watchbill.signals.models import Unrouted
+
+#: Severities that count on Overview and page nobody, where the handbook does not say otherwise.
+QUIET = ("info", "none", "debug")
+ADMINS, NOBODY = "admins", "nobody"
+#: The key of a stamped route that says that nobody is paged, and why. NO_ONE: it was meant to page, and nobody was named.
+MARK, NO_ONE = "nobody", "nobody is named: "
+#: The integration by which the hub tests itself: it pages by itself.
+_SELF_TEST = "Self-test"
+#: Groups that page nobody: what the partial index `signals_group_unpaged` holds.
+UNPAGED = Q(state="open") & (Q(route={}) | Q(route__has_key=MARK))
+
+
+def pages_nobody(route: Mapping[str, Any]) -> bool:
+    """Whether a group with this stamped route pages nobody: no route took it, the route says so, or nobody was named."""
+    return not route or MARK in route or is_nobody(str(route.get("pages", "")))
+
+
+def is_decision(route: Mapping[str, Any]) -> bool:
+    """Whether that is what the route says, so that nobody has to be told."""
+    return bool(route) and pages_nobody(route) and not str(route.get(MARK, "")).startswith(NO_ONE)
+
+
+def is_nobody(name: str) -> bool:
+    """Whether a route's ``pages`` means nobody."""
+    return name.strip().casefold() == NOBODY
+
+
+def words_of(route: Mapping[str, Any], revision: int) -> str:
+    """Which route takes a group now, for its history. ``route`` is stamped; empty where none fits."""
+    which = f"revision {revision}: " if revision else ""
+    if not route:
+        return f"{which}no route fits its alerts any more"
+    return f"{which}the route “{route.get('name', '')}” ({route.get('path', '')}:{route.get('line', 0)}) takes it"
+
+
+def sign(severity: str) -> str:
+    """What two spellings of a severity have in common: “INFO” and “info”, “SEV-4” and “sev4”."""
+    found = severity_name(severity)
+    return found if re.fullmatch(r"[a-z]\d", found) else " ".join(severity.casefold().split())
+
+
+def counts_as_paging(severity: str, quiet: Collection[str] = QUIET) -> bool:
+    """Whether an alert of a severity must be heard where no route takes it: all but the quiet ones, and one without a severity, too."""
+    return sign(severity) not in {sign(one) for one in quiet}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`unrouted:` of the live handbook. ``pages`` is “admins”, “nobody” or the name of an escalation or contact."""
+
+    pages: str = ADMINS
+    reason: str = ""
+    quiet: tuple[str, ...] = QUIET
+    revision: int = 0
+    path: str = ""
+    line: int = 0
+
+
+def setting_of(workspace_id: UUID) -> Setting:
+    """What the live handbook says about alerts that no route takes; the product's default where it says nothing, or none is live."""
+    row = Unrouted.objects.filter(workspace_id=workspace_id).first()
+    if row is None:
+        return Setting()
+    return Setting(row.pages, row.reason, tuple(row.quiet), row.revision, row.path, row.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaged:
+    """An open group that fires and pages nobody. ``paging``: one of its alerts has a severity that must be heard.
+
+    ``told``: the page by which the admins (or whoever `unrouted:` names) were told of it.
+    """
+
+    id: UUID
+    title: str
+    severity: str
+    severities: tuple[str, ...]
+    firing: int
+    since: datetime
+    paging: bool
+    why: str
+    labels: Mapping[str, str]
+    told: UUID | None
+
+
+_FIND = """
+WITH g AS MATERIALIZED (
+  SELECT id, title, severity, firing, opened_at, route, told_id, labels::text AS labels FROM signals_group
+  WHERE workspace_id = %(here)s AND state = 'open' AND (route = '{}'::jsonb OR route ? 'nobody') AND held_until IS NULL AND firing > 0
+  AND (%(here)s <> %(hub)s OR source_id NOT IN (SELECT id FROM signals_source WHERE workspace_id = %(hub)s AND name = %(self)s))
+), s AS (
+  SELECT a.group_id, array_agg(DISTINCT coalesce(a.labels->>'severity', '')) AS found
+  FROM signals_alert a JOIN g ON g.id = a.group_id WHERE a.workspace_id = %(here)s AND a.firing GROUP BY a.group_id
+)
+SELECT g.id, g.title, g.severity, coalesce(s.found, ARRAY[g.severity]), g.firing, g.opened_at, coalesce(g.route->>'nobody', ''), g.labels, g.told_id
+FROM g LEFT JOIN s ON s.group_id = g.id
+"""
+
+
+def unrouted(workspace_id: UUID, setting: Setting | None = None) -> list[Unpaged]:
+    """Open groups that fire and page nobody: those that must be heard first, then the oldest first. One query, or two without a setting.
+
+    For rules; pages ask for `alert.read` first.
+    """
+    quiet = {sign(one) for one in (setting or setting_of(workspace_id)).quiet}
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, {"here": workspace_id, "hub": HUB, "self": _SELF_TEST})
+        rows = cursor.fetchall()
+    found = []
+    loud: dict[str, bool] = {}
+    for key, title, severity, severities, firing, since, mark, labels, told in rows:
+        if mark and not mark.startswith(NO_ONE):
+            continue
+        heard = [one for one in severities if loud.setdefault(one, sign(one) not in quiet)]
+        shown = severity if severity in heard or not heard else heard[0]
+        why = mark or "no route of the live handbook fits"
+        found.append(
+            Unpaged(key, title, shown, tuple(severities), firing, since, bool(heard), why, msgspec.json.decode(labels), told)
+        )  # fmt: skip
+    return sorted(found, key=lambda one: (not one.paging, one.since, one.id))
+
+
+def count_by_severity(rows: Iterable[Unpaged]) -> dict[str, int]:
+    """How many groups there are of each severity, as their senders write it, the most frequent first."""
+    found: dict[str, int] = {}
+    for one in rows:
+        found[one.severity or "no severity"] = found.get(one.severity or "no severity", 0) + 1
+    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+#: Names of the live handbook for a suggested route: (severities, the worst first; escalations and contacts).
+Names = tuple[list[str], list[str]]
+_names: list[Callable[[UUID], Names]] = []
+
+
+def names_from(source: Callable[[UUID], Names]) -> None:
+    """Who knows the severities and escalations of a workspace: features above this one register themselves."""
+    _names[:] = [source]
+
+
+def suggest(workspace_id: UUID, labels: Mapping[str, str], severity: str) -> str:
+    """A route that would take alerts like these, as YAML to paste."""
+    severities, whom = _names[0](workspace_id) if _names else ([], [])
+    return route_yaml(labels, severity, severities, whom)
+
+
+def route_yaml(labels: Mapping[str, str], severity: str, severities: list[str], whom: list[str]) -> str:
+    """A route for alerts of a severity, else of these labels, with names of the handbook where it has any. Pure."""
+    match = (
+        [("severity", severity)]
+        if severity
+        else [pair for pair in sorted(labels.items()) if pair[0] in ("alertname", "service")]
+    )
+    name = f"Alerts of severity {severity}" if severity else labels.get("alertname", "Alerts without a severity")
+    level = next(
+        (one for one in severities if severity and sign(one) == sign(severity)), severities[0] if severities else ""
+    )
+    lines = [
+        "- kind: route",
+        f"  name: {_quoted(name)}",
+        f"  match: [{', '.join(_quoted(f'{key}={_double(value)}') for key, value in match)}]",
+        *([f"  severity: {_quoted(level)}"] if level else []),
+        f"  pages: {_quoted(whom[0])}"
+        if whom
+        else "  pages: nobody  # name an escalation or a contact, or give a reason:",
+        *([] if whom else ["  reason: "]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _double(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar; in single quotes where it could be read as something else."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9 _-]*", text) and text.casefold() not in {
+        "yes",
+        "no",
+        "on",
+        "off",
+        "true",
+        "false",
+        "null",
+    }:
+        return text.strip()
+    return "'" + " ".join(text.split()).replace("'", "''") + "'"
