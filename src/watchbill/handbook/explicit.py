@@ -131,7 +131,7 @@ def _item(
 
 
 def _as_written(problem: tuple[tuple[int | str, ...], str, str]) -> tuple[tuple[int | str, ...], str, str]:
-    where, field, text = problem
+    where, _, text = problem
     return (("reason",), "reason", text) if where == ("because",) else problem
 
 
