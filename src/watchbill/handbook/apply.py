@@ -225,7 +225,7 @@ class _Made:
         from watchbill.handbook.config import FILE
 
         told = self.config.unrouted
-        return Setting(told.pages, told.reason, tuple(told.quiet), path=FILE)
+        return Setting(told.pages, told.reason, tuple(told.quiet), path=FILE, line=self.config.line_of("unrouted"))
 
     # Schedules
 

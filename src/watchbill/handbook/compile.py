@@ -9,6 +9,7 @@ from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
 from watchbill.handbook.heads import Head, agree, chains, head_of, mint, routes
 from watchbill.handbook.heads import outside as missing
+from watchbill.handbook.heard import heard
 from watchbill.handbook.kinds import ENFORCED
 from watchbill.handbook.lock import Lock, Matched, match, parse_lock
 from watchbill.handbook.read import Reading, read
@@ -141,8 +142,11 @@ def compile_sources(
         if book.items[number].state == "proposed":
             book.items[number].effect, book.items[number].reason = "shown", "reference"
     book.findings = in_order(
-        [*book.findings, *found, *disagreements, *missing(outside, paths), *chains(heads), *routes(heads)]
-    )
+        [
+            *book.findings, *found, *disagreements, *missing(outside, paths), *chains(heads), *routes(heads),
+            *heard(heads, config, (item.state for item in book.items)),
+        ]
+    )  # fmt: skip
     return book
 
 

@@ -6,14 +6,13 @@ from fnmatch import fnmatch
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from watchbill.base.calendar import DAYS
 from watchbill.language.items import Duration, Model, Time
+from watchbill.signals.heard import ADMINS, NOBODY, QUIET
 
 FILE = "watchbill.yaml"
-#: Severities that are counted and page nobody where no route takes them; the same as signals.unrouted.QUIET, which needs Django.
-QUIET = ("info", "none", "debug")
 
 
 def _zone(value: str) -> str:
@@ -90,7 +89,7 @@ class Unrouted(Model):
             raise ValueError(
                 "it names nobody; write admins, the name of an escalation or a contact, or nobody with a reason"
             )
-        return text.casefold() if text.casefold() in ("admins", "nobody") else text
+        return text.casefold() if text.casefold() in (ADMINS, NOBODY) else text
 
     @field_validator("quiet")
     @classmethod
@@ -101,7 +100,7 @@ class Unrouted(Model):
 
     @model_validator(mode="after")
     def _reasoned(self) -> "Unrouted":
-        if self.pages == "nobody" and not self.reason.strip():
+        if self.pages == NOBODY and not self.reason.strip():
             raise ValueError("pages: nobody needs a reason, such as “pages go out by another hub until March”")
         return self
 
@@ -127,6 +126,12 @@ class Config(Model):
         default_factory=Unrouted, description="who hears of alerts that no route takes"
     )
     exclude: list[str] = Field(default_factory=list, description="files to leave out, as globs")
+    #: The line of each setting that is written, for findings.
+    _lines: dict[str, int] = PrivateAttr(default_factory=dict)
+
+    def line_of(self, name: str) -> int:
+        """The line of watchbill.yaml on which a setting is written; 1 where it is not."""
+        return self._lines.get(name, 1)
 
     def excludes(self, path: str) -> bool:
         """Whether a document is left out."""

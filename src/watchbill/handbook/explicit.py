@@ -146,7 +146,10 @@ def validate(model: type[BaseModel], source: str, path: str) -> tuple[BaseModel 
     if not isinstance(node, yaml.MappingNode):
         return None, [finding("WB021", path, 1, detail="it is no list of “key: value” lines")]
     try:
-        return model.model_validate(plain_value(node)), []
+        made = model.model_validate(plain_value(node))
+        if isinstance(lines := getattr(made, "_lines", None), dict):
+            lines |= {str(key.value): 1 + key.start_mark.line for key, _ in node.value}
+        return made, []
     except ValidationError as error:
         return None, [
             finding("WB023", path, *line_of(node, where, 1), field=field, problem=problem)

@@ -23,7 +23,8 @@ Clock = tuple[str, bool, str | None]
 
 
 class Head(msgspec.Struct, array_like=True):
-    """An item's kind, name, explicit key and place; a severity's clocks as (duration, business, at least); a contact's chain and severities."""
+    """An item's kind, name, explicit key and place; a severity's clocks as (duration, business, at least); a contact's chain and severities;
+    of a route whom it pages, which severity it gives, and its reason."""
 
     kind: str
     name: str
@@ -33,6 +34,7 @@ class Head(msgspec.Struct, array_like=True):
     chain: list[str] = []
     severities: list[str] = []
     path: str = ""
+    reason: str = ""
 
 
 def head_of(item: Item) -> Head:
@@ -47,6 +49,7 @@ def head_of(item: Item) -> Head:
         head.chain, head.severities = item.chain, item.severities
     elif isinstance(item, Route):
         head.chain, head.severities = [item.pages] if item.pages else [], [item.severity] if item.severity else []
+        head.reason = item.because.strip()
     return head
 
 

@@ -31,6 +31,7 @@ from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
 from watchbill.handbook.heads import Head, agree, chains, head_of, mint, outside, routes
 from watchbill.handbook.report import Checked, Summary, document_of
+from watchbill.handbook.heard import heard
 from watchbill.language.findings import Finding, Level
 from watchbill.language.items import Item
 
@@ -127,7 +128,9 @@ def _compare(
     missing = outside(
         [(sheet.path, sheet.outside) for sheet in sheets if sheet.summary], {sheet.path for sheet in sheets}
     )
-    everything = in_order([*findings, *own, *found, *disagreements, *missing, *chains(heads), *routes(heads)])
+    everything = in_order(
+        [*findings, *own, *found, *disagreements, *missing, *chains(heads), *routes(heads), *heard(heads, config)]
+    )
 
     def items() -> Iterator[tuple[str, str]]:
         bodies = (body for sheet in sheets for body in sheet.bodies)

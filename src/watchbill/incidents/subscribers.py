@@ -16,8 +16,8 @@ from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.signals import history, silences
+from watchbill.signals.heard import is_nobody
 from watchbill.signals.models import Check, Group, Silence
-from watchbill.signals.unrouted import is_nobody
 
 
 def _incident(about: list[str]) -> Incident | None:

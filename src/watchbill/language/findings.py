@@ -55,6 +55,10 @@ CODES: dict[str, Code] = {
     "WB117": Code("warning", "A time that cannot be", "“{text}” is no {what} that exists.", "Correct it."),
     "WB119": Code("error", "A route that pages nobody that is known", "“{name}” is no escalation and no contact of this handbook, so this route would page nobody.", "Write one of {known}, or “nobody”."),
     "WB120": Code("warning", "A shift that cannot be placed", "“{text}” {why}, so nobody is on call through this line.", "Write days with their year (2026-11-02 – 2026-11-08), weekdays, or hours (Night 20:00–08:00)."),
+    "WB121": Code("warning", "A handbook without a route", "This handbook has no route: no alert would page anybody{but}.", "Say which alerts begin an incident, in a file such as routes.watchbill.yaml: {yaml}"),
+    "WB122": Code("warning", "A severity that no route gives", "No route gives “{name}”: no alert would begin an incident of it.", "Write a route that does, in a file such as routes.watchbill.yaml: {yaml}"),
+    "WB124": Code("error", "A route that pages nobody without saying why", "This route pages nobody and does not say why.", "Write `reason:` below `pages: nobody`, or name an escalation or a contact."),
+    "WB125": Code("error", "Nobody hears of alerts without a route", "`unrouted` names “{name}”, which is no escalation and no contact of this handbook.", "Write admins, nobody with a reason, or one of: {yaml}"),
     "WB123": Code("warning", "A cron line that cannot be used", "{why}", "Correct the line: minute, hour, day, month, day of the week."),
     "WB118": Code("warning", "A current value is missing", "The current value of “{name}” is not filled in.", "Let the hub measure it, or fill it in."),
 }  # fmt: skip
@@ -74,9 +78,9 @@ class Finding:
 
 
 def finding(code: str, path: str, line: int, column: int = 1, **values: object) -> Finding:
-    """A finding with its message filled in; long values are cut."""
+    """A finding with its message filled in; long values are cut, but not ``yaml``, which is there to be pasted."""
     known = CODES[code]
-    short = {key: value[:80] if isinstance(value, str) else value for key, value in values.items()}
+    short = {key: value[:80] if isinstance(value, str) and key != "yaml" else value for key, value in values.items()}
     return Finding(
         code, known.level, known.message.format(**short), known.hint.format(**short), path, max(1, line), max(1, column)
     )

@@ -22,8 +22,9 @@ from watchbill.paging.queries import policy_named
 from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.signals import silences
+from watchbill.signals.heard import ADMINS, NOBODY
 from watchbill.signals.models import Alert, Group
-from watchbill.signals.unrouted import ADMINS, NOBODY, UNPAGED, Setting, Unpaged, setting_of, suggest, unrouted
+from watchbill.signals.unrouted import UNPAGED, Setting, Unpaged, setting_of, suggest, unrouted
 
 log = structlog.get_logger("watchbill.paging")
 #: What such a page is about; its id is the workspace's.

@@ -3,8 +3,7 @@
 A route that says ``pages: nobody`` is a decision, and its groups are not listed here. Neither is what a silence holds back.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,12 +14,9 @@ from django.db import connection
 from django.db.models import Q
 
 from watchbill.base.ids import HUB
-from watchbill.language.names import severity_name
+from watchbill.signals.heard import ADMINS, QUIET, is_nobody, route_yaml, sign
 from watchbill.signals.models import Unrouted
 
-#: Severities that count on Overview and page nobody, where the handbook does not say otherwise.
-QUIET = ("info", "none", "debug")
-ADMINS, NOBODY = "admins", "nobody"
 #: The key of a stamped route that says that nobody is paged, and why. NO_ONE: it was meant to page, and nobody was named.
 MARK, NO_ONE = "nobody", "nobody is named: "
 #: The integration by which the hub tests itself: it pages by itself.
@@ -39,28 +35,12 @@ def is_decision(route: Mapping[str, Any]) -> bool:
     return bool(route) and pages_nobody(route) and not str(route.get(MARK, "")).startswith(NO_ONE)
 
 
-def is_nobody(name: str) -> bool:
-    """Whether a route's ``pages`` means nobody."""
-    return name.strip().casefold() == NOBODY
-
-
 def words_of(route: Mapping[str, Any], revision: int) -> str:
     """Which route takes a group now, for its history. ``route`` is stamped; empty where none fits."""
     which = f"revision {revision}: " if revision else ""
     if not route:
         return f"{which}no route fits its alerts any more"
     return f"{which}the route “{route.get('name', '')}” ({route.get('path', '')}:{route.get('line', 0)}) takes it"
-
-
-def sign(severity: str) -> str:
-    """What two spellings of a severity have in common: “INFO” and “info”, “SEV-4” and “sev4”."""
-    found = severity_name(severity)
-    return found if re.fullmatch(r"[a-z]\d", found) else " ".join(severity.casefold().split())
-
-
-def counts_as_paging(severity: str, quiet: Collection[str] = QUIET) -> bool:
-    """Whether an alert of a severity must be heard where no route takes it: all but the quiet ones, and one without a severity, too."""
-    return sign(severity) not in {sign(one) for one in quiet}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,46 +141,3 @@ def suggest(workspace_id: UUID, labels: Mapping[str, str], severity: str) -> str
     """A route that would take alerts like these, as YAML to paste."""
     severities, whom = _names[0](workspace_id) if _names else ([], [])
     return route_yaml(labels, severity, severities, whom)
-
-
-def route_yaml(labels: Mapping[str, str], severity: str, severities: list[str], whom: list[str]) -> str:
-    """A route for alerts of a severity, else of these labels, with names of the handbook where it has any. Pure."""
-    match = (
-        [("severity", severity)]
-        if severity
-        else [pair for pair in sorted(labels.items()) if pair[0] in ("alertname", "service")]
-    )
-    name = f"Alerts of severity {severity}" if severity else labels.get("alertname", "Alerts without a severity")
-    level = next(
-        (one for one in severities if severity and sign(one) == sign(severity)), severities[0] if severities else ""
-    )
-    lines = [
-        "- kind: route",
-        f"  name: {_quoted(name)}",
-        f"  match: [{', '.join(_quoted(f'{key}={_double(value)}') for key, value in match)}]",
-        *([f"  severity: {_quoted(level)}"] if level else []),
-        f"  pages: {_quoted(whom[0])}"
-        if whom
-        else "  pages: nobody  # name an escalation or a contact, or give a reason:",
-        *([] if whom else ["  reason: "]),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _double(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def _quoted(text: str) -> str:
-    """A YAML scalar; in single quotes where it could be read as something else."""
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9 _-]*", text) and text.casefold() not in {
-        "yes",
-        "no",
-        "on",
-        "off",
-        "true",
-        "false",
-        "null",
-    }:
-        return text.strip()
-    return "'" + " ".join(text.split()).replace("'", "''") + "'"

@@ -1,0 +1,69 @@
+"""Whether alerts would be heard: a handbook without a route, severities that no route gives, and who hears of the rest. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from watchbill.handbook.config import FILE, Config
+from watchbill.handbook.heads import Head
+from watchbill.language.findings import Finding, finding
+from watchbill.language.names import canonical, severity_name
+from watchbill.signals.heard import ADMINS, NOBODY, counts_as_paging, is_nobody, route_line
+
+#: What a handbook has that is there to be paged by: without any of it, it needs no route.
+_PAGED = ("severity", "escalation", "contact", "rota")
+#: The label of alerts that the worst severity, the next one … is for, as most senders write it.
+_LABELS = ("critical", "error", "warning")
+#: States in which an item takes no alert.
+_OFF = ("shadow", "ignored")
+
+
+def heard(heads: Sequence[Head], config: Config, states: Iterable[str] = ()) -> list[Finding]:
+    """The findings about routes of a whole handbook. ``states`` are those of its items, where some were accepted."""
+    known = list(states) or ["proposed"] * len(heads)
+    there = [head for head, state in zip(heads, known, strict=True) if state not in _OFF]
+    whom = _whom(heads)
+    routes = [head for head in heads if head.kind == "route"]
+    found = [
+        finding("WB124", head.path, head.line)
+        for head in routes
+        if any(is_nobody(name) for name in head.chain) and not head.reason
+    ]
+    pages = config.unrouted.pages
+    if pages not in (ADMINS, NOBODY) and canonical(pages) not in {canonical(name) for name in whom}:
+        told = ", ".join(whom) or "none is there"
+        found.append(finding("WB125", FILE, config.line_of("unrouted"), name=pages, yaml=told))
+    if pages == NOBODY:
+        # A decision with a reason: whoever made it knows that alerts without a route are heard by nobody.
+        return found
+    paging = [head for head in there if head.kind == "route" and not any(is_nobody(name) for name in head.chain)]
+    return [*found, *_given(there, paging, whom, config)]
+
+
+def _given(there: list[Head], paging: list[Head], whom: list[str], config: Config) -> list[Finding]:
+    levels: dict[str, Head] = {}
+    for head in there:
+        if head.kind == "severity":
+            levels.setdefault(severity_name(head.name), head)
+    if not paging:
+        first = next(iter(levels.values()), None) or next((head for head in there if head.kind in _PAGED), None)
+        if first is None:
+            return []
+        but = " but the admins" if config.unrouted.pages == ADMINS else f" but “{config.unrouted.pages}”"
+        level = first.name if first.kind == "severity" else ""
+        return [finding("WB121", first.path, first.line, but=but, yaml=_suggested(0, level, whom))]
+    given = {severity_name(name) for head in paging for name in head.severities}
+    return [
+        finding("WB122", head.path, head.line, name=head.name, yaml=_suggested(number, head.name, whom))
+        for number, (name, head) in enumerate(levels.items())
+        if name not in given and counts_as_paging(head.name, config.unrouted.quiet)
+    ]
+
+
+def _suggested(number: int, level: str, whom: list[str]) -> str:
+    label = _LABELS[number] if number < len(_LABELS) else level.lower()
+    return route_line(label, level, whom)
+
+
+def _whom(heads: Sequence[Head]) -> list[str]:
+    """Whom a route can page: escalations, then contacts."""
+    named = [head.name for kind in ("escalation", "contact") for head in heads if head.kind == kind]
+    return list(dict.fromkeys(named))
