@@ -347,3 +347,55 @@ def test_a_route_whose_severity_names_nobody_is_heard_and_pages_once_it_does(acm
         acme.it.run()
         assert len(acme.mails("edo@example.org")) == 1
         assert acme.it.rows("SELECT count(*) FROM incidents_incident") == [(1,)]
+
+
+def test_the_console_and_the_api_say_what_pages_nobody_and_how_to_make_a_route(acme: Acme, cast: Cast) -> None:
+    from tests.cast import signed_in
+
+    acme.live()
+    acme.it.fire("PayFailed", service="checkout")
+    acme.it.fire("Note", severity="info")
+    key = acme.it.rows("SELECT id FROM signals_group WHERE severity = 'critical'")[0][0]
+    browser = signed_in(cast.ada)
+    page = browser.get("/w/main/alerts").content.decode()
+    assert "1 group of alerts fires and pages nobody" in page
+    assert page.count("pages nobody</") >= 2, "each row says so"
+    only = browser.get("/w/main/alerts?show=unrouted").content.decode()
+    assert "PayFailed" in only
+    assert "Note" in only
+    group = browser.get(f"/w/main/alerts/{key}").content.decode()
+    assert "Make a route" in group
+    assert "pages: Checkout on-call" in group
+    token = {"Authorization": f"Bearer {cast.token(cast.ada)}"}
+    found = browser.get("/api/v1/workspaces/main/unrouted", headers=token).json()
+    assert (found["count"], found["paging"], found["by_severity"]) == (2, 1, {"critical": 1, "info": 1})
+    assert [one["title"] for one in found["items"]] == ["PayFailed: checkout", "Note: ledger"]
+    one = browser.get(f"/api/v1/workspaces/main/alerts/{key}", headers=token).json()
+    assert one["pages_nobody"] is True
+    assert one["why"] == "no route of the live handbook fits"
+    assert one["route"].startswith("- kind: route\n")
+
+
+def test_what_pages_nobody_is_found_with_the_same_queries_however_much_fires(acme: Acme, cast: Cast) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from watchbill.signals.unrouted import unrouted
+
+    def asked() -> tuple[int, int]:
+        with cast.acts(cast.ada), CaptureQueriesContext(connection) as queries:
+            return len(unrouted(cast.main)), len(queries)
+
+    acme.live()
+    acme.it.fire("PayFailed")
+    one, few = asked()
+    acme.it.db.run(
+        "WITH g AS (INSERT INTO signals_group (id, workspace_id, source_id, key, title, labels, severity, route, shadow, state, firing, opened_at, changed_at) "
+        "SELECT gen_random_uuid(), workspace_id, source_id, 'k' || n, 'Storm ' || n, '{}', 'warning', '{}', '{}', 'open', 1, wb_now(), wb_now() "
+        "FROM signals_group, generate_series(1, 3000) AS n RETURNING id, workspace_id, source_id, key) "
+        "INSERT INTO signals_alert (id, workspace_id, source_id, group_id, fingerprint, labels, annotations, url, firing, starts_at, arrival, seen_at) "
+        "SELECT gen_random_uuid(), workspace_id, source_id, id, key, '{\"severity\": \"warning\"}', '{}', '', true, wb_now(), 0, wb_now() FROM g"
+    )
+    many, more = asked()
+    assert (one, many) == (1, 3001)
+    assert few == more

@@ -137,13 +137,17 @@ class RowOut(Schema):
 
 
 class DraftOut(Schema):
-    """What is under review. ``lock_digest`` is of the lock that the choices make: an apply names it."""
+    """What is under review. ``lock_digest`` is of the lock that the choices make: an apply names it.
+
+    ``warnings`` say which alerts would page nobody, were it applied as it is chosen.
+    """
 
     version: int
     origin: str
     digest: str
     lock_digest: str
     errors: list[list[Any]]
+    warnings: list[list[Any]]
     unbound: list[str]
     undecided: int
     items: list[RowOut]
@@ -240,6 +244,7 @@ def _under_review(reader: Reader, place: Place) -> dict[str, Any]:
     draft = found.draft
     return {
         "version": draft.version, "origin": draft.origin, "digest": draft.digest, "lock_digest": found.lock_digest, "errors": draft.errors,
+        "warnings": [[one.path, one.line, one.code, one.message, one.hint] for one in found.warnings],
         "unbound": found.unbound, "undecided": len(found.undecided),
         "items": [
             {name: getattr(row, name) for name in ("key", "kind", "name", "action", "state", "path", "line", "text", "changes", "weakens", "needs", "choice")}

@@ -69,7 +69,11 @@ class Holidays(Model):
 
 def _unrouted(value: Any) -> Any:
     """`unrouted: Platform` is short for `unrouted: {pages: Platform}`."""
-    return {"pages": value} if isinstance(value, str) else value
+    if value is None or isinstance(value, str):
+        return {"pages": value} if value else {}
+    if not isinstance(value, dict | Unrouted):
+        raise ValueError("write unrouted: admins, or {pages: …, reason: …, quiet: […]}")
+    return value
 
 
 class Unrouted(Model):

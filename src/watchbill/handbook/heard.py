@@ -1,6 +1,7 @@
 """Whether alerts would be heard: a handbook without a route, severities that no route gives, and who hears of the rest. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.heads import Head
@@ -36,6 +37,20 @@ def heard(heads: Sequence[Head], config: Config, states: Iterable[str] = ()) -> 
         return found
     paging = [head for head in there if head.kind == "route" and not any(is_nobody(name) for name in head.chain)]
     return [*found, *_given(there, paging, whom, config)]
+
+
+def of_items(items: Iterable[tuple[str, str, str, int, Mapping[str, Any]]], config: Config) -> list[Finding]:
+    """The same of items as they are live, or would be: (kind, name, path, line, data)."""
+    heads = [
+        Head(
+            kind, name, "", line, path=path, chain=[data["pages"]] if data.get("pages") else [], reason=data.get("because") or "",
+            severities=[data["severity"]] if data.get("severity") else [],
+        )
+        if kind == "route"
+        else Head(kind, name, "", line, path=path)
+        for kind, name, path, line, data in items
+    ]  # fmt: skip
+    return heard(heads, config)
 
 
 def _given(there: list[Head], paging: list[Head], whom: list[str], config: Config) -> list[Finding]:

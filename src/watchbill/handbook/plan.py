@@ -12,7 +12,9 @@ from typing import Any, Literal
 from watchbill.handbook.compile import VERSION, Handbook
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.lock import Lock, digest, match, reading_of
+from watchbill.language.findings import Finding
 from watchbill.language.items import Item
+from watchbill.signals.heard import NOBODY, sign
 
 #: Longer is weaker for deadlines and periods; shorter is weaker for what is kept or announced.
 LONGER = ("acknowledge", "respond", "resolve", "update", "within", "after", "every", "rpo", "rto", "rotation", "budget")
@@ -22,6 +24,8 @@ FEWER = (
     "primary", "secondary", "owners", "approvers", "chain", "conditions", "checklist", "artefacts", "participants", "channels", "escalate", "to", "via",
     "severities", "steps", "holders", "checks", "secondary_owners", "slots", "days", "months", "at", "layers", "otherwise",
 )  # fmt: skip
+#: Findings that a plan and a review say, too: no alert would page anybody, or none begin an incident of a severity.
+UNHEARD = ("WB121", "WB122")
 _WORDS = {"PT": {"S": "s", "M": "min", "H": "h"}, "P": {"D": "d", "M": "months", "Y": "years"}}
 
 
@@ -67,6 +71,8 @@ class Plan:
     unchanged: int = 0
     errors: int = 0
     compiler: tuple[int, int] = (VERSION, VERSION)
+    #: Findings about alerts that would page nobody. No part of the digest: nothing changes by them.
+    warnings: list[Finding] = field(default_factory=list)
 
     @property
     def weakens(self) -> bool:
@@ -84,8 +90,9 @@ def make_plan(book: Handbook, lock: Lock | None) -> Plan:
     lock = lock or Lock(VERSION)
     found = book.matched or match(lock, book.items)
     plan = Plan(
-        book.slug, compiler=(lock.compiler, VERSION), errors=sum(1 for one in book.findings if one.level == "error")
-    )
+        book.slug, compiler=(lock.compiler, VERSION), errors=sum(1 for one in book.findings if one.level == "error"),
+        warnings=[one for one in book.findings if one.code in UNHEARD],
+    )  # fmt: skip
     for old, item in found.pairs:
         reading = reading_of(item)
         changes = compare(old.reading, reading) if old.reading != reading else []
@@ -251,7 +258,13 @@ def as_json(plan: Plan, *, with_digest: bool = True) -> dict[str, Any]:
             for step in plan.steps
         ],
     }  # fmt: skip
-    return found | ({"digest": plan.digest} if with_digest else {})
+    if not with_digest:
+        return found
+    warnings = [
+        {"code": one.code, "message": one.message, "hint": one.hint, "path": one.path, "line": one.line}
+        for one in plan.warnings
+    ]
+    return found | {"digest": plan.digest, "warnings": warnings}
 
 
 def _lines(step: Step) -> Iterator[str]:
@@ -268,6 +281,9 @@ def as_text(plan: Plan) -> Iterator[str]:
     yield f"Plan for {plan.workspace}: {_summary(plan)}"
     if plan.errors:
         yield f"  It has {plan.errors} errors and cannot be accepted; see `watchbill check`."
+    for one in plan.warnings:
+        yield f"  Warning {one.code}: {one.message}  {one.path}:{one.line}"
+        yield f"      {one.hint}"
     if plan.compiler[0] != plan.compiler[1]:
         yield f"  The compiler changed: {plan.compiler[0]} → {plan.compiler[1]}."
     for action, title in _TITLES.items():
@@ -302,6 +318,9 @@ def as_markdown(plan: Plan) -> Iterator[str]:
     yield f"### Watchbill: plan for `{plan.workspace}`"
     yield ""
     yield _summary(plan) + (" **It weakens the live policy.**" if plan.weakens else "")
+    for one in plan.warnings:
+        yield ""
+        yield f"⚠️ {_escape(one.message)} (`{one.path}:{one.line}`)"
     for action, title in _TITLES.items():
         steps = [step for step in plan.steps if step.action == action]
         if not steps:
@@ -343,12 +362,22 @@ def settings_changes(before: Config, after: Config) -> list[Change]:
             weak = "other days are off"
         if name == "holidays" and set(new[name]["also"]) - set(old[name]["also"]):
             weak = "more days are off"
+        if name == "unrouted":
+            weak = _less_heard(old[name], new[name])
         if name == "groups":
             weak = "; ".join(
                 f"{group} gets {role}" for group, role in new[name].items() if old[name].get(group) != role
             )
         found.append(Change(name, words(old[name]), words(new[name]), weak))
     return found
+
+
+def _less_heard(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Why another `unrouted:` weakens: fewer alerts that no route takes are heard."""
+    if after["pages"] == NOBODY and before["pages"] != NOBODY:
+        return "alerts that no route takes page nobody"
+    more = {sign(one) for one in after["quiet"]} - {sign(one) for one in before["quiet"]}
+    return f"more severities page nobody without a route: {', '.join(sorted(more))}" if more else ""
 
 
 def _week(hours: dict[str, Any]) -> int:

@@ -23,8 +23,11 @@ from watchbill.people.models import Membership, Team
 
 # The compiler is imported where it is used: a web process starts faster without it.
 if TYPE_CHECKING:
+    from watchbill.handbook.config import Config
+    from watchbill.handbook.lock import Lock
     from watchbill.handbook.plan import Plan
     from watchbill.handbook.review import Row
+    from watchbill.language.findings import Finding
 
 
 def access_revisions(reader: Actor, workspace_id: UUID) -> QuerySet[Revision]:
@@ -120,6 +123,8 @@ class Review:
     undecided: list[Row]
     unbound: list[str]
     first: bool
+    #: What alerts would page nobody, were it applied as it is chosen.
+    warnings: list[Finding]
 
 
 def access_review(reader: Actor, workspace_id: UUID) -> Review | None:
@@ -150,8 +155,34 @@ def access_review(reader: Actor, workspace_id: UUID) -> Review | None:
     }
     return Review(
         draft, rows, text, sha256(text.encode()).hexdigest(), plan, undecided(rows),
-        [name for key, name in wanted.items() if key not in bound], live is None,
+        [name for key, name in wanted.items() if key not in bound], live is None, _unheard(rows, lock, read_text(draft.config)),
     )  # fmt: skip
+
+
+def _unheard(rows: Iterable[Row], lock: Lock, config: Config) -> list[Finding]:
+    """Which alerts would page nobody by the items that are chosen to be live; before anything is chosen, by all that was read."""
+    from watchbill.handbook.heard import of_items
+    from watchbill.handbook.plan import UNHEARD
+
+    there = [row for row in rows if row.line and row.choice not in ("ignored", "shadow", "gone")]
+    chosen = [row for row in there if row.key in lock.items and lock.items[row.key].state == "live"]
+    kept = [(row.kind, row.name, row.path, row.line, row.data) for row in chosen or there]
+    return [one for one in of_items(kept, config) if one.code in UNHEARD]
+
+
+def warnings_of_live(workspace_id: UUID) -> list[Finding]:
+    """Which alerts the live handbook lets page nobody: no route at all, severities that none gives. Nothing where none is live. For rules."""
+    from watchbill.handbook.config import read_text
+    from watchbill.handbook.heard import of_items
+    from watchbill.handbook.plan import UNHEARD
+
+    live = Revision.objects.filter(workspace_id=workspace_id).order_by("-number").first()
+    if live is None:
+        return []
+    kinds = ("severity", "escalation", "contact", "rota", "route")
+    rows = PolicyItem.objects.filter(revision=live, state="live", kind__in=kinds).order_by("path", "line", "key")
+    found = of_items(rows.values_list("kind", "name", "path", "line", "data"), read_text(live.config))
+    return [one for one in found if one.code in UNHEARD]
 
 
 def access_bindings(reader: Actor, workspace_id: UUID) -> QuerySet[Binding]:

@@ -20,8 +20,11 @@ from watchbill.signals.queries import (
     access_quarantine,
     access_silences,
     access_sources,
+    access_unrouted,
     alerts_of,
+    route_for,
 )
+from watchbill.signals.unrouted import MARK, count_by_severity, pages_nobody
 
 router = Router()
 
@@ -96,7 +99,7 @@ class AlertOut(Schema):
 
 
 class GroupOut(Schema):
-    """A group of alerts."""
+    """A group of alerts. ``pages_nobody``: it is open and pages nobody; ``why`` says why: no route fits, the route says so, or nobody is named."""
 
     id: UUID
     title: str
@@ -106,14 +109,40 @@ class GroupOut(Schema):
     firing: int
     opened_at: datetime
     resolved_at: datetime | None
+    pages_nobody: bool
+    why: str
 
 
 class GroupWhole(GroupOut):
-    """A group with its alerts and its history; ``more`` alerts are not listed."""
+    """A group with its alerts and its history; ``more`` alerts are not listed. ``route``: one that would take it, as YAML, where none does."""
+
+    route: str
 
     alerts: list[AlertOut]
     more: int
     history: list[dict[str, Any]]
+
+
+class UnroutedOut(Schema):
+    """An open group that fires and pages nobody. ``paging``: its severity must be heard, so that the admins are told each hour."""
+
+    id: UUID
+    title: str
+    severity: str
+    firing: int
+    since: datetime
+    paging: bool
+    why: str
+
+
+class UnroutedList(Schema):
+    """What fires and pages nobody: how many groups, how many of them must be heard, how many of each severity; ``more`` are not listed."""
+
+    count: int
+    paging: int
+    by_severity: dict[str, int]
+    more: int
+    items: list[UnroutedOut]
 
 
 class GroupsPage(Page):
@@ -132,8 +161,14 @@ def _source(one: Source) -> dict[str, Any]:
 def _group(one: Group) -> dict[str, Any]:
     return {
         "id": one.id, "title": one.title, "labels": one.labels, "severity": one.severity, "state": one.state, "firing": one.firing,
-        "opened_at": one.opened_at, "resolved_at": one.resolved_at,
+        "opened_at": one.opened_at, "resolved_at": one.resolved_at, **_unpaged(one),
     }  # fmt: skip
+
+
+def _unpaged(one: Group) -> dict[str, Any]:
+    nobody = one.state == Group.State.OPEN and pages_nobody(one.route)
+    why = str(one.route.get(MARK, "")) or "no route of the live handbook fits"
+    return {"pages_nobody": nobody, "why": why if nobody else ""}
 
 
 def _made(source: Source, text: str) -> dict[str, Any]:
@@ -245,6 +280,18 @@ def list_alerts(
     return {"items": [_group(one) for one in items], "next": following}
 
 
+@router.get("/workspaces/{slug}/unrouted", response={200: UnroutedList, **ERRORS})
+def list_unrouted(request: HttpRequest, slug: str, limit: Annotated[int, Field(ge=1, le=MOST)] = 50) -> dict[str, Any]:
+    """What fires and pages nobody: what must be heard first, then the oldest."""
+    reader, place = place_of(request, slug)
+    found = access_unrouted(reader.actor, place.id)
+    names = ("id", "title", "severity", "firing", "since", "paging", "why")
+    return {
+        "count": len(found), "paging": sum(1 for one in found if one.paging), "by_severity": count_by_severity(found),
+        "more": max(0, len(found) - limit), "items": [{name: getattr(one, name) for name in names} for one in found[:limit]],
+    }  # fmt: skip
+
+
 @router.get("/workspaces/{slug}/alerts/{group_id}", response={200: GroupWhole, **ERRORS})
 def get_alerts(request: HttpRequest, slug: str, group_id: UUID) -> dict[str, Any]:
     """One group with its alerts and its history."""
@@ -259,7 +306,8 @@ def get_alerts(request: HttpRequest, slug: str, group_id: UUID) -> dict[str, Any
         for one in rows[:MOST]
     ]  # fmt: skip
     history = [{"at": one.at, "what": one.what, "why": one.why} for one in found.events.order_by("id")]
-    return _group(found) | {"alerts": alerts, "more": max(0, rows.count() - MOST), "history": history}
+    more = max(0, rows.count() - MOST)
+    return _group(found) | {"alerts": alerts, "more": more, "history": history, "route": route_for(reader.actor, found)}
 
 
 class SilenceIn(Schema):

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -26,11 +27,14 @@ from watchbill.signals.queries import (
     access_problems,
     access_silences,
     access_sources,
+    access_unrouted,
     alerts_of,
     count_quarantined,
+    route_for,
 )
 from watchbill.signals.rules import quiet_until
 from watchbill.signals.silences import create_silence, end_silence, hidden_by, quiet_of
+from watchbill.signals.unrouted import MARK, Unpaged
 
 FEED = 50
 #: Alerts of a group on its page.
@@ -41,24 +45,34 @@ SHOWN = 200
 def alerts(request: HttpRequest, slug: str) -> HttpResponse:
     """Groups of alerts: what fires, or everything."""
     reader, place = place_of(request, slug)
-    show = "resolved" if request.GET.get("show") == "resolved" else "open"
+    wanted = request.GET.get("show", "")
+    show = wanted if wanted in ("resolved", "unrouted") else "open"
     typed, start = request.GET.get("q", "").replace("\0", "")[:500], start_of(request)
     found: list[Group] = []
     error: Invalid | None = None
+    unpaged = access_unrouted(reader.actor, place.id)
     try:
         words, match = split_search(typed)
-        found = list(
-            access_groups(reader.actor, place.id, state=show, words=words, match=match)[start : start + FEED + 1]
-        )
+        found = list(_shown(reader, place, show, unpaged, words=words, match=match)[start : start + FEED + 1])
     except Invalid as problem:
         error = problem
     firing = access_groups(reader.actor, place.id, state="open").count()
     context = {
         "answer": f"{firing} group{'s' if firing > 1 else ''} of alerts fire{'' if firing > 1 else 's'}." if firing else "",
         "groups": found[:FEED], "show": show, "q": typed, "following": start + FEED if len(found) > FEED else None, "error": error,
-        "firing": firing,
+        "firing": firing, "unpaged": {one.id: one for one in unpaged}, "loud": sum(1 for one in unpaged if one.paging),
     }  # fmt: skip
     return render(request, "signals/alerts.html", context, status=422 if error else 200)
+
+
+def _shown(
+    reader: Reader, place: Place, show: str, unpaged: list[Unpaged], *, words: str, match: Sequence[Matcher]
+) -> QuerySet[Group]:
+    """The groups of a tab. Those that page nobody: at most a thousand, what must be heard first chosen."""
+    if show != "unrouted":
+        return access_groups(reader.actor, place.id, state=show, words=words, match=match)
+    rows = access_groups(reader.actor, place.id, state="open", words=words, match=match)
+    return rows.filter(id__in=[one.id for one in unpaged[:1000]])
 
 
 @require_GET
@@ -81,6 +95,9 @@ def group(request: HttpRequest, slug: str, group_id: UUID) -> HttpResponse:
         "common": [(name, value, str(Matcher(name, "=", value))) for name, value in sorted(found.labels.items())],
         "silence": "\n".join(str(Matcher(name, "=", value)) for name, value in sorted(found.labels.items())),
         "events": list(found.events.order_by("-id")[:100]),
+        "route": route_for(reader.actor, found),
+        "why": str(found.route.get(MARK, "")),
+        "loud": any(one.id == found.id and one.paging for one in access_unrouted(reader.actor, place.id)),
     }
     return render(request, "signals/group.html", context)
 

@@ -16,6 +16,7 @@ from watchbill.runtime.now import now
 from watchbill.signals.batch import LONGEST_VALUE
 from watchbill.signals.matchers import Matcher
 from watchbill.signals.models import Alert, Arrival, Check, Group, Label, Route, Silence, Source
+from watchbill.signals.unrouted import Unpaged, is_decision, pages_nobody, suggest, unrouted
 
 #: Values of one label that an expression is tried on.
 MOST_VALUES = 20_000
@@ -91,6 +92,20 @@ def access_group(reader: Actor, workspace_id: UUID, group_id: UUID) -> Group:
     if found is None:
         raise NotFound("There is no such group of alerts here.")
     return found
+
+
+def access_unrouted(reader: Actor, workspace_id: UUID) -> list[Unpaged]:
+    """What fires and pages nobody, for those who may see alerts: what must be heard first."""
+    reader.require("alert.read", workspace_id)
+    return unrouted(workspace_id)
+
+
+def route_for(reader: Actor, group: Group) -> str:
+    """A route that would take a group, as YAML to paste; empty where it pages, is over, or a route says nobody."""
+    reader.require("alert.read", group.workspace_id)
+    if group.state != Group.State.OPEN or not pages_nobody(group.route) or is_decision(group.route):
+        return ""
+    return suggest(group.workspace_id, group.labels, group.severity)
 
 
 def alerts_of(group: Group) -> QuerySet[Alert]:
