@@ -14,7 +14,8 @@ from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.lock import Lock, digest, match, reading_of
 from watchbill.language.findings import Finding
 from watchbill.language.items import Item
-from watchbill.signals.heard import NOBODY, sign
+from watchbill.signals.heard import NOBODY
+from watchbill.signals.heard import sign as sign_of
 
 #: Longer is weaker for deadlines and periods; shorter is weaker for what is kept or announced.
 LONGER = ("acknowledge", "respond", "resolve", "update", "within", "after", "every", "rpo", "rto", "rotation", "budget")
@@ -376,7 +377,7 @@ def _less_heard(before: dict[str, Any], after: dict[str, Any]) -> str:
     """Why another `unrouted:` weakens: fewer alerts that no route takes are heard."""
     if after["pages"] == NOBODY and before["pages"] != NOBODY:
         return "alerts that no route takes page nobody"
-    more = {sign(one) for one in after["quiet"]} - {sign(one) for one in before["quiet"]}
+    more = {sign_of(one) for one in after["quiet"]} - {sign_of(one) for one in before["quiet"]}
     return f"more severities page nobody without a route: {', '.join(sorted(more))}" if more else ""
 
 

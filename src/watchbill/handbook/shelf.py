@@ -30,8 +30,8 @@ from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.explicit import read_explicit, validate
 from watchbill.handbook.files import Folder, Source
 from watchbill.handbook.heads import Head, agree, chains, head_of, mint, outside, routes
-from watchbill.handbook.report import Checked, Summary, document_of
 from watchbill.handbook.heard import heard
+from watchbill.handbook.report import Checked, Summary, document_of
 from watchbill.language.findings import Finding, Level
 from watchbill.language.items import Item
 

@@ -1,6 +1,7 @@
 """Pages of alerts and integrations."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
