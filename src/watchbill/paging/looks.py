@@ -17,8 +17,11 @@ from watchbill.paging.roster import OWNERS, Entry, roster_of
 from watchbill.people.models import ContactMethod, Membership
 from watchbill.people.phones import problem_of
 from watchbill.signals import silences
+from watchbill.signals.heard import NOBODY
 from watchbill.signals.matchers import Matcher, read_matchers
-from watchbill.signals.models import Group, Route
+from watchbill.signals.models import Route
+from watchbill.signals.unrouted import count_by_severity, setting_of
+from watchbill.signals.unrouted import unrouted as unpaged
 
 #: How long a message that is due may wait before somebody is told.
 LATE = timedelta(minutes=2)
@@ -26,8 +29,6 @@ LATE = timedelta(minutes=2)
 TEST_SERVES = timedelta(days=30)
 AHEAD = timedelta(days=7)
 WORKER_SILENT = timedelta(seconds=30)
-#: Severities that no one expects to be paged about.
-QUIET_SEVERITIES = frozenset({"info", "information", "informational", "none", "debug", "notice", "ok"})
 #: Labels that no real alert has: a silence that hides all of these hides everything.
 _PROBES = ("q7", "critical", "warning", "Some-Name_9", "10.0.0.1:9100")
 
@@ -275,26 +276,20 @@ def alerts(place: Place) -> Iterator[Reason]:
         yield place.reason("unrouted", "broken", f"{what} {verb} nobody.", "Make a route", "alerts")
     if quiet:
         verb = ("fires", "fire")[quiet != 1]
-        text = f"{count_of(quiet, 'alert')} of low severity {verb} without a route; none of them is meant to page."
+        text = f"{count_of(quiet, 'alert')} {verb} without a route; none of them is meant to page."
         yield place.reason("unrouted-quiet", "note", text, "Look at them", "alerts")
 
 
 def unrouted(workspace_id: UUID) -> tuple[dict[str, int], int]:
-    """Open groups that fire and that no route takes: by severity those that ought to page, and how many others."""
-    rows = (
-        Group.objects.filter(workspace_id=workspace_id, state="open", firing__gt=0, route={}, held_until=None)
-        .values_list("severity")
-        .annotate(number=Count("id"))
-        .order_by("-number", "severity")
-    )
-    loud: dict[str, int] = {}
-    quiet = 0
-    for severity, number in rows:
-        if severity.strip().casefold() in QUIET_SEVERITIES:
-            quiet += number
-        else:
-            loud[severity] = loud.get(severity, 0) + number
-    return loud, quiet
+    """Groups that fire and page nobody: by severity those that must be heard, and how many others.
+
+    Where the handbook says with a reason that nobody hears of them, all are others.
+    """
+    setting = setting_of(workspace_id)
+    found = unpaged(workspace_id, setting)
+    loud = [] if setting.pages == NOBODY else [one for one in found if one.paging]
+    counts = {("" if name == "no severity" else name): number for name, number in count_by_severity(loud).items()}
+    return counts, len(found) - len(loud)
 
 
 @look("the silences", demo=True)
