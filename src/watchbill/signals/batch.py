@@ -116,7 +116,9 @@ def routes_of(workspace_id: UUID) -> list[Route]:
             log.error("route.unreadable", workspace=str(workspace_id), route=one.key, error=describe(error))
             continue
         pages, group_by = one.pages, tuple(one.group_by)
-        found.append(Route(one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line, one.reason))
+        found.append(
+            Route(one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line, one.reason)
+        )
     return found
 
 
