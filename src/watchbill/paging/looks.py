@@ -16,6 +16,7 @@ from watchbill.paging.models import Channel, Delivery, Page, Policy
 from watchbill.paging.roster import OWNERS, Entry, roster_of
 from watchbill.people.models import ContactMethod, Membership
 from watchbill.people.phones import problem_of
+from watchbill.runtime.lag import lag
 from watchbill.signals import silences
 from watchbill.signals.heard import NOBODY
 from watchbill.signals.matchers import Matcher, read_matchers
@@ -375,3 +376,12 @@ def deliveries(place: Place) -> Iterator[Reason]:
         verb = ("has", "have")[found["number"] != 1]
         text = f"{count_of(found['number'], 'message')} {verb} been due for up to {_long(place.at - found['oldest'])}."
         yield place.reason("late-deliveries", "broken", text, "See which pages wait", "pages")
+
+
+@look("the hub's own work", hub=True, demo=True)
+def own_work(place: Place) -> Iterator[Reason]:
+    """What waits for the worker longer than it should, in the whole hub; messages are this workspace's own matter."""
+    for one in lag():
+        if one.kind != "delivery":
+            level: Any = "broken" if one.stops_all else "warning"
+            yield place.reason("lag", level, f"{one.text}.", one.remedy.rstrip("."), "overview")
