@@ -93,11 +93,12 @@ class Night:
         severity: str = "critical",
         status: str = "firing",
         starts: str = "2026-11-21T16:00:00Z",
+        ends: str = "2026-11-21T17:00:00Z",
         **labels: str,
     ) -> None:
         """An alert comes in, or its end."""
         told = {"alertname": name, "service": service, "severity": severity, **labels}
-        ends = "0001-01-01T00:00:00Z" if status == "firing" else "2026-11-21T17:00:00Z"
+        ends = "0001-01-01T00:00:00Z" if status == "firing" else ends
         alert = {
             "status": status,
             "labels": told,

@@ -96,13 +96,16 @@ def test_alerts_of_one_group_open_it_once_and_the_last_one_resolves_it(cast: Cas
     assert db.run("SELECT count(*) FROM signals_arrival") == [(0,)]
 
 
-def test_another_episode_is_another_group(cast: Cast, db: Any) -> None:
+def test_another_episode_is_another_group(cast: Cast, db: Any, clock: Any) -> None:
     of = source(cast)
     for minutes in (0, 60):
         starts = T0 + timedelta(minutes=minutes)
         put(db, of, alert(starts=starts))
+        take()
+        clock.forward(minutes=1)
         put(db, of, alert(starts=starts, status="resolved"))
-    take()
+        take()
+        clock.forward(minutes=59)
     assert groups(db) == [("Slow: checkout", "resolved", 0)] * 2
     assert db.run("SELECT count(*) FROM signals_alert") == [(1,)]
 

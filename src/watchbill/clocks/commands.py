@@ -89,6 +89,26 @@ def cancel(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clo
     return clock
 
 
+@command("clock.reopen", needs=None)
+def reopen(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, undo: bool = False) -> Clock | None:
+    """Lets the latest clock of a kind go on as if its subject had not been over: its deadline stays. What is late by then is breached at once, what
+    was breached stays breached, and what was met stays met, but for ``undo``. None where nothing changes. The reopening command decides who may."""
+    rows = Clock.objects.select_for_update().filter(
+        workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]), kind=kind
+    )
+    clock = rows.order_by("-id").first()
+    ended = clock is not None and (clock.state == "cancelled" or (undo and clock.met_at is not None))
+    record(subject, detail={"kind": kind, "nothing": not ended})
+    if clock is None or not ended:
+        return None
+    clock.met_at, clock.met_by = None, None
+    if clock.state != "breached":
+        clock.state = Clock.State.RUNNING
+        clock.next_at = _next(clock, read_policy(clock.policy))
+    clock.save()
+    return clock
+
+
 @command("clock.pause", needs=None)
 def pause(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, reason: str) -> Clock:
     """Stops the time of a running clock; the reason is recorded. The command that pauses its subject decides who may."""

@@ -36,6 +36,7 @@ from watchbill.runtime.isolation import clear_failure, database_is_gone, note_fa
 from watchbill.runtime.now import now
 from watchbill.signals.commands import replace_routes
 from watchbill.signals.models import Route
+from watchbill.signals.spec import window_of
 from watchbill.signals.unrouted import Setting
 
 # The compiler is imported where it is used: a web process starts faster without it.
@@ -216,6 +217,7 @@ class _Made:
             Route(
                 workspace_id=self.workspace_id, key=one.key, position=number, name=one.name[:200], state=one.state, match=one.match, severity=one.severity,
                 pages=one.pages, group_by=one.group_by, reason=one.because, path=one.source.path, line=one.source.line,
+                reopen_within=None if one.reopen_within is None else window_of(one.reopen_within),
             )
             for number, one in enumerate(items)
         ]  # fmt: skip

@@ -82,6 +82,8 @@ class IncidentOut(Schema):
     snoozed_until: datetime | None
     waiting_for: str
     resolved_at: datetime | None
+    reopened: int = Field(description="how often a person reopened it")
+    fired_again: int = Field(description="how often its alerts fired again soon after they had ended")
 
 
 class ClockOut(Schema):
@@ -137,6 +139,7 @@ def _incident(one: Incident) -> dict[str, Any]:
         "id": one.id, "number": one.number, "code": one.code, "title": one.title, "summary": one.summary, "state": one.state, "severity": one.severity,
         "labels": one.labels, "why": one.policy.get("why", ""), "group_id": one.group_id, "opened_at": one.opened_at, "acknowledged_at": one.acknowledged_at,
         "acknowledged_by": one.acknowledged_by, "snoozed_until": one.snoozed_until, "waiting_for": one.waiting_for, "resolved_at": one.resolved_at,
+        "reopened": one.reopened, "fired_again": one.flaps,
     }  # fmt: skip
 
 

@@ -14,4 +14,5 @@ class IncidentsConfig(AppConfig):
         names_from(queries.names_for_routes)
         register("incident", "incident", resolve=queries.resolve_incidents, search=queries.search_incidents)
         register(commands.CALL, "call", resolve=calling.resolve_calls)
+        register("again", "reopening", resolve=queries.resolve_incidents)
         register("briefing", "briefing", resolve=queries.resolve_incidents)

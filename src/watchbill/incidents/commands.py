@@ -392,6 +392,7 @@ def add_note(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str) -> 
 
 
 def _resolve(by: Actor, incident: Incident, text: str) -> None:
+    incident.resolved_from = incident.state
     incident.state, incident.resolved_at, incident.snoozed_until = Incident.State.RESOLVED, now(), None
     incident.waiting_for = ""
     incident.resolved_by = by.id if by.kind == "person" else None

@@ -96,7 +96,13 @@ class Incident(models.Model):
     )
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.UUIDField(null=True)
+    resolved_from = models.TextField(
+        default="", db_default="", help_text="its state when it was resolved, should it reopen"
+    )
     reopened = models.IntegerField(default=0)
+    flaps = models.IntegerField(
+        default=0, db_default=0, help_text="how often its alerts fired again soon after they had ended"
+    )
 
     class Meta:
         db_table = "incidents_incident"

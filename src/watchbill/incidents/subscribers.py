@@ -7,7 +7,7 @@ from django.urls import reverse
 from watchbill.base.actor import system
 from watchbill.facts.models import Fact
 from watchbill.facts.publish import subscribe
-from watchbill.incidents import calling, commands, timing
+from watchbill.incidents import calling, commands, flapping, timing
 from watchbill.incidents.models import Incident, IncidentEvent
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
@@ -46,6 +46,8 @@ def _page(group: Group) -> None:
     elif is_nobody(str(group.route.get("pages", ""))):
         route = group.route
         history.say(group, "pages nobody", f"the route “{route['name']}” says so ({route['path']}:{route['line']})")
+    elif (there := _over(group)) is not None:
+        flapping.fire_again(by=system("worker"), workspace_id=group.workspace_id, incident=there, group=group)
     else:
         commands.open_for_group(by=system("worker"), workspace_id=group.workspace_id, group=group)
 
@@ -55,6 +57,26 @@ def open_routed(fact: Fact) -> None:
     """A group that paged nobody is taken by a route of a handbook that is live by now, or of one of its alerts: it pages now."""
     group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
     if group is not None and group.state == "open":
+        _page(group)
+
+
+def _over(group: Group) -> Incident | None:
+    """The incident of a group that fires again, where there is one that has not heard so."""
+    found = Incident.objects.select_for_update().filter(group_id=group.id).first()
+    return found if found is not None and (found.state == "resolved" or found.flaps < group.reopened) else None
+
+
+@subscribe("group.reopened", "incidents.fire_again")
+def fire_again(fact: Fact) -> None:
+    """A group that was over a moment ago fires again: its incident goes on; without one, it is paged as any other."""
+    group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
+    # One that ended in the meantime is reported when it fires next, or was over in time.
+    if group is not None and group.state == "open":
+        if (
+            group.shadow
+            and not Page.objects.filter(subject_kind="group", subject_id=str(group.id), shadow=True).exists()
+        ):
+            commands.shadow_for_group(by=system("worker"), workspace_id=group.workspace_id, group=group)
         _page(group)
 
 
@@ -115,6 +137,10 @@ def grow(fact: Fact) -> None:
 def resolve(fact: Fact) -> None:
     """An incident whose alerts have all ended is over, and so is what a shadow would have paged about."""
     by = system("worker")
+    group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
+    if group is not None and group.state == "open":
+        # It fires again already: that is told next.
+        return
     paging.end_about(
         by=by, workspace_id=fact.workspace_id, subject=("group", fact.subject_id), why="its alerts have ended"
     )
@@ -122,6 +148,8 @@ def resolve(fact: Fact) -> None:
         Incident.objects.select_for_update().filter(group_id=UUID(fact.subject_id)).exclude(state="resolved").first()
     )
     if incident is not None:
+        if group is not None:
+            flapping.count(group, incident)
         commands.resolve_for_group(by=by, workspace_id=incident.workspace_id, incident=incident)
 
 

@@ -1,9 +1,11 @@
 """Starting, answering and ending pages; the steps of an escalation. What a page does to whom, and why, stands in its history."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Max
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, NotFound
@@ -23,6 +25,7 @@ STARTED = declare("page.started", "somebody is paged", "about", "shadow")
 ACKNOWLEDGED = declare("page.acknowledged", "somebody acknowledged a page", "about", "by", "via")
 ESCALATED = declare("page.escalated", "a page went on to its next step", "about", "step")
 ENDED = declare("page.ended", "a page is over", "about", "why", "over")
+RESUMED = declare("page.resumed", "a page that was over goes on", "about", "state")
 EXHAUSTED = declare("page.exhausted", "nobody could be reached", "about")
 #: The clock that acknowledging meets.
 ACKNOWLEDGE = "acknowledge"
@@ -288,6 +291,7 @@ def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = 
     page = _page(workspace_id, page_id)
     record((page.subject_kind, page.subject_id), detail={"page": str(page.id), "why": why[:200]})
     if page.state != "ended":
+        page.ended_from, page.ended_next_at = page.state, page.next_at
         page.state, page.next_at, page.ended_at, page.ended_why = Page.State.ENDED, None, now(), why[:300]
         page.save()
         publish(
@@ -298,3 +302,53 @@ def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = 
         )
         _say(page, "ended", why, by.id if by.kind == "person" else None)
     return page
+
+
+@command("page.resume", needs=None)
+def resume(*, by: Actor, workspace_id: UUID, subject: Subject, quiet: timedelta) -> Page | None:
+    """Lets the latest page about a subject go on as if the subject had not been over: acknowledged stays acknowledged, and the next step begins when
+    it would have begun, at the latest now. Where nobody had acknowledged, messages that the end had stopped go out, and who was paged by now is
+    paged again unless that was less than ``quiet`` ago. None where there was no page. The command that reopens the subject decides who may."""
+    rows = Page.objects.select_for_update().filter(
+        workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]), shadow=False
+    )
+    page = rows.order_by("-id").first()
+    if page is None or page.state != "ended":
+        record(subject, detail={"page": str(page.id) if page else "", "nothing": True})
+        return page
+    at, ended_at = now(), page.ended_at
+    # A page that ended under the release before this one does not know its state.
+    page.state = page.ended_from or (Page.State.ACKNOWLEDGED if page.acknowledged_at else Page.State.RUNNING)
+    page.next_at = max(at, page.ended_next_at or at) if page.state == "running" else None
+    page.ended_at, page.ended_why = None, ""
+    page.save()
+    _say(page, "goes on", "what it is about was over, and is not")
+    record(subject, detail={"page": str(page.id), "state": page.state})
+    publish(
+        RESUMED, workspace_id=workspace_id, subject=("page", page.id), data={"about": _about(page), "state": page.state}
+    )
+    if page.state != "acknowledged":
+        stopped = Delivery.objects.filter(
+            page=page, step__gte=0, state="stopped", stage="settle", done_at__gte=ended_at
+        )
+        stopped.update(state="waiting", stage="", reason="", done_at=None)
+        _page_again(by, page, at, quiet)
+    return page
+
+
+def _page_again(by: Actor, page: Page, at: datetime, quiet: timedelta) -> None:
+    """Who was paged by now believes that it is over: they are paged again, as a further round, but not at every flap."""
+    paged = Delivery.objects.filter(page=page, step__gte=0)
+    last = paged.aggregate(last=Max("made_at"))["last"] or page.started_at
+    if at - last < quiet:
+        return
+    page.round += 1
+    page.policy = {**page.policy, "repeat": int(page.policy.get("repeat", 0)) + 1}
+    if page.state == "exhausted" or not page.step:
+        page.state, page.step, page.exhausted_at, page.next_at = Page.State.RUNNING, 0, None, at
+        page.save()
+        _advance(by, page)
+        return
+    page.save()
+    so_far = [target for step in page.policy.get("steps", [])[: page.step] for target in step.get("targets", [])]
+    _begin(page, so_far, Reach(at))

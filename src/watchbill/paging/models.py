@@ -102,6 +102,10 @@ class Page(models.Model):
     exhausted_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     ended_why = models.TextField(default="")
+    ended_from = models.TextField(
+        default="", db_default="", help_text="its state when it ended, should its subject reopen"
+    )
+    ended_next_at = models.DateTimeField(null=True, help_text="when its next step would have begun")
 
     @property
     def once(self) -> bool:

@@ -111,6 +111,7 @@ class GroupOut(Schema):
     resolved_at: datetime | None
     pages_nobody: bool
     why: str
+    reopened: int = Field(description="how often it fired again soon after it was over")
 
 
 class GroupWhole(GroupOut):
@@ -161,7 +162,8 @@ def _source(one: Source) -> dict[str, Any]:
 def _group(one: Group) -> dict[str, Any]:
     return {
         "id": one.id, "title": one.title, "labels": one.labels, "severity": one.severity, "state": one.state, "firing": one.firing,
-        "opened_at": one.opened_at, "resolved_at": one.resolved_at, **_unpaged(one),
+        "opened_at": one.opened_at, "resolved_at": one.resolved_at,
+        "reopened": one.reopened, **_unpaged(one),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ A storm brings thousands of alerts a second, so what has a row per alert goes pa
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 import structlog
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
 
 from watchbill.base.ids import uuid7
 from watchbill.facts.publish import declare, publish_all
@@ -24,11 +24,24 @@ from watchbill.signals import state
 from watchbill.signals.matchers import read_matchers
 from watchbill.signals.models import Group, GroupEvent, Source
 from watchbill.signals.models import Route as Row
-from watchbill.signals.rules import Incoming, Route, fingerprint, group_key, group_labels, route_of, title
+from watchbill.signals.rules import (
+    LONGEST_REOPEN,
+    Incoming,
+    Route,
+    fingerprint,
+    group_key,
+    group_labels,
+    reopens,
+    route_of,
+    times,
+    title,
+    words_of_gap,
+)
 from watchbill.signals.unrouted import is_decision, pages_nobody, setting_of, words_of
 
 log = structlog.get_logger("watchbill.signals")
 OPENED = declare("group.opened", "alerts of a new group fire", "severity")
+REOPENED = declare("group.reopened", "alerts of a group that was over a moment ago fire again", "times")
 GREW = declare("group.grew", "further alerts of an open group fire", "firing")
 RESOLVED = declare("group.resolved", "the last alert of a group is resolved")
 ROUTED = declare("group.routed", "another route takes an open group that paged nobody", "key")
@@ -57,6 +70,8 @@ _LABEL = (
     "FROM unnest(%b::uuid[], %b::text[]) AS t(i, l), jsonb_each_text(l::jsonb) AS e(n, v)"
 )
 _HELD = "firing right after it was resolved: opens at {:%H:%M} UTC, or when it is repeated, unless it is resolved first"
+#: Beyond this nothing is reopened, whatever a route says.
+LONGEST = timedelta(seconds=LONGEST_REOPEN)
 #: As much of a label's value as can be filtered by: an index entry has an end.
 LONGEST_VALUE = 400
 
@@ -117,8 +132,11 @@ def routes_of(workspace_id: UUID) -> list[Route]:
             continue
         pages, group_by = one.pages, tuple(one.group_by)
         found.append(
-            Route(one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line, one.reason)
-        )
+            Route(
+                one.key, one.name, one.state, match, one.severity, pages, group_by, one.path, one.line,
+                one.reason, one.reopen_within,
+            )
+        )  # fmt: skip
     return found
 
 
@@ -145,8 +163,14 @@ class Batch:
         self.alerts = self._find(marks)
         rows = Group.objects.select_for_update().filter(workspace_id=source.workspace_id)
         wanted = {one.group for one in self.alerts.values()}
-        self.groups = {one.id: one for one in rows.filter(Q(key__in=keys, state="open") | Q(id__in=wanted))}
+        # What came resolved was never open: it reopens as nothing.
+        over = Q(key__in=keys, state="resolved", resolved_at__gt=self.at - LONGEST) & ~Q(resolved_at=F("opened_at"))
+        self.groups = {one.id: one for one in rows.filter(Q(key__in=keys, state="open") | Q(id__in=wanted) | over)}
         self.open = {one.key: one for one in self.groups.values() if one.state == "open"}
+        gone = [one for one in self.groups.values() if one.resolved_at and one.resolved_at > one.opened_at]
+        #: The latest of each key that is over.
+        self.over = {one.key: one for one in sorted(gone, key=lambda one: (one.resolved_at or self.at, one.id))}
+        self.back: dict[UUID, timedelta] = {}
         self.changed: dict[UUID, Group] = {}
         self.touched: dict[str, _Alert] = {}
         self.grown: dict[UUID, Group] = {}
@@ -198,13 +222,26 @@ class Batch:
         row.starts_at, row.ends_at = found.starts or alert.starts_at, None if found.firing else found.until
         self.alerts[mark] = self.touched[mark] = row
         if began and group.firing == 1:
-            self._say(group, "opened", "1 firing")
-            self.news.append((OPENED, group.workspace_id, ("group", group.id), {"severity": group.severity}))
+            self._begun(group)
         elif began:
             # Said once for all that came together: a storm is one line, and one fact, not thousands.
             self.grown[group.id] = group
         for one in {id(found): found for found in (before, group) if found is not None}.values():
             self._settle(one)
+
+    def _begun(self, group: Group) -> None:
+        """The first alert of a group fires: it is new, or was over a moment ago."""
+        quiet = self.back.pop(group.id, None)
+        if quiet is None:
+            self._say(group, "opened", "1 firing")
+            self.news.append((OPENED, group.workspace_id, ("group", group.id), {"severity": group.severity}))
+        else:
+            self._say(
+                group,
+                "reopened",
+                f"it fires again, {words_of_gap(quiet)} after it was over; {times(group.reopened)} by now",
+            )
+            self.news.append((REOPENED, group.workspace_id, ("group", group.id), {"times": group.reopened}))
 
     def _weigh(self, row: _Alert, number: int, alert: Incoming, twice: bool) -> state.Standing | None:
         """How an alert stands after what was said now; None where it was said already, or something newer."""
@@ -240,7 +277,16 @@ class Batch:
         key = group_key(self.source.id, alert, route)
         group = self.open.get(key)
         if group is None:
-            group = self.open[key] = self._new(alert, key, route)
+            group = self.open[key] = self._again(key, route) or self._new(alert, key, route)
+        return group
+
+    def _again(self, key: str, route: Route | None) -> Group | None:
+        """The group that was over a moment ago, open again: one that flaps is one, not twenty."""
+        group = self.over.get(key)
+        if group is None or not reopens(group.route, route.key if route else None, group.resolved_at, self.at):
+            return None
+        self.back[group.id] = self.at - (group.resolved_at or self.at)
+        group.state, group.resolved_at, group.reopened = Group.State.OPEN, None, group.reopened + 1
         return group
 
     def _stays(self, row: _Alert | None, before: Group, alert: Incoming, route: Route | None) -> bool:
@@ -309,6 +355,7 @@ class Batch:
         if group.state == "open" and group.firing == 0:
             group.state, group.resolved_at = Group.State.RESOLVED, self.at
             self.open.pop(group.key, None)
+            self.over[group.key] = group
             self._say(group, "resolved", "nothing fires any more")
             self.news.append((RESOLVED, group.workspace_id, ("group", group.id), {}))
         self.changed[group.id] = group
@@ -325,7 +372,7 @@ class Batch:
         for group in self.changed.values():
             group.changed_at = self.at
         old = [group for group in self.changed.values() if not group._state.adding]
-        Group.objects.bulk_update(old, ["state", "firing", "changed_at", "resolved_at"], batch_size=1000)
+        Group.objects.bulk_update(old, ["state", "firing", "reopened", "changed_at", "resolved_at"], batch_size=1000)
         routed = [group for group in old if group.id in self.rerouted]
         Group.objects.bulk_update(routed, ["route", "severity"], batch_size=1000)
         self.news += [

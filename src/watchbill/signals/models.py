@@ -74,6 +74,9 @@ class Route(models.Model):
     pages = models.TextField(default="", help_text="an escalation or contact, as the handbook names it")
     group_by = ArrayField(models.TextField(), default=list)
     reason = models.TextField(default="", db_default="", help_text="why it pages nobody, where it says so")
+    reopen_within = models.IntegerField(
+        null=True, help_text="seconds in which alerts that fire again reopen what was over; none: the product's default"
+    )
     path = models.TextField()
     line = models.IntegerField()
 
@@ -125,6 +128,7 @@ class Group(models.Model):
     told_id = models.UUIDField(null=True, help_text="the page by which the admins heard that it pages nobody")
     state = models.TextField(choices=State.choices, default=State.OPEN)
     firing = models.IntegerField(default=0)
+    reopened = models.IntegerField(default=0, db_default=0, help_text="how often it fired again soon after it was over")
     opened_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True)
@@ -148,6 +152,10 @@ class Group(models.Model):
                 fields=["workspace"],
                 name="signals_group_unpaged",
                 condition=Q(state="open") & (Q(route={}) | Q(route__has_key="nobody")),
+            ),
+            # Serves intake: whether what fires was over only a moment ago.
+            models.Index(
+                fields=["workspace", "key", "resolved_at"], name="signals_group_over", condition=Q(state="resolved")
             ),
             # Serves the sweep of what silences hold back.
             models.Index(fields=["held_until"], name="signals_group_held", condition=Q(held_until__isnull=False)),

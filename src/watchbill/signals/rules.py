@@ -50,6 +50,24 @@ def fingerprint(alert: Incoming) -> str:
     ]
 
 
+#: The product's default: seconds in which alerts that fire again reopen what was over.
+REOPEN_WITHIN = 300
+#: The longest such window: beyond a day it is something else that fires.
+LONGEST_REOPEN = 86400
+
+
+def reopen_window(route: Mapping[str, object]) -> timedelta:
+    """How long after its end a group with this stamped route is reopened by what fires again."""
+    told = route.get("reopen_within")
+    return timedelta(seconds=told if isinstance(told, int) else REOPEN_WITHIN)
+
+
+def reopens(stamped: Mapping[str, object], key: object, resolved_at: datetime | None, at: datetime) -> bool:
+    """Whether what fires now, by the route with this key, reopens a group that was over: within its window, and by the same route."""
+    window = reopen_window(stamped)
+    return resolved_at is not None and bool(window) and stamped.get("key") == key and at - resolved_at <= window
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A route of the handbook, ready to be asked."""
@@ -64,6 +82,7 @@ class Route:
     path: str = ""
     line: int = 0
     reason: str = ""
+    reopen_within: int | None = None
 
     @property
     def nobody(self) -> bool:
@@ -75,7 +94,19 @@ class Route:
         mark = {"nobody": self.reason or "the route says so"} if self.nobody else {}
         return {
             "key": self.key, "name": self.name, "severity": self.severity, "pages": self.pages, "path": self.path, "line": self.line,
+            "reopen_within": REOPEN_WITHIN if self.reopen_within is None else self.reopen_within,
         } | mark  # fmt: skip
+
+
+def words_of_gap(gap: timedelta) -> str:
+    """A short time for people: “40 s”, “4 min”."""
+    seconds = int(gap.total_seconds())
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+def times(number: int) -> str:
+    """“once”, “twice”, “20 times”."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def route_of(routes: Iterable[Route], labels: Mapping[str, str], state: str = "live") -> Route | None:

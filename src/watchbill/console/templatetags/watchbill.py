@@ -62,6 +62,12 @@ def when(context: template.Context, value: datetime | None, style: str = "relati
 
 
 @register.simple_tag
+def times(number: int) -> str:
+    """“once”, “twice”, “20 times”."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+@register.simple_tag
 def pill(kind: str, text: str) -> SafeString:
     """A status: colour and picture and word."""
     return format_html('<span class="pill pill-{}">{}{}</span>', kind, icon(_PILLS.get(kind, "dot")), text)
