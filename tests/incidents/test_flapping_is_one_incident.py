@@ -43,6 +43,7 @@ def test_twenty_flaps_in_ten_minutes_are_one_incident(cast: Cast, db: Any, clock
         assert lines[-1] == ("its alerts fire again, 20 times by now",)
         browser = signed_in(cast.ada)
         assert "fired again 20 times" in " ".join(browser.get("/w/main/incidents/1").content.decode().split())
+        assert "fired again 20 times" in browser.get("/w/main/incidents").content.decode()
         assert browser.get("/api/v1/workspaces/main/incidents/1").json()["fired_again"] == 20
         assert browser.get("/api/v1/workspaces/main/alerts").json()["items"][0]["reopened"] == 20
         assert "fired again 20 times" in browser.get("/w/main/alerts").content.decode()
