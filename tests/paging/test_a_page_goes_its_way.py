@@ -184,15 +184,17 @@ def test_a_sender_that_dies_leaves_its_message_to_another_one(cast: Cast, db: An
 
     from watchbill.paging.own import test_me
     from watchbill.paging.sending import _claim
+    from watchbill.paging.turns import take_turn
 
     with night(cast, db) as it:
         it.set_up()
         with cast.acts(cast.ada) as by:
             test_me(by=by, workspace_id=cast.main)
-        with as_worker(), transaction.atomic():
-            delivery, job = _claim()
-            assert delivery is not None
-            assert job is not None
+        with as_worker():
+            turn = take_turn()
+            assert turn is not None
+            with transaction.atomic():
+                assert _claim(turn) is not None
         it.run()
         assert it.mail.to("ada@example.org") == [] or it.rows(
             "SELECT count(*) FROM paging_delivery WHERE state = 'sending'"

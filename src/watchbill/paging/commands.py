@@ -16,6 +16,7 @@ from watchbill.paging.models import Delivery, Page, PageEvent, Policy
 from watchbill.paging.reach import Reach, Target
 from watchbill.paging.rules import go_on
 from watchbill.paging.shorten import shorten
+from watchbill.paging.turns import set_priorities
 from watchbill.people.queries import holders_of
 from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
@@ -183,6 +184,7 @@ def _begin(page: Page, targets: Sequence[Target], reach: Reach, *, step: int | N
         row.position = position
         if row.stage:
             row.state, row.done_at = Delivery.State.STOPPED, at
+    set_priorities(page, rows, at)
     # A step that was begun already (a crash between) makes nothing twice.
     Delivery.objects.bulk_create(rows, ignore_conflicts=True)
     names = list(dict.fromkeys(row.target for row in rows if not row.stage))

@@ -1,13 +1,17 @@
 """Escalations, pages, and each message of them. Steps are stamped on a page when it starts; a delivery is a row before it is a message."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 
 from watchbill.base.ids import uuid7
 from watchbill.people.models import Workspace
+
+_NONE = UUID(int=0)
 
 
 class Policy(models.Model):
@@ -172,6 +176,9 @@ class Delivery(models.Model):
     address = models.TextField(
         default="", help_text="an address that stands in a runbook; a person's own stays with the person"
     )
+    priority = models.SmallIntegerField(
+        default=2, db_default=2, help_text="0: critical, its way works as far as is known; 1: critical; 2: can wait"
+    )
     position = models.IntegerField(default=0, help_text="the order of a target's methods: the next one is the fallback")
     state = models.TextField(choices=State.choices, default=State.WAITING)
     stage = models.TextField(default="", help_text="which stage stopped it")
@@ -204,6 +211,18 @@ class Delivery(models.Model):
         indexes = [
             # Serves the senders: what is due, the oldest first.
             models.Index(fields=["due_at"], name="paging_delivery_due", condition=Q(state__in=["waiting", "sending"])),
+            # Serves the senders, too: the head of each queue, and what is under way (turns.py).
+            models.Index(
+                F("priority"),
+                F("workspace"),
+                Coalesce("channel", Value(_NONE)),
+                Coalesce("person_id", Value(_NONE)),
+                F("due_at"),
+                F("id"),
+                name="paging_delivery_turn",
+                condition=Q(state="waiting"),
+            ),
+            models.Index(fields=["leased_until"], name="paging_delivery_held", condition=Q(state="sending")),
             # Serves a page's history.
             models.Index(fields=["page", "id"], name="paging_delivery_page"),
             # Serves the limit of messages a minute.

@@ -1,6 +1,7 @@
 """One's own paging: the test, the codes that verify contacts, and the rules by which one is reached. Each decides itself: one's own, nobody else's."""
 
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from watchbill.base.actor import Actor
-from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
+from watchbill.base.errors import Conflict, Denied, Invalid, NotFound, TooMany
 from watchbill.ledger.command import command, record
 from watchbill.paging.channels import CARRIERS
 from watchbill.paging.commands import end_about, start, told_once
@@ -21,6 +22,8 @@ from watchbill.runtime.now import now
 
 CODE_SERVES = timedelta(minutes=15)
 MOST_TRIES = 5
+#: *Test my pages*, for one person: enough to mend one's settings, too few to keep senders busy.
+MOST_TESTS, TESTS_WITHIN = 5, timedelta(minutes=5)
 
 
 @command("page.test", needs=None)
@@ -28,6 +31,17 @@ def test_me(*, by: Actor, workspace_id: UUID) -> Page:
     """Pages oneself by all own methods, as a real page would. Decides itself: a member, about nobody but themselves."""
     if by.kind != "person" or not by.may("workspace.read", workspace_id):
         raise Denied("Only a member of this workspace can test their pages.")
+    at = now()
+    mine = Page.objects.filter(
+        workspace_id=workspace_id, subject_kind="test", subject_id=str(by.id), started_at__gt=at - TESTS_WITHIN
+    )
+    times = sorted(mine.values_list("started_at", flat=True))
+    if len(times) >= MOST_TESTS:
+        wait = max(1, math.ceil((times[-MOST_TESTS] + TESTS_WITHIN - at).total_seconds()))
+        raise TooMany(
+            f"You tested your pages {MOST_TESTS} times in {TESTS_WITHIN // timedelta(minutes=1)} minutes.",
+            retry_after=wait,
+        )
     end_about(by=by, workspace_id=workspace_id, subject=("test", by.id), why="another test began")
     target = {"kind": "person", "id": str(by.id), "name": "", "why": "you asked for a test"}
     page = start(

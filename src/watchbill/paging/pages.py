@@ -37,7 +37,7 @@ STATES = {
     "running": ("wrong", "not acknowledged"), "acknowledged": ("ok", "acknowledged"), "exhausted": ("wrong", "nobody reached"), "ended": ("off", "over"), "told": ("off", "no answer needed"),
 }  # fmt: skip
 _WORDS = {"email": "e-mail", "sms": "text message", "voice": "phone call", "push": "notification of the browser"}
-_ANSWERED = {403, 409, 422}
+_ANSWERED = {403, 409, 422, 429}
 _BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))  # fmt: skip
 _SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux"))  # fmt: skip
 

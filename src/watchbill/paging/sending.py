@@ -1,15 +1,17 @@
-"""Sending what is due: leased, weighed by the stages, sent outside of any transaction; `outcomes.py` writes what came of it.
+"""Sending what is due: taken in turn (`turns.py`), weighed by the stages, sent outside of any transaction; `outcomes.py` writes what came of it.
 
 A sender that dies leaves its lease; another one takes the message over. So a message may go out twice, and never not at all.
 """
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from watchbill.base.actor import system
@@ -27,6 +29,7 @@ from watchbill.paging.own import code_of
 from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, SEND_SECONDS, Look, is_quiet, thread_of, weigh
 from watchbill.paging.shorten import shorten
 from watchbill.paging.texts import ANSWER, takes_answers
+from watchbill.paging.turns import Turn, take_turn
 from watchbill.people import tokens
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
 from watchbill.runtime.now import now
@@ -36,12 +39,8 @@ from watchbill.secrets.commands import open_secret
 log = structlog.get_logger("watchbill.paging")
 #: How long the key in a message serves.
 SERVES = timedelta(days=2)
-
-
-_DUE = (
-    "SELECT id FROM paging_delivery WHERE state IN ('waiting', 'sending') AND due_at <= wb_now() AND (state = 'waiting' OR leased_until <= wb_now()) "
-    "ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
-)
+#: How long what could not be weighed waits.
+AGAIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,28 @@ class _Job:
     workspace_id: UUID
 
 
-def send_one() -> bool:
-    """Deals with one message that is due. Says whether there was one."""
-    with transaction.atomic():
-        delivery, job = _claim()
-    if delivery is None:
+def send_one(taken: Callable[[], None] = lambda: None) -> bool:
+    """Deals with one message that is due. Says whether there was one; ``taken`` is called as soon as it is this sender's."""
+    turn = take_turn()
+    if turn is None:
         return False
-    if job is None:
-        return True
-    finish(job.delivery, job.channel, _attempt(job))
+    taken()
+    try:
+        with transaction.atomic():
+            job = _claim(turn)
+    except Exception:
+        _give_back(turn)
+        raise
+    if job is not None:
+        finish(job.delivery, job.channel, _attempt(job))
     return True
+
+
+def _give_back(turn: Turn) -> None:
+    """What could not be weighed is due again in a moment: one message that nobody can read holds up no other."""
+    with contextlib.suppress(DatabaseError):
+        mine = Delivery.objects.filter(id=turn.id, state="sending", leased_until=turn.until, attempted_at=None)
+        mine.update(state="waiting", leased_until=None, due_at=now() + AGAIN, attempted_at=turn.attempted_at)
 
 
 def _attempt(job: _Job) -> Outcome:
@@ -97,20 +108,17 @@ def _secret(job: _Job) -> str:
         )
 
 
-def _claim() -> tuple[Delivery | None, _Job | None]:
-    """The message that is due, weighed; with what to send, where it is to go out."""
-    with connection.cursor() as cursor:
-        # Asked whenever anything happened, mostly in vain.
-        cursor.execute(_DUE)
-        found = cursor.fetchone()
-    delivery = row_of(Delivery, found[0]) if found else None
-    if delivery is None:
-        return None, None
+def _claim(turn: Turn) -> _Job | None:
+    """The message whose turn it is, weighed: what to send, where it is to go out. Another sender may have taken it over meanwhile."""
+    delivery = row_of(Delivery, turn.id, "UPDATE")
+    if delivery is None or delivery.state != Delivery.State.SENDING or delivery.leased_until != turn.until:
+        return None
     at = now()
+    delivery.attempted_at = turn.attempted_at
     delivery.channel = row_of(Channel, delivery.channel_id) if delivery.channel_id else None
     _alone(delivery)
     page, address = _hold(delivery), _address(delivery)
-    if delivery.state == Delivery.State.SENDING:
+    if turn.lost:
         _lose(delivery, page, at)
     verdict = weigh(_look(delivery, page, at), at)
     if verdict.again is not None:
@@ -123,7 +131,7 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
         delivery.save()
         if verdict.stage == "bundle":
             _postpone(delivery, verdict.again, verdict.reason)
-        return delivery, None
+        return None
     stage, reason = verdict.stage, verdict.reason
     if not stage and not address and delivery.channel is not None and not KINDS[delivery.channel.kind].target:
         stage, reason = "contact", "this contact was removed"
@@ -135,12 +143,12 @@ def _claim() -> tuple[Delivery | None, _Job | None]:
             stage=stage or "channel",
             reason=reason or "the channel was removed",
         )
-        return delivery, None
+        return None
     delivery.state, delivery.leased_until, delivery.attempts = Delivery.State.SENDING, at + LEASE, delivery.attempts + 1
     delivery.attempted_at = at
     delivery.save()
     message = replace(_message(delivery, page), more=verdict.more if delivery.step >= 0 else 0)
-    return delivery, _Job(delivery.id, delivery.method, address, message, delivery.channel, page.workspace_id)
+    return _Job(delivery.id, delivery.method, address, message, delivery.channel, page.workspace_id)
 
 
 def _hold(delivery: Delivery) -> Page:

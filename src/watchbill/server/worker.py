@@ -29,13 +29,13 @@ from watchbill.ledger.sealer import Sealer
 from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.alarm import sweep as look_whether_we_can_page
 from watchbill.paging.commands import sweep as sweep_pages
-from watchbill.paging.sending import send_one
 from watchbill.paging.unrouted import sweep as sweep_unrouted
 from watchbill.runtime.isolation import describe
 from watchbill.runtime.jobs import JOBS, job
 from watchbill.server.deadman import Deadman
 from watchbill.server.loops import Listener, Unit, build
 from watchbill.server.processes import raise_open_files
+from watchbill.server.senders import Senders
 from watchbill.signals.commands import sweep as sweep_signals
 from watchbill.signals.commands import take_in
 from watchbill.signals.reroute import look_again
@@ -48,8 +48,8 @@ GRACE = 4.5
 SWEEP = 0.5
 #: How often those look by themselves who are woken when there is something: what another worker left, or a notice that was lost.
 IDLE = 1.0
-#: Messages that are sent at the same time.
-SENDERS = 4
+#: How often a sender looks that nobody called.
+SENDER_IDLE = 10.0
 #: How often the handbooks' folder is looked at; a change is brought after two looks.
 WATCH = 2.0
 
@@ -200,12 +200,11 @@ async def _work(stop: asyncio.Event) -> None:
             await asyncio.sleep(1)
 
 
-def units() -> list[Unit]:
+def units(senders: Senders | None = None) -> list[Unit]:
     """What this worker does, each in a loop of its own. A feature adds its own with one line."""
     sealer = Sealer(settings.KEYS)
-    # A server that does not answer holds up one sender, not all; one that has work calls the next.
-    senders = [f"sender {number}" for number in range(1, SENDERS + 1)]
-    first, following = senders[0], [*senders[1:], ""]
+    senders = senders or Senders()
+    first = "deliveries"
     found = [
         Unit("heartbeat", heartbeat, pause=5.0),
         Unit("facts", deliver_one, "fact", IDLE, wakes=(first,)),
@@ -220,10 +219,9 @@ def units() -> list[Unit]:
         Unit("unrouted", sweep_unrouted, pause=1.0, wakes=(first,)),
         Unit("handovers", look_for_handovers, pause=5.0, wakes=("facts",)),
         Unit("ability", look_whether_we_can_page, pause=10.0, wakes=(first,)),
-        *(
-            Unit(name, send_one, "delivery", IDLE, wakes=(other,))
-            for name, other in zip(senders, following, strict=True)
-        ),
+        # A server that does not answer holds up one sender, not all; one that has work calls the next.
+        Unit(first, senders.call, "delivery", IDLE),
+        *(Unit(name, senders.step(name), "delivery", SENDER_IDLE) for name in senders.names),
         # A batch that is not full means that the sealer has caught up: it rests and lets the next one fill, since many
         # small batches cost the writers more than one large one.
         Unit("sealer", sealing(sealer), "entry", wakes=("facts", first), full=sealer.batch),
@@ -247,7 +245,9 @@ def run() -> int:
     """Runs until SIGTERM or SIGINT."""
     raise_open_files()
     stop = threading.Event()
-    loops = build(units(), stop)
+    senders = Senders()
+    loops = build(units(senders), stop)
+    senders.attach(loops)
     bring_handbooks()
 
     async def main() -> None:

@@ -1,0 +1,398 @@
+"""Servers that drip hold a sender each until the deadline. Nobody gets so many of them that another's critical page waits."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connections, transaction
+
+from tests.cast import Cast, as_worker
+from tests.night import night
+from watchbill.base.errors import TooMany
+from watchbill.base.ids import uuid7
+from watchbill.paging import sending, turns
+from watchbill.paging.own import test_me as ask_for_a_test
+from watchbill.paging.rules import LEASE, SEND_SECONDS, SENDERS
+from watchbill.paging.sending import send_one
+from watchbill.paging.turns import ONE_CHANNEL, ONE_WORKSPACE, Turn, take_turn
+from watchbill.server.senders import Senders
+
+
+class Queue:
+    """Messages that are due, as rows; what a sender takes is not sent but stays under way, as with a server that drips."""
+
+    def __init__(self, db: Any) -> None:
+        self.db = db
+        self.channels: dict[UUID, UUID] = {}
+
+    def workspace(self) -> UUID:
+        made = uuid7()
+        self.db.run(
+            "INSERT INTO people_workspace (id, slug, name, time_zone, require_mfa, created_at) VALUES (%s, %s, 'W', 'UTC', false, wb_now())",
+            made, f"w{made.hex[-12:]}",
+        )  # fmt: skip
+        self.channels[made] = self.channel(made)
+        return made
+
+    def channel(self, workspace: UUID) -> UUID:
+        made = uuid7()
+        self.db.run(
+            "INSERT INTO paging_channel (id, workspace_id, kind, name, config, secret, created_at, last_problem) VALUES (%s, %s, 'push', %s, '{}', '', wb_now(), '')",
+            made, workspace, str(made),
+        )  # fmt: skip
+        return made
+
+    def page(self, workspace: UUID, *, critical: bool = False) -> UUID:
+        made = uuid7()
+        self.db.run(
+            "INSERT INTO paging_page (id, workspace_id, subject_kind, subject_id, title, text, url, why, labels, urgency, shadow, policy, state, round, step, started_at, ended_why, acknowledged_via) "
+            "VALUES (%s, %s, %s, %s, 'Page', '', '', '', '{}', 'high', false, '{}', 'running', 0, 1, wb_now(), '', '')",
+            made, workspace, "incident" if critical else "test", str(made),
+        )  # fmt: skip
+        return made
+
+    def due(
+        self, workspace: UUID, person: UUID | None = None, *, priority: int = 2, channel: UUID | None = None, count: int = 1, page: UUID | None = None, after: str = "0 s",
+    ) -> None:  # fmt: skip
+        """Messages that have been due since a second ago."""
+        self.db.run(
+            "INSERT INTO paging_delivery (id, workspace_id, page_id, round, step, person_id, target, why, method, channel_id, address, position, state, stage, reason, attempts, due_at, provider_id, made_at, priority) "
+            "SELECT gen_random_uuid(), %s, %s, 0, 1, %s, 't' || n || %s, '', 'push', %s, '', 0, 'waiting', '', '', 0, wb_now() - interval '1 s' + %s::interval, '', wb_now(), %s FROM generate_series(1, %s) AS n",
+            workspace, page or self.page(workspace, critical=priority < 2), person, str(uuid7()), channel or self.channels[workspace], after, priority, count,
+        )  # fmt: skip
+
+    def held(self) -> list[tuple[UUID, UUID, UUID, int]]:
+        """Workspace, channel, person and priority of what is under way."""
+        return self.db.run(  # type: ignore[no-any-return]
+            "SELECT workspace_id, channel_id, person_id, priority FROM paging_delivery WHERE state = 'sending' AND leased_until > wb_now()"
+        )
+
+
+@pytest.fixture
+def queue(db: Any) -> Queue:
+    return Queue(db)
+
+
+@contextmanager
+def a_sender() -> Iterator[None]:
+    with as_worker():
+        try:
+            yield
+        finally:
+            connections["default"].close()
+
+
+def take(most: int = 100) -> list[Turn]:
+    """Takes what may be taken, and holds it as a sender that waits does."""
+    found = []
+    with as_worker():
+        while len(found) < most and (turn := take_turn()) is not None:
+            found.append(turn)
+            hold(turn)
+    return found
+
+
+def hold(turn: Turn) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE paging_delivery SET attempted_at = wb_now(), attempts = attempts + 1, leased_until = wb_now() + %s WHERE id = %s",
+            [LEASE, turn.id],
+        )
+
+
+def test_a_person_has_one_sender_whatever_they_add(queue: Queue) -> None:
+    """Five browsers, tested twice; and in another workspace, too."""
+    person, here, there = uuid7(), queue.workspace(), queue.workspace()
+    queue.due(here, person, count=10)
+    queue.due(there, person, count=5)
+    queue.due(here, person, priority=0)
+    assert len(take()) == 1
+    # What is critical goes first.
+    assert [one[3] for one in queue.held()] == [0]
+
+
+def test_a_workspace_and_a_channel_have_half_of_them(queue: Queue) -> None:
+    here, there = queue.workspace(), queue.workspace()
+    for _ in range(SENDERS):
+        queue.due(here, uuid7(), priority=0)
+    assert len(take()) == ONE_WORKSPACE == SENDERS // 2
+    queue.due(there, uuid7(), priority=0)
+    assert len(take()) == 1
+    for _ in range(SENDERS):
+        # Nobody in person: a chat channel or a webhook.
+        queue.due(there, None, priority=0)
+    assert len(take()) == ONE_CHANNEL - 1
+
+
+def test_one_dead_provider_leaves_the_workspaces_other_channels(queue: Queue) -> None:
+    here = queue.workspace()
+    dead, well = queue.channel(here), queue.channel(here)
+    for _ in range(4):
+        queue.due(here, uuid7(), priority=1, channel=dead)
+        queue.due(here, uuid7(), priority=1, channel=well)
+    take(4)
+    assert Counter(one[1] for one in queue.held()).keys() == {dead, well}
+
+
+def test_what_is_not_critical_leaves_senders_to_what_is(queue: Queue) -> None:
+    """Fifty people in ten workspaces test pages that go to endpoints that drip."""
+    for _ in range(10):
+        workspace = queue.workspace()
+        for _ in range(5):
+            queue.due(workspace, uuid7(), count=3)
+    assert len(take()) == turns.NOT_CRITICAL < SENDERS
+    elsewhere = queue.workspace()
+    queue.due(elsewhere, uuid7(), priority=1)
+    assert len(take()) == 1
+    assert {one[0] for one in queue.held() if one[3] == 1} == {elsewhere}
+
+
+def test_critical_pages_that_were_never_taken_leave_senders_to_those_that_were(queue: Queue) -> None:
+    """The endpoints that drip are paged about real incidents: also then somebody whose messages arrive is not kept waiting."""
+    for _ in range(10):
+        workspace = queue.workspace()
+        for _ in range(5):
+            queue.due(workspace, uuid7(), priority=1, count=3)
+    assert len(take()) == turns.NOT_PROVEN < SENDERS
+    queue.due(queue.workspace(), uuid7(), priority=0)
+    assert len(take()) == 1
+
+
+def test_workspaces_take_turns(queue: Queue) -> None:
+    first, second = queue.workspace(), queue.workspace()
+    for _ in range(4):
+        queue.due(first, uuid7(), priority=1)
+    for _ in range(4):
+        queue.due(second, uuid7(), priority=1, after="0.5 s")
+    take(4)
+    assert Counter(one[0] for one in queue.held()) == {first: 2, second: 2}
+
+
+def test_what_can_wait_does_not_wait_for_ever(queue: Queue, clock: Any) -> None:
+    """Critical pages come without end; after half a minute a test is no later than its age."""
+    tested, busy = queue.workspace(), queue.workspace()
+    queue.due(tested, uuid7())
+    clock.forward(seconds=31)
+    for _ in range(5):
+        queue.due(busy, uuid7(), priority=1)
+    take(1)
+    assert [one[0] for one in queue.held()] == [tested]
+
+
+def test_ten_thousand_messages_that_must_wait_are_jumped_over(queue: Queue) -> None:
+    flooded, elsewhere = queue.workspace(), queue.workspace()
+    page = queue.page(flooded)
+    for _ in range(50):
+        queue.due(flooded, uuid7(), count=200, page=page)
+    for _ in range(20):
+        queue.due(flooded, uuid7(), priority=0)
+    queue.db.run("ANALYZE paging_delivery")
+    assert len(take()) == ONE_WORKSPACE
+    queue.due(elsewhere, uuid7(), priority=2)
+    with as_worker(), connections["default"].cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + turns._PICK)
+        (plan,) = cursor.fetchone()
+    assert plan[0]["Execution Time"] < 50
+    read = most_rows(plan[0]["Plan"])
+    assert read < 200, f"{read} rows were read to pass over 10,000"
+    begun = time.monotonic()
+    assert len(take()) == 1
+    assert time.monotonic() - begun < 1
+    assert elsewhere in {one[0] for one in queue.held()}
+
+
+def most_rows(plan: dict[str, Any]) -> int:
+    """The most rows of deliveries that one part of a plan went through, those that it threw away included."""
+    mine = 0
+    if plan.get("Relation Name") == "paging_delivery":
+        each = (
+            plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+        )
+        mine = round(each * plan["Actual Loops"])
+    return max([mine, *(most_rows(one) for one in plan.get("Plans", []))])
+
+
+def test_the_limits_hold_however_many_take_at_once(queue: Queue) -> None:
+    """Three workers' senders, all at the same moment."""
+    people = {queue.workspace(): [uuid7() for _ in range(12)] for _ in range(4)}
+    for workspace, persons in people.items():
+        for person in persons:
+            queue.due(workspace, person, priority=0, count=4)
+    begin, got = threading.Barrier(3 * SENDERS // 2), list[UUID]()
+
+    def work() -> None:
+        with a_sender():
+            begin.wait(20)
+            for _ in range(4):
+                if (turn := take_turn()) is not None:
+                    got.append(turn.id)
+
+    threads = [threading.Thread(target=work) for _ in range(3 * SENDERS // 2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    held = queue.held()
+    assert len(got) == len(set(got)) == len(held)
+    assert max(Counter(one[2] for one in held).values()) == 1
+    assert max(Counter(one[0] for one in held).values()) == ONE_WORKSPACE
+    assert len(held) == 4 * ONE_WORKSPACE
+
+
+def test_a_dead_sender_holds_nothing_for_long(queue: Queue, clock: Any) -> None:
+    person, here = uuid7(), queue.workspace()
+    queue.due(here, person, count=2)
+    (first,) = take()
+    assert take() == []
+    clock.forward(seconds=LEASE.total_seconds() + 1)
+    (again,) = take()
+    assert again.id == first.id
+    assert again.lost
+
+
+def test_a_sender_that_dies_before_its_attempt_has_lost_none(queue: Queue, clock: Any) -> None:
+    queue.due(queue.workspace(), uuid7())
+    with as_worker():
+        turn = take_turn()
+    assert turn is not None
+    clock.forward(seconds=turns.TURN.total_seconds() + 1)
+    (again,) = take()
+    assert (again.id, again.lost) == (turn.id, False)
+
+
+def test_what_somebody_else_is_changing_is_not_waited_for(queue: Queue, db: Any) -> None:
+    here = queue.workspace()
+    queue.due(here, uuid7(), priority=1)
+    queue.due(here, uuid7(), priority=1, after="0.5 s")
+    ((first,),) = db.run("SELECT id FROM paging_delivery ORDER BY due_at LIMIT 1")
+    with as_worker(), transaction.atomic():
+        connections["default"].cursor().execute("SELECT FROM paging_delivery WHERE id = %s FOR UPDATE", [first])
+        got: list[Turn | None] = []
+
+        def work() -> None:
+            with a_sender():
+                got.append(take_turn())
+
+        one = threading.Thread(target=work)
+        one.start()
+        one.join(10)
+        assert not one.is_alive()
+    assert got[0] is not None
+    assert got[0].id != first
+
+
+def test_a_message_that_cannot_be_weighed_holds_up_no_other(
+    cast: Cast, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        for person in (cast.ada, cast.edo):
+            with cast.acts(person) as by:
+                ask_for_a_test(by=by, workspace_id=cast.main)
+        real = sending._look
+
+        def poisoned(delivery: Any, page: Any, at: datetime) -> Any:
+            if delivery.person_id == cast.ada:
+                raise RuntimeError("poison")
+            return real(delivery, page, at)
+
+        monkeypatch.setattr(sending, "_look", poisoned)
+        with as_worker():
+            for _ in range(20):
+                try:
+                    if not send_one():
+                        break
+                except RuntimeError:
+                    continue
+        assert it.mail.to("edo@example.org") != []
+        rows = it.rows(
+            "SELECT DISTINCT state, attempts, due_at > wb_now() FROM paging_delivery WHERE person_id = %s AND channel_id IS NOT NULL",
+            cast.ada,
+        )
+        assert rows == [("waiting", 0, True)]
+
+
+def test_the_lease_is_longer_than_all_that_an_attempt_may_take() -> None:
+    assert LEASE.total_seconds() >= SEND_SECONDS + 10
+
+
+def test_critical_pages_come_first_and_those_that_arrive_before_them(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        with cast.acts(cast.vera) as by:
+            ask_for_a_test(by=by, workspace_id=cast.main)
+        it.fire()
+        urgent = "SELECT d.priority FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.subject_kind = %s AND d.method = 'email'"
+        assert set(it.rows(urgent, "test")) == {(2,)}
+        assert set(it.rows(urgent, "incident")) == {(1,)}
+        clock.forward(minutes=10)
+        it.fire("AnotherThing", service="web")
+        # The mail of ten minutes ago went out: this one's way is known to work.
+        assert (0,) in it.rows(urgent, "incident")
+
+
+def test_testing_ones_pages_has_a_limit(cast: Cast, db: Any, clock: Any) -> None:
+    def test() -> None:
+        with cast.acts(cast.vera) as by:
+            ask_for_a_test(by=by, workspace_id=cast.main)
+
+    for _ in range(5):
+        test()
+    with pytest.raises(TooMany, match="5 times in 5 minutes") as error:
+        test()
+    assert 0 < error.value.retry_after <= 300
+    # Everybody has their own.
+    with cast.acts(cast.edo) as by:
+        ask_for_a_test(by=by, workspace_id=cast.main)
+    clock.forward(seconds=error.value.retry_after)
+    test()
+
+
+def test_a_sender_that_waits_for_a_server_is_not_the_one_that_is_called() -> None:
+    """Each that takes a message calls the next one, before it sends; who waits is passed over."""
+    released, sending_now = threading.Event(), list[str]()
+    due = threading.Semaphore(0)
+
+    class Sleeper:
+        def __init__(self) -> None:
+            self.woken = threading.Event()
+
+    def send(taken: Any) -> bool:
+        if not due.acquire(blocking=False):
+            return False
+        taken()
+        sending_now.append(threading.current_thread().name)
+        released.wait(20)
+        return True
+
+    senders = Senders(3, send)
+    loops = {name: Sleeper() for name in senders.names}
+    senders.attach(loops)
+
+    def run(name: str) -> None:
+        step = senders.step(name)
+        while not released.is_set():
+            loops[name].woken.wait(20)
+            loops[name].woken.clear()
+            step()
+
+    threads = [threading.Thread(target=run, args=(name,), name=name, daemon=True) for name in senders.names]
+    for one in threads:
+        one.start()
+    for number in range(1, 4):
+        due.release()
+        senders.call()
+        deadline = time.monotonic() + 10
+        while len(sending_now) < number and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert len(sending_now) == number
+    released.set()
+    for loop in loops.values():
+        loop.woken.set()
+    assert sorted(sending_now) == list(senders.names)
