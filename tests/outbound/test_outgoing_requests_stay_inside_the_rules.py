@@ -66,6 +66,9 @@ def server() -> Iterator[str]:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.1", "172.16.5.5", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1", "255.255.255.255",
+     "192.0.0.192", "192.0.0.8", "192.0.0.9", "168.63.129.16", "192.88.99.1", "192.0.2.1", "198.18.0.1", "240.0.0.1", "::127.0.0.1", "::ffff:0:127.0.0.1", "::ffff:0:a9fe:a9fe",
+     "64:ff9b:1::7f00:1", "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b::a83f:8110", "fec0::1", "3fff::1", "5f00::1", "2001:db8::1", "2001:0:7f00:1::", "100::1",
+     "2002:a83f:8110::1", "::ffff:168.63.129.16", "fe80::1%eth0", "::a00:1",
      "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1", "fd00:ec2::254"],
 )  # fmt: skip
 def test_private_and_local_addresses_are_refused(address: str) -> None:
@@ -73,6 +76,23 @@ def test_private_and_local_addresses_are_refused(address: str) -> None:
         check_addresses("innocent.example", [address], Policy())
     with pytest.raises(Invalid):
         check_addresses("innocent.example", ["93.184.216.34", address], Policy())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "93.184.216.34",
+        "1.1.1.1",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001:80f::200e",
+        "64:ff9b::101:101",
+        "192.0.1.1",
+        "168.63.129.17",
+        "198.20.0.1",
+    ],
+)
+def test_public_addresses_are_reached(address: str) -> None:
+    assert check_addresses("public.example", [address], Policy()) == [address]
 
 
 def test_declared_ones_are_reached_and_metadata_services_never() -> None:

@@ -12,7 +12,25 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Reachable by nobody's declaration: cloud metadata services hand out credentials.
 _NEVER = [ipaddress.ip_network(text) for text in ("169.254.169.254/32", "fd00:ec2::254/128", "100.100.100.200/32")]
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: What is no address of the public Internet (IANA's special-purpose registries, and clouds' own): a list of our own, since what Python
+#: calls global depends on its patch level.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+        "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "::/8", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+        "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+]  # fmt: skip
+#: IPv6 networks whose addresses carry an IPv4 one, and how many bits stand behind it. That one is judged, and nothing else of it.
+_CARRIERS = [
+    (ipaddress.IPv6Network(network), shift)
+    for network, shift in (
+        ("::ffff:0:0/96", 0), ("::ffff:0:0:0/96", 0), ("::/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80),
+    )
+]  # fmt: skip
 
 
 class NotAllowed(Invalid):
@@ -70,13 +88,22 @@ def check_url(url: str, policy: Policy) -> tuple[str, str, int]:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address inside of an IPv6 one that carries it: mapped, 6to4, Teredo, NAT64."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return inner or address
+    """The IPv4 address inside of an IPv6 one that carries it: mapped, translated, compatible, NAT64, 6to4, Teredo."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.teredo:
+        return address.teredo[1]
+    for network, shift in _CARRIERS:
+        # “::” and “::1” are addresses of their own.
+        if address in network and int(address) > 1:
+            return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
     return address
+
+
+def _is_public(address: Address) -> bool:
+    if any(address.version == network.version and address in network for network in _NOT_PUBLIC):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def check_addresses(host: str, addresses: Iterable[str], policy: Policy) -> list[str]:
@@ -95,7 +122,7 @@ def check_addresses(host: str, addresses: Iterable[str], policy: Policy) -> list
             address.version == n.version and address in n for n in policy.declared_networks
         ):
             continue
-        if not address.is_global or address.is_multicast:
+        if not _is_public(address):
             raise NotAllowed(
                 f"{host} leads to {address}, a private or local address.",
                 hint=f"If that is meant, an operator adds {host} to WATCHBILL_OUTBOUND and restarts the hub.",
