@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.peers.drips import attack, drips
 from tests.peers.mail import Mail
+from tests.peers.push import Push
 from tests.server.hub import Hub, wait_for
 
 from bench.house import connect, line, running_hub
@@ -85,6 +87,15 @@ def to_mail(hub: Hub, url: str, mail: Mail, mark: str, rounds: int = ROUNDS) -> 
     if os.environ.get("BENCH_DEBUG"):
         print([round(one) for one in times], (hub.data / "logs" / "worker.log").read_text()[-3000:])
     return sorted(times)
+
+
+def dripping(hub: Hub, url: str, mail: Mail) -> list[float]:
+    """The same, while others' endpoints drip: all that those may hold is held."""
+    with Push() as push, drips() as slow:
+        with connect(hub) as owner:
+            attack(owner, slow.port, push.subscription(), "test")
+        wait_for(lambda: slow.open >= 10, 60, "the endpoints are not asked")
+        return to_mail(hub, url, mail, "Drips")
 
 
 def storm(hub: Hub, url: str, alerts: int = 100_000, groups: int = 500, seconds: float = 60) -> dict[str, float]:
@@ -226,6 +237,15 @@ def measure() -> Iterator[dict[str, Any]]:
         yield line(
             "paging",
             f"alert sent → message handed over, 1,000 alerts/s beside, p99 of {len(times)}",
+            times[int(len(times) * 0.99)],
+            2000,
+            "less",
+            "ms",
+        )
+        times = dripping(hub, url, mail)
+        yield line(
+            "paging",
+            f"alert sent → message handed over, 50 endpoints that drip in 10 other workspaces, p99 of {len(times)}",
             times[int(len(times) * 0.99)],
             2000,
             "less",
