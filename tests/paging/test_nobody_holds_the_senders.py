@@ -318,6 +318,30 @@ def test_a_message_that_cannot_be_weighed_holds_up_no_other(
         assert rows == [("waiting", 0, True)]
 
 
+def test_a_database_that_goes_while_a_message_is_sent_makes_no_second_one(
+    cast: Cast, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender's connection is cut while it waits for the mail server, as by a restart of PostgreSQL."""
+    with night(cast, db) as it:
+        it.set_up()
+        with cast.acts(cast.edo) as by:
+            ask_for_a_test(by=by, workspace_id=cast.main)
+        real = sending._attempt
+
+        def cut(job: Any) -> Any:
+            found = real(job)
+            db.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watchbill_worker'")
+            return found
+
+        monkeypatch.setattr(sending, "_attempt", cut)
+        with as_worker():
+            while send_one():
+                pass
+        assert len(it.mail.to("edo@example.org")) == 1
+        rows = it.rows("SELECT state, attempts, lost FROM paging_delivery WHERE method = 'email'")
+        assert rows == [("sent", 1, None)]
+
+
 def test_the_lease_is_longer_than_all_that_an_attempt_may_take() -> None:
     assert LEASE.total_seconds() >= SEND_SECONDS + 10
 

@@ -4,6 +4,7 @@ A sender that dies leaves its lease; another one takes the message over. So a me
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +12,8 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import Error as DatabaseProblem
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from watchbill.base.actor import system
@@ -39,8 +41,10 @@ from watchbill.secrets.commands import open_secret
 log = structlog.get_logger("watchbill.paging")
 #: How long the key in a message serves.
 SERVES = timedelta(days=2)
-#: How long what could not be weighed waits.
-AGAIN = timedelta(seconds=5)
+#: How many seconds an outcome waits for the database: less than the lease leaves.
+WRITES = 10.0
+#: How long what could not be weighed waits: where the database had a moment's trouble, and where it is the message's own.
+SOON, AGAIN = timedelta(seconds=1), timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,33 @@ def send_one(taken: Callable[[], None] = lambda: None) -> bool:
     try:
         with transaction.atomic():
             job = _claim(turn)
-    except Exception:
-        _give_back(turn)
+    except Exception as error:
+        _give_back(turn, SOON if isinstance(error, DatabaseProblem) else AGAIN)
         raise
     if job is not None:
-        finish(job.delivery, job.channel, _attempt(job))
+        _write(job, _attempt(job))
     return True
 
 
-def _give_back(turn: Turn) -> None:
+def _write(job: _Job, outcome: Outcome) -> None:
+    """Writes what came of it. A database that was away meanwhile is waited for a little: what went out should not go out twice."""
+    until = time.monotonic() + WRITES
+    while True:
+        try:
+            return finish(job.delivery, job.channel, outcome)
+        except DatabaseProblem as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("paging.outcome_waits", delivery=str(job.delivery), error=type(error).__name__)
+            connection.close()
+            time.sleep(0.5)
+
+
+def _give_back(turn: Turn, after: timedelta) -> None:
     """What could not be weighed is due again in a moment: one message that nobody can read holds up no other."""
-    with contextlib.suppress(DatabaseError):
+    with contextlib.suppress(DatabaseProblem):
         mine = Delivery.objects.filter(id=turn.id, state="sending", leased_until=turn.until, attempted_at=None)
-        mine.update(state="waiting", leased_until=None, due_at=now() + AGAIN, attempted_at=turn.attempted_at)
+        mine.update(state="waiting", leased_until=None, due_at=now() + after, attempted_at=turn.attempted_at)
 
 
 def _attempt(job: _Job) -> Outcome:
