@@ -21,6 +21,7 @@ from watchbill.paging.own import test_me as ask_for_a_test
 from watchbill.paging.rules import LEASE, SEND_SECONDS, SENDERS
 from watchbill.paging.sending import send_one
 from watchbill.paging.turns import ONE_CHANNEL, ONE_WORKSPACE, Turn, take_turn
+from watchbill.runtime.lag import stops_all
 from watchbill.server.senders import Senders
 
 
@@ -266,6 +267,30 @@ def test_a_sender_that_dies_before_its_attempt_has_lost_none(queue: Queue, clock
     assert (again.id, again.lost) == (turn.id, False)
 
 
+def test_who_waits_behind_their_own_messages_makes_nothing_late(queue: Queue, clock: Any) -> None:
+    """Else endpoints that drip would stop the dead man's switch."""
+    person, here, there = uuid7(), queue.workspace(), queue.workspace()
+    queue.due(here, person, count=20)
+    clock.forward(minutes=5)
+    assert [one.kind for one in stops_all()] == ["delivery"]
+    take()
+    assert stops_all() == []
+    for _ in range(30):
+        queue.due(here, uuid7())
+    clock.forward(seconds=20)
+    take()
+    clock.forward(seconds=20)
+    assert len(queue.held()) == ONE_WORKSPACE
+    assert stops_all() == []
+    # Somebody else's waits for no such reason: no sender has come round.
+    queue.due(there, uuid7(), priority=0, after="-5 minutes")
+    assert [one.kind for one in stops_all()] == ["delivery"]
+    # Nor does it when those who held the senders have died.
+    take()
+    clock.forward(minutes=5)
+    assert [one.kind for one in stops_all()] == ["delivery"]
+
+
 def test_what_somebody_else_is_changing_is_not_waited_for(queue: Queue, db: Any) -> None:
     here = queue.workspace()
     queue.due(here, uuid7(), priority=1)
@@ -304,18 +329,15 @@ def test_a_message_that_cannot_be_weighed_holds_up_no_other(
 
         monkeypatch.setattr(sending, "_look", poisoned)
         with as_worker():
-            for _ in range(20):
-                try:
-                    if not send_one():
-                        break
-                except RuntimeError:
-                    continue
+            while send_one():
+                pass
         assert it.mail.to("edo@example.org") != []
         rows = it.rows(
             "SELECT DISTINCT state, attempts, due_at > wb_now() FROM paging_delivery WHERE person_id = %s AND channel_id IS NOT NULL",
             cast.ada,
         )
         assert rows == [("waiting", 0, True)]
+        assert it.rows("SELECT unit, count(*) FROM runtime_failure GROUP BY unit") == [("deliveries", 2)]
 
 
 def test_a_database_that_goes_while_a_message_is_sent_makes_no_second_one(

@@ -34,6 +34,7 @@ from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.paging.turns import Turn, take_turn
 from watchbill.people import tokens
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
+from watchbill.runtime.isolation import is_transient, note_failure
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.secrets.commands import open_secret
@@ -67,8 +68,13 @@ def send_one(taken: Callable[[], None] = lambda: None) -> bool:
         with transaction.atomic():
             job = _claim(turn)
     except Exception as error:
-        _give_back(turn, SOON if isinstance(error, DatabaseProblem) else AGAIN)
-        raise
+        transient = is_transient(error)
+        _give_back(turn, SOON if transient else AGAIN)
+        if transient:
+            raise
+        # Recorded where what fails is listed; this sender goes on with others.
+        note_failure("deliveries", str(turn.id), error)
+        return True
     if job is not None:
         _write(job, _attempt(job))
     return True
