@@ -85,9 +85,11 @@ def test_a_mail_server_that_is_none_is_tried_again_and_the_next_method_serves(
             str(port),
         )
         it.fire()
-        assert ("waiting",) in it.rows(
-            "SELECT state FROM paging_delivery WHERE method = 'email' AND target = 'Edo Editor'"
+        # It was not given up: it waits for its next attempt, or that came after the acknowledgement, on a slow machine.
+        tried = it.rows(
+            "SELECT attempts, state IN ('waiting', 'stopped') FROM paging_delivery WHERE method = 'email' AND target = 'Edo Editor' AND step > 0"
         )
+        assert (1, True) in tried
         assert it.rows("SELECT acknowledged_via FROM paging_page WHERE subject_kind = 'incident'") == [("voice",)]
 
 
