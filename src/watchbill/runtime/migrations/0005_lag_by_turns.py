@@ -22,6 +22,6 @@ AFTER = BEFORE.replace("WITH aside AS", HELD, 1).replace("d.leased_until <= wb_n
 class Migration(migrations.Migration):
     dependencies = [
         ("runtime", "0004_lag"),
-        ("paging", "0007_turns"),
+        ("paging", "0008_turns"),
     ]
     operations = [migrations.RunSQL(AFTER, BEFORE)]
