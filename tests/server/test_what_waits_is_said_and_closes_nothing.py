@@ -265,6 +265,17 @@ def test_doctor_is_content_where_nothing_waits(db: Any) -> None:
         assert [(one.level, one.text) for one in _waiting()] == [("ok", "nothing waits longer than it should")]
 
 
+def test_a_look_of_doctors_that_fails_takes_no_other_with_it() -> None:
+    from watchbill.server.doctor import Finding, _alone
+
+    def broken() -> list[Finding]:
+        raise RecursionError
+
+    (found,) = _alone("can page", broken)
+    assert (found.level, found.text) == ("wrong", "this look failed: RecursionError")
+    assert _alone("x", lambda: [Finding("x", "ok", "fine")])[0].text == "fine"
+
+
 def test_the_metrics_have_the_oldest_of_each_kind(cast: Cast, db: Any, clock: Any) -> None:
     from prometheus_client import generate_latest
 

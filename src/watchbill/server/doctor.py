@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -154,7 +155,18 @@ def _database(config: Config) -> list[Finding]:
         findings.append(_skew((server_time - datetime.fromtimestamp(middle, UTC)).total_seconds()))
         findings.append(_worker(age.total_seconds() if age is not None else None))
         findings.append(_ledger(cursor))
-    return findings + _waiting() + _can_page()
+    return findings + _alone("waiting", _waiting) + _alone("can page", _can_page)
+
+
+def _alone(part: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    """A look that fails says so, and takes none of the other findings with it."""
+    from watchbill.runtime.isolation import describe
+
+    try:
+        return look()
+    except Exception as error:
+        text = f"this look failed: {describe(error, 200)}"
+        return [Finding(part, "wrong", text, "Please report it; everything else was looked at all the same.")]
 
 
 def _can_page() -> list[Finding]:
