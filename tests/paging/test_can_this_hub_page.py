@@ -193,7 +193,7 @@ WARNINGS: dict[str, tuple[Break, str, str]] = {
         "of the handbook are given by no route: Sev1",
     ),
     "silenced": (lambda it: silence(it, 'service="web"'), "note", "1 silence holds alerts back now."),
-    "unrouted-quiet": (lambda it: group(it, "info"), "note", "1 alert of low severity fires without a route"),
+    "unrouted-quiet": (lambda it: group(it, "info"), "note", "1 alert fires without a route"),
     "never-tested": (
         lambda it: it.db.run("UPDATE paging_page SET subject_kind = 'other' WHERE subject_kind = 'test'"),
         "warning",
@@ -337,7 +337,7 @@ def test_alerts_that_page_nobody_are_counted_by_severity(cast: Cast, db: Any) ->
         (loud,) = told(cast, "unrouted")
         assert loud.text == "4 alerts (2 critical, 1 without a severity, 1 warning) fire and page nobody."
         (quiet,) = told(cast, "unrouted-quiet")
-        assert quiet.text.startswith("4 alerts of low severity fire")
+        assert quiet.text.startswith("4 alerts fire without a route")
 
 
 def test_a_demo_says_that_it_is_one_and_a_stranger_sees_nothing(cast: Cast, db: Any) -> None:
@@ -408,19 +408,19 @@ def test_the_admins_are_told_once_then_daily_and_when_it_is_over(cast: Cast, db:
     with ready(cast, db) as it:
         sweep(it, clock, seconds=31)
         assert mails(it) == []
-        group(it, "critical")
+        key = schedule(it, "Empty rota", [])
         sweep(it, clock, seconds=31)
         assert mails(it) == [], "it has to last"
         sweep(it, clock, seconds=60)
         assert len(mails(it)) == 1
         assert "This hub cannot page: 1 problem" in mails(it)[0]
-        assert "1 critical alert fires and pages nobody." in it.mail.to("ada@example.org")[-1]
+        assert "Nobody takes turns in Empty rota." in it.mail.to("ada@example.org")[-1]
         for _ in range(5):
             sweep(it, clock, minutes=10)
         assert len(mails(it)) == 1, "the same is told once"
         sweep(it, clock, hours=24)
         assert len(mails(it)) == 2
-        db.run("UPDATE signals_group SET state = 'resolved', resolved_at = wb_now(), firing = 0")
+        db.run("UPDATE oncall_schedule SET retired_at = wb_now() WHERE id = %s", key)
         sweep(it, clock, minutes=1)
         assert "This hub can page again" in mails(it)[-1]
         sweep(it, clock, minutes=1)
@@ -431,13 +431,22 @@ def test_the_admins_are_told_once_then_daily_and_when_it_is_over(cast: Cast, db:
 
 def test_another_problem_beside_a_known_one_is_told(cast: Cast, db: Any, clock: Any) -> None:
     with ready(cast, db) as it:
-        group(it, "critical")
+        schedule(it, "Day rota", [it.cast.edo], until="2026-02-01")
         sweep(it, clock, seconds=31)
         sweep(it, clock, seconds=60)
         schedule(it, "Empty rota", [])
         sweep(it, clock, seconds=60)
         sweep(it, clock, seconds=60)
         assert ["2 problems" in one for one in mails(it)] == [False, True]
+
+
+def test_what_has_a_page_of_its_own_is_not_told_twice(cast: Cast, db: Any, clock: Any) -> None:
+    with ready(cast, db) as it:
+        group(it, "critical")
+        sweep(it, clock, seconds=31)
+        sweep(it, clock, seconds=60)
+        assert mails(it) == []
+        assert it.rows("SELECT can_page FROM paging_ability WHERE workspace_id = %s", cast.main) == [(False,)]
 
 
 def test_a_dead_channel_is_told_by_the_one_that_still_works(cast: Cast, db: Any, clock: Any) -> None:

@@ -29,6 +29,8 @@ EVERY = timedelta(seconds=30)
 SETTLES = timedelta(seconds=45)
 AGAIN = timedelta(days=1)
 _SHOWN = 8
+#: Of these the admins hear by a page of its own, at once (`paging/unrouted.py`): they are shown, and not told twice.
+TOLD_ELSEWHERE = frozenset({"unrouted"})
 
 
 def sweep() -> int:
@@ -77,18 +79,20 @@ def _tell(state: AbilityState, found: Ability) -> None:
     """New problems at once, the same ones once a day, and that it is over."""
     if found.demo:
         return
-    if not found.broken:
+    broken = [one for one in found.broken if one.code not in TOLD_ELSEWHERE]
+    if not broken:
         if state.told_codes:
             _page(state, "This hub can page again", "Everything that kept it from paging is put right.", "low")
             state.told_codes, state.told_at = [], None
         return
-    lasting = [code for code, since in state.since.items() if found.at - datetime.fromisoformat(since) >= SETTLES]
+    codes = {one.code for one in broken}
+    lasting = [code for code in sorted(codes) if found.at - datetime.fromisoformat(state.since[code]) >= SETTLES]
     fresh = [code for code in lasting if code not in state.told_codes]
     again = state.told_at is not None and found.at - state.told_at >= AGAIN
     if not (fresh or (again and lasting)) or not in_use(state.workspace_id):
         state.told_codes = [code for code in state.told_codes if code in state.since]
         return
-    lines = [f"{one.text} {one.fix}." for one in found.broken]
+    lines = [f"{one.text} {one.fix}." for one in broken]
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     title = f"This hub cannot page: {count_of(len(lines), 'problem')}"
     _page(state, title, "\n".join([*lines[:_SHOWN], *more]), "high" if fresh else "low")
