@@ -90,7 +90,7 @@ def test_a_browser_is_added_notified_and_acknowledges_with_one_tap(open_page: Op
         message = push.got[-1]
         assert message["title"] == "Test page: this is only a test"
         deliver(**message)
-        shown(worker, "Test page: nothing is wrong")
+        shown(worker, "Test page: this is only a test")
         assert ["acknowledge", "open"] in [one[2] for one in worker.evaluate(NOTIFICATIONS)]
         worker.evaluate(
             """async () => {
