@@ -95,7 +95,7 @@ def old_arrival(it: Night) -> None:
 
 def late_message(it: Night) -> None:
     it.db.run(
-        "UPDATE paging_delivery SET state = 'waiting', due_at = wb_now() - interval '5 minutes' WHERE id = (SELECT id FROM paging_delivery ORDER BY id LIMIT 1)"
+        "UPDATE paging_delivery SET state = 'waiting', priority = 1, due_at = wb_now() - interval '5 minutes' WHERE id = (SELECT id FROM paging_delivery ORDER BY id LIMIT 1)"
     )
 
 
@@ -290,6 +290,15 @@ def test_a_gap_that_others_of_the_step_stand_in_for_is_a_warning(cast: Cast, db:
         )
         (reason,) = told(cast, "gap-now")
         assert reason.level == "broken"
+
+
+def test_a_message_that_can_wait_is_late_later(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        late_message(it)
+        db.run("UPDATE paging_delivery SET priority = 2")
+        assert told(cast, "late-deliveries") == []
+        db.run("UPDATE paging_delivery SET due_at = due_at - interval '6 minutes' WHERE state = 'waiting'")
+        assert len(told(cast, "late-deliveries")) == 1
 
 
 def test_a_turn_of_somebody_who_left_is_a_gap(cast: Cast, db: Any) -> None:

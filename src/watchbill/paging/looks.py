@@ -26,6 +26,10 @@ from watchbill.signals.unrouted import unrouted as unpaged
 
 #: How long a message that is due may wait before somebody is told.
 LATE = timedelta(minutes=2)
+#: The same for what can wait: in a storm it goes last.
+LATE_LOW = timedelta(minutes=10)
+#: The priority of a message that can wait.
+CAN_WAIT = 2
 #: How old the last test of somebody's pages may be.
 TEST_SERVES = timedelta(days=30)
 AHEAD = timedelta(days=7)
@@ -367,7 +371,9 @@ def deliveries(place: Place) -> Iterator[Reason]:
     """Messages that should have gone out by now."""
     before = place.at - LATE
     rows = Delivery.objects.filter(
-        Q(state="waiting", due_at__lte=before) | Q(state="sending", leased_until__lte=before),
+        Q(state="waiting", due_at__lte=before, priority__lt=CAN_WAIT)
+        | Q(state="waiting", due_at__lte=place.at - LATE_LOW)
+        | Q(state="sending", leased_until__lte=before),
         workspace_id=place.workspace_id,
         page__shadow=False,
     )

@@ -68,7 +68,7 @@ class ContactMethod(models.Model):
 
     @property
     def problem(self) -> str:
-        """Why it cannot be used as it is stored; empty where nothing is wrong with it."""
+        """Why it cannot be used as it is stored; empty where it can."""
         return problem_of(self.value) if self.kind == self.Kind.PHONE else ""
 
     @property
