@@ -23,6 +23,11 @@ def incidents(it: Night) -> list[Any]:
     return it.rows("SELECT state, flaps FROM incidents_incident ORDER BY number")
 
 
+def paged(it: Night, name: str) -> list[str]:
+    """The pages that somebody got by mail; notices that it is over ask nothing of anybody."""
+    return [text for text in it.mail.to(f"{name}@example.org") if "Nothing is asked of you" not in text]
+
+
 def set_window(it: Night, seconds: int | None) -> None:
     it.db.run("UPDATE signals_route SET reopen_within = %s", seconds)
 
@@ -97,7 +102,7 @@ def test_whoever_took_it_has_it_still_and_hears(cast: Cast, db: Any, clock: Any)
         told = [to for to, message in it.mail.got if "not over" in str(message["Subject"])]
         assert 2 <= len(told) <= 3, "not at every flap"
         assert set(told) == {"edo@example.org"}
-        assert it.mail.to("apo@example.org") == [], "and nobody else is paged"
+        assert paged(it, "apo") == [], "and nobody else is paged"
         assert it.rows("SELECT state FROM paging_page WHERE subject_kind = 'incident'") == [("acknowledged",)]
 
 
@@ -111,11 +116,11 @@ def test_nobody_took_it_so_the_escalation_goes_on_where_it_was(cast: Cast, db: A
         assert it.twilio.calls == [], "over before the phone rang"
         it.fire(service="web", starts=clock.now().isoformat())
         assert [call["To"] for call in it.twilio.calls] == [PHONES["edo"]], "the call that its end had stopped goes out"
-        assert len(it.mail.to("edo@example.org")) == 1, "not mailed again a minute later"
-        assert it.mail.to("apo@example.org") == []
+        assert len(paged(it, "edo")) == 1, "not mailed again a minute later"
+        assert paged(it, "apo") == []
         clock.forward(minutes=3, seconds=31)
         it.run()
-        assert len(it.mail.to("apo@example.org")) == 1, "five minutes after the first page, as if it had not been over"
+        assert len(paged(it, "apo")) == 1, "five minutes after the first page, as if it had not been over"
 
 
 def test_what_ended_and_stays_over_pages_nobody(cast: Cast, db: Any, clock: Any) -> None:
@@ -137,8 +142,8 @@ def test_one_that_flaps_for_an_hour_pages_again_and_reaches_everybody(cast: Cast
         flap(it, clock, fires=60, rests=120, count=20)
         assert incidents(it) == [("open", 20)]
         for name in ("edo", "apo"):
-            assert len(it.mail.to(f"{name}@example.org")) >= 2, "who believes that it is over is paged again"
-        assert len(it.mail.to("edo@example.org")) <= 14
+            assert len(paged(it, name)) >= 2, "who believes that it is over is paged again"
+        assert len(paged(it, "edo")) <= 14
 
 
 def test_clocks_go_on_as_if_it_had_not_been_over(cast: Cast, db: Any, clock: Any) -> None:
@@ -154,7 +159,6 @@ def test_clocks_go_on_as_if_it_had_not_been_over(cast: Cast, db: Any, clock: Any
         clock.forward(seconds=(acknowledge - clock.now() - timedelta(seconds=10)).total_seconds())
         it.run()
         assert "breached" not in {row[0] for row in it.rows("SELECT state FROM clocks_clock")}, "over is over"
-        set_window(it, 3600)
 
 
 def test_what_was_acknowledged_in_time_stays_so(cast: Cast, db: Any, clock: Any) -> None:
