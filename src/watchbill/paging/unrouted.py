@@ -73,7 +73,8 @@ def _look(workspace_id: UUID) -> int:
     if fresh or (page is not None and waiting and at >= page.started_at + AGAIN):
         if page is not None:
             why = "further alerts page nobody: it is said anew" if fresh else "it is said again each hour"
-            end(by=by, workspace_id=workspace_id, page_id=page.id, why=why)
+            # Nothing is over: whoever was paged is paged again, or hears of more.
+            end(by=by, workspace_id=workspace_id, page_id=page.id, why=why, over=False)
         _start(by, workspace_id, setting, sorted([*fresh, *waiting], key=lambda one: (one.since, one.id)), bool(fresh))
         return 1
     if page is not None and not any(one.told == page.id for one in heard):
