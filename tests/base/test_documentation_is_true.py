@@ -101,6 +101,14 @@ def test_every_link_between_documents_leads_somewhere() -> None:
             assert (page.parent / target).exists(), (page, target)
 
 
+def test_each_decision_has_a_number_of_its_own() -> None:
+    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert [name[:4] for name in names] == [f"{number:04}" for number in range(1, len(names) + 1)]
+    for name in names:
+        title = (ROOT / "docs" / "decisions" / name).read_text().splitlines()[0]
+        assert title.startswith(f"# {int(name[:4])}. "), f"{name} begins with “{title}”"
+
+
 def test_merged_migrations_do_not_change() -> None:
     """The lock lists each merged file with its hash. A new one is added with `python tools/lock_migrations.py`."""
     from hashlib import sha256

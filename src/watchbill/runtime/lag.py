@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
     ),
     "failing": Kind(
         "item that fails again and again", "items that fail again and again", timedelta(seconds=60),
-        "They are set aside and tried again each minute; nothing waits for them. The worker's log has the errors: please report them.",
+        "They are set aside and tried again after a pause of at most a minute; nothing waits for them. The worker's log has the errors: please report them.",
     ),
     "quarantined": Kind(
         "quarantined arrival", "quarantined arrivals", timedelta.max,
