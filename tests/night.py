@@ -150,9 +150,9 @@ class Night:
         return self.rows("SELECT state, severity FROM incidents_incident ORDER BY id DESC LIMIT 1")[0]
 
     def told(self) -> list[tuple[Any, ...]]:
-        """Whom the newest page's messages were for: step, target, method, state."""
+        """Whom the newest page was for: step, target, method, state; not the notices that somebody took it or that it is over."""
         return self.rows(
-            "SELECT d.step, d.target, d.method, d.state FROM paging_delivery d WHERE d.page_id = (SELECT id FROM paging_page ORDER BY id DESC LIMIT 1) ORDER BY d.step, d.id"
+            "SELECT d.step, d.target, d.method, d.state FROM paging_delivery d WHERE d.page_id = (SELECT id FROM paging_page ORDER BY id DESC LIMIT 1) AND d.step >= 0 ORDER BY d.step, d.id"
         )  # fmt: skip
 
 
