@@ -132,7 +132,12 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda it: schedule(it, "Web on-call", [it.cast.edo], until="2026-02-01"),
         "Nobody is on call in Web on-call for the next 7 days.",
     ),
-    "no-route": (lambda it: it.db.run("DELETE FROM signals_route"), "No route is live"),
+    "no-route": (
+        lambda it: it.db.run(
+            "WITH r AS (DELETE FROM signals_route) DELETE FROM people_contact_method WHERE person_id = %s", it.cast.ada
+        ),
+        "No route pages anybody, and none of the admins can be reached",
+    ),
     "unrouted": (lambda it: group(it, "critical"), "1 critical alert fires and pages nobody."),
     "silenced-all": (
         lambda it: silence(it, 'severity=~".+"'),

@@ -1,6 +1,7 @@
 """Whether alerts would be heard: a handbook without a route, severities that no route gives, and who hears of the rest. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from watchbill.handbook.config import FILE, Config
@@ -15,6 +16,37 @@ _PAGED = ("severity", "escalation", "contact", "rota")
 _LABELS = ("critical", "error", "warning")
 #: States in which an item takes no alert.
 _OFF = ("shadow", "ignored")
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Which alerts would page nobody whom the handbook names. ``pages``: a route pages. ``unrouted``: the item that wants a route and has none at
+    all (WB121). ``ungiven``: the severities that no route gives (WB122), with their place among all."""
+
+    pages: bool
+    unrouted: Head | None = None
+    ungiven: tuple[tuple[int, Head], ...] = ()
+
+
+def gaps(there: Sequence[Head], config: Config) -> Gaps:
+    """The gaps between items that are live, or would be. None where `unrouted` names nobody, with a reason: that is a decision."""
+    paging = [head for head in there if head.kind == "route" and not any(is_nobody(name) for name in head.chain)]
+    if config.unrouted.pages == NOBODY:
+        return Gaps(bool(paging))
+    levels: dict[str, Head] = {}
+    for head in there:
+        if head.kind == "severity":
+            levels.setdefault(severity_name(head.name), head)
+    if not paging:
+        first = next(iter(levels.values()), None)
+        return Gaps(False, first or next((head for head in there if head.kind in _PAGED), None))
+    given = {severity_name(name) for head in paging for name in head.severities}
+    ungiven = [
+        (number, head)
+        for number, (name, head) in enumerate(levels.items())
+        if name not in given and counts_as_paging(head.name, config.unrouted.quiet)
+    ]
+    return Gaps(True, None, tuple(ungiven))
 
 
 def heard(heads: Sequence[Head], config: Config, states: Iterable[str] = ()) -> list[Finding]:
@@ -32,16 +64,17 @@ def heard(heads: Sequence[Head], config: Config, states: Iterable[str] = ()) -> 
     if pages not in (ADMINS, NOBODY) and canonical(pages) not in {canonical(name) for name in whom}:
         told = ", ".join(whom) or "none is there"
         found.append(finding("WB125", FILE, config.line_of("unrouted"), name=pages, yaml=told))
-    if pages == NOBODY:
-        # A decision with a reason: whoever made it knows that alerts without a route are heard by nobody.
-        return found
-    paging = [head for head in there if head.kind == "route" and not any(is_nobody(name) for name in head.chain)]
-    return [*found, *_given(there, paging, whom, config)]
+    return [*found, *_findings(gaps(there, config), whom, config)]
 
 
 def of_items(items: Iterable[tuple[str, str, str, int, Mapping[str, Any]]], config: Config) -> list[Finding]:
     """The same of items as they are live, or would be: (kind, name, path, line, data)."""
-    heads = [
+    return heard(heads_of(items), config)
+
+
+def heads_of(items: Iterable[tuple[str, str, str, int, Mapping[str, Any]]]) -> list[Head]:
+    """The heads of such items, as far as routes need them."""
+    return [
         Head(
             kind, name, "", line, path=path, chain=[data["pages"]] if data.get("pages") else [], reason=data.get("because") or "",
             severities=[data["severity"]] if data.get("severity") else [],
@@ -50,26 +83,17 @@ def of_items(items: Iterable[tuple[str, str, str, int, Mapping[str, Any]]], conf
         else Head(kind, name, "", line, path=path)
         for kind, name, path, line, data in items
     ]  # fmt: skip
-    return heard(heads, config)
 
 
-def _given(there: list[Head], paging: list[Head], whom: list[str], config: Config) -> list[Finding]:
-    levels: dict[str, Head] = {}
-    for head in there:
-        if head.kind == "severity":
-            levels.setdefault(severity_name(head.name), head)
-    if not paging:
-        first = next(iter(levels.values()), None) or next((head for head in there if head.kind in _PAGED), None)
-        if first is None:
-            return []
+def _findings(found: Gaps, whom: list[str], config: Config) -> list[Finding]:
+    first = found.unrouted
+    if first is not None:
         but = " but the admins" if config.unrouted.pages == ADMINS else f" but “{config.unrouted.pages}”"
         level = first.name if first.kind == "severity" else ""
         return [finding("WB121", first.path, first.line, but=but, yaml=_suggested(0, level, whom))]
-    given = {severity_name(name) for head in paging for name in head.severities}
     return [
         finding("WB122", head.path, head.line, name=head.name, yaml=_suggested(number, head.name, whom))
-        for number, (name, head) in enumerate(levels.items())
-        if name not in given and counts_as_paging(head.name, config.unrouted.quiet)
+        for number, head in found.ungiven
     ]
 
 

@@ -20,10 +20,12 @@ from watchbill.language.names import canonical
 from watchbill.oncall.models import Schedule
 from watchbill.paging.models import Channel
 from watchbill.people.models import Membership, Team
+from watchbill.signals.models import Route
 
 # The compiler is imported where it is used: a web process starts faster without it.
 if TYPE_CHECKING:
     from watchbill.handbook.config import Config
+    from watchbill.handbook.heard import Gaps
     from watchbill.handbook.lock import Lock
     from watchbill.handbook.plan import Plan
     from watchbill.handbook.review import Row
@@ -170,19 +172,31 @@ def _unheard(rows: Iterable[Row], lock: Lock, config: Config) -> list[Finding]:
     return [one for one in of_items(kept, config) if one.code in UNHEARD]
 
 
-def warnings_of_live(workspace_id: UUID) -> list[Finding]:
-    """Which alerts the live handbook lets page nobody: no route at all, severities that none gives. Nothing where none is live. For rules."""
-    from watchbill.handbook.config import read_text
-    from watchbill.handbook.heard import of_items
-    from watchbill.handbook.plan import UNHEARD
+def gaps_of_live(workspace_id: UUID) -> Gaps:
+    """Which alerts the live handbook lets page nobody whom it names, as `watchbill check` and Review see it. For rules.
 
-    live = Revision.objects.filter(workspace_id=workspace_id).order_by("-number").first()
-    if live is None:
-        return []
-    kinds = ("severity", "escalation", "contact", "rota", "route")
-    rows = PolicyItem.objects.filter(revision=live, state="live", kind__in=kinds).order_by("path", "line", "key")
-    found = of_items(rows.values_list("kind", "name", "path", "line", "data"), read_text(live.config))
-    return [one for one in found if one.code in UNHEARD]
+    The routes are those by which alerts are taken (`signals.Route`): whatever the revision says, no other one pages.
+    """
+    from watchbill.handbook.config import Config, read_text
+    from watchbill.handbook.heard import gaps, heads_of
+
+    live = Revision.objects.filter(workspace_id=workspace_id).order_by("-number").values_list("id", "config").first()
+    rows: list[tuple[str, str, str, int, dict[str, str]]] = []
+    if live is not None:
+        found = PolicyItem.objects.filter(
+            revision_id=live[0], state="live", kind__in=("severity", "escalation", "contact", "rota")
+        )
+        items = found.order_by("path", "line", "key").values_list("kind", "name", "path", "line")
+        rows += [(kind, name, path, line, {}) for kind, name, path, line in items]
+    routes = Route.objects.filter(workspace_id=workspace_id, state="live").order_by("position")
+    for name, severity, pages, path, line in routes.values_list("name", "severity", "pages", "path", "line"):
+        rows.append(("route", name, path, line, {"severity": severity, "pages": pages}))
+    return gaps(heads_of(rows), read_text(live[1]) if live else Config())
+
+
+def has_live(workspace_id: UUID) -> bool:
+    """Whether a handbook is live. For rules."""
+    return Revision.objects.filter(workspace_id=workspace_id).exists()
 
 
 def access_bindings(reader: Actor, workspace_id: UUID) -> QuerySet[Binding]:

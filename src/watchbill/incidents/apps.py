@@ -8,7 +8,7 @@ class IncidentsConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.incidents import calling, commands, looks, queries, subscribers  # noqa: F401 - they declare what they listen to
+        from watchbill.incidents import calling, commands, queries, subscribers  # noqa: F401 - they declare what they listen to
         from watchbill.signals.unrouted import names_from
 
         names_from(queries.names_for_routes)

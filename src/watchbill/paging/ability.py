@@ -36,7 +36,7 @@ CODES: dict[str, str] = {
     "empty-schedule": "nobody takes turns in a schedule",
     "gap-now": "nobody is on call in a schedule now",
     "gap-soon": "nobody is on call in a schedule at some time of the next 7 days",
-    "no-route": "no route is live: no alert would page anybody",
+    "no-route": "no live route pages anybody: alerts reach only whom `unrouted:` names",
     "unrouted": "alerts fire whose severity ought to page, and they page nobody",
     "unrouted-quiet": "alerts fire that no route takes, none of a severity that pages",
     "severity-without-route": "no live route gives a severity of the handbook",

@@ -20,7 +20,6 @@ from watchbill.runtime.lag import lag
 from watchbill.signals import silences
 from watchbill.signals.heard import NOBODY
 from watchbill.signals.matchers import Matcher, read_matchers
-from watchbill.signals.models import Route
 from watchbill.signals.unrouted import count_by_severity, setting_of
 from watchbill.signals.unrouted import unrouted as unpaged
 
@@ -250,19 +249,6 @@ def _not_stood_in_for(workspace_id: UUID, open_now: set[str], covered: set[str])
             used |= mine
             alone |= set() if others else mine
     return alone | (open_now - used)
-
-
-@look("the routes", demo=True)
-def routes(place: Place) -> Iterator[Reason]:
-    """Whether an alert could page anybody at all."""
-    if not Route.objects.filter(workspace_id=place.workspace_id, state="live").exists():
-        yield place.reason(
-            "no-route",
-            "broken",
-            "No route is live: no alert pages anybody.",
-            "Write a route beside the runbooks, and apply it",
-            "handbook",
-        )
 
 
 @look("the alerts", demo=True)

@@ -117,6 +117,19 @@ def roster_of(workspace_id: UUID, *, history: bool = True) -> Roster:
     return Roster(tuple(entries), digest)
 
 
+def reaches(workspace_id: UUID, policy: Mapping[str, Any]) -> bool:
+    """Whether a stamped escalation reaches anybody: one person with a contact that works here is enough. For rules."""
+    targets = [
+        *(target for step in policy["steps"] for target in step["targets"]),
+        *(policy.get("otherwise") or []),
+    ]
+    book = _Book(workspace_id, targets, history=False)
+    for one in (book.entry(target, ()) for target in targets):
+        if any(who.methods for who in one.people) or (one.kind in ("email", "channel") and not one.problem):
+            return True
+    return False
+
+
 def _said(target: Mapping[str, Any]) -> str:
     """A target as the runbook names it."""
     return str(target.get("said") or target.get("name") or "")

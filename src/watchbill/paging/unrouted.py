@@ -114,7 +114,7 @@ def _not_silenced(workspace_id: UUID, found: list[Unpaged], at: datetime) -> lis
 
 def _start(by: Actor, workspace_id: UUID, setting: Setting, about: list[Unpaged], fresh: bool) -> None:
     slug = Workspace.objects.filter(id=workspace_id).values_list("slug", flat=True).get()
-    policy, why = _policy(workspace_id, setting)
+    policy, why = policy_of(workspace_id, setting)
     page = start(
         by=by, workspace_id=workspace_id, subject=(SUBJECT, workspace_id), title=title_of(about), text=text_of(workspace_id, about),
         url=f"{reverse('alerts', args=[slug])}?show=unrouted", policy=policy, why=why,
@@ -122,8 +122,8 @@ def _start(by: Actor, workspace_id: UUID, setting: Setting, about: list[Unpaged]
     Group.objects.filter(id__in=[one.id for one in about]).update(told_id=page.id)
 
 
-def _policy(workspace_id: UUID, setting: Setting) -> tuple[dict[str, Any], str]:
-    """Whom it pages, and why."""
+def policy_of(workspace_id: UUID, setting: Setting) -> tuple[dict[str, Any], str]:
+    """Whom alerts page that no route takes, as a stamped escalation (the admins' has no key), and why. For rules."""
     if setting.pages != ADMINS:
         named = policy_named(workspace_id, canonical(setting.pages))
         if named is not None:
