@@ -214,14 +214,17 @@ def test_a_shadow_route_records_whom_it_would_have_paged(cast: Cast, db: Any, cl
             clock.forward(minutes=11)
             it.run()
         assert it.rows("SELECT count(*) FROM incidents_incident") == [(0,)]
-        assert it.mail.got == []
-        assert it.twilio.calls == it.twilio.messages == []
+        assert it.mail.to("edo@example.org") == []
+        assert {one["To"] for one in (*it.twilio.calls, *it.twilio.messages)} <= {PHONES["ada"]}
+        assert len(it.mail.to("ada@example.org")) == 1, (
+            "a shadow route takes nothing: the admins hear what pages nobody"
+        )
         told = it.rows(
             "SELECT DISTINCT d.target, d.stage FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.shadow AND d.step = 1 AND d.state = 'stopped'"
         )
         assert told == [("Edo Editor", "shadow")]
         it.fire(service="web", status="resolved")
-        assert it.rows("SELECT state FROM paging_page") == [("ended",)]
+        assert it.rows("SELECT state FROM paging_page WHERE shadow") == [("ended",)]
 
 
 def test_nothing_leaves_a_demo_workspace(cast: Cast, db: Any) -> None:
