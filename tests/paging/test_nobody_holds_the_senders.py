@@ -383,6 +383,19 @@ def test_critical_pages_come_first_and_those_that_arrive_before_them(cast: Cast,
         assert (0,) in it.rows(urgent, "incident")
 
 
+def test_a_test_of_a_channel_goes_behind_what_wakes_somebody(cast: Cast, db: Any) -> None:
+    """Whatever its urgency: the senders that are kept for critical pages are not for tests and codes."""
+    from watchbill.paging.trying import test_channel as try_channel
+
+    with night(cast, db) as it:
+        it.set_up()
+        ((channel,),) = it.rows("SELECT id FROM paging_channel WHERE kind = 'email'")
+        with cast.acts(cast.ada) as by:
+            try_channel(by=by, workspace_id=cast.main, channel_id=channel)
+        tested = "SELECT DISTINCT p.urgency, d.priority FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.subject_kind = 'channel'"
+        assert it.rows(tested) == [("high", 2)]
+
+
 def test_testing_ones_pages_has_a_limit(cast: Cast, db: Any, clock: Any) -> None:
     def test() -> None:
         with cast.acts(cast.vera) as by:

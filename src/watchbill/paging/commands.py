@@ -71,9 +71,12 @@ def _about(page: Page) -> list[str]:
 @command("page.start", needs=None)
 def start(
     *, by: Actor, workspace_id: UUID, subject: Subject, title: str, policy: Mapping[str, Any], text: str = "", url: str = "", why: str = "",
-    labels: Mapping[str, str] | None = None, urgency: str = "high", shadow: bool = False,
+    labels: Mapping[str, str] | None = None, urgency: str = "high", shadow: bool = False, can_wait: bool = False,
 ) -> Page:  # fmt: skip
-    """Pages about a subject by a stamped policy; its first step begins at once. The command that opens the subject decides who may."""
+    """Pages about a subject by a stamped policy; its first step begins at once. The command that opens the subject decides who may.
+
+    ``can_wait``: its messages are sent as any others are, only behind those that wake somebody: a test, a code, a reminder.
+    """
     found = (
         Page.objects.filter(subject_kind=subject[0], subject_id=str(subject[1]), shadow=shadow)
         .exclude(state="ended")
@@ -85,7 +88,8 @@ def start(
     at = now()
     page = Page(
         workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]), title=shorten(title, 300), text=text[:2000], url=url, why=why[:500],
-        labels=dict(labels or {}), urgency=urgency, shadow=shadow, policy=dict(policy), started_at=at, next_at=at,
+        labels=dict(labels or {}), urgency=urgency, shadow=shadow, policy={**policy, **({"can_wait": True} if can_wait else {})},
+        started_at=at, next_at=at,
     )  # fmt: skip
     page.save(force_insert=True)
     record(

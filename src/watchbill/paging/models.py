@@ -117,6 +117,11 @@ class Page(models.Model):
         return bool(self.policy.get("once"))
 
     @property
+    def can_wait(self) -> bool:
+        """Whether its messages go behind those that wake somebody, whatever its urgency."""
+        return bool(self.policy.get("can_wait"))
+
+    @property
     def stands(self) -> str:
         """Its state as it is shown: “told” where no answer is waited for."""
         return "told" if self.once and self.state in (self.State.RUNNING, self.State.EXHAUSTED) else self.state

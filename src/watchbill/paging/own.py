@@ -46,7 +46,7 @@ def test_me(*, by: Actor, workspace_id: UUID) -> Page:
     target = {"kind": "person", "id": str(by.id), "name": "", "why": "you asked for a test"}
     page = start(
         by=by, workspace_id=workspace_id, subject=("test", by.id), title="Test page: this is only a test", policy=told_once("Test", target),
-        text="You asked Watchbill to page you. Acknowledge it to see that this works, too.", why="you asked for it",
+        text="You asked Watchbill to page you. Acknowledge it to see that this works, too.", why="you asked for it", can_wait=True,
     )  # fmt: skip
     record(("person", by.id), detail={"page": str(page.id)})
     return page
@@ -89,7 +89,7 @@ def send_code(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     target = {"kind": "contact", "id": str(contact_id), "name": "", "why": "you asked for a code"}
     start(
         by=by, workspace_id=workspace_id, subject=("contact", contact_id), title="Your code for Watchbill",
-        policy=told_once("Code", target),
+        policy=told_once("Code", target), can_wait=True,
     )  # fmt: skip
     record(("person", by.id), detail={"kind": contact.kind})
 

@@ -18,8 +18,6 @@ A_MINUTE = 5
 MINUTE = timedelta(minutes=1)
 #: Messages that are sent at the same time, by each worker. Few of them wait at once, unless servers hang.
 SENDERS = 16
-#: What pages about these subjects says is never critical, whatever its urgency: it can wait behind what wakes somebody.
-CALM = frozenset({"test", "contact", "draft", "silence"})
 #: All that one attempt sends and waits for, in seconds: then its connections are shut, whatever the channel is doing.
 SEND_SECONDS = 30.0
 #: How long a message stays with its sender before another one takes it over: an attempt is over by then, and its outcome written.

@@ -58,6 +58,7 @@ def test_channel(*, by: Actor, workspace_id: UUID, channel_id: UUID) -> Page:
     page = start(
         by=by, workspace_id=workspace_id, subject=(ABOUT, channel_id), title=f"Test of the channel “{channel.name}”", policy=told_once("Test of a channel", target),
         text="Somebody with permission to edit channels asked Watchbill to send this. Nobody has to do anything.", why="you asked for a test",
+        can_wait=True,
     )  # fmt: skip
     record((ABOUT, channel_id), detail={"page": str(page.id), "kind": channel.kind})
     return page

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from watchbill.paging.models import Delivery, Page
-from watchbill.paging.rules import CALM, SENDERS
+from watchbill.paging.rules import SENDERS
 
 #: The senders that any person, workspace or channel may hold, and what is left to others (docs/decisions/0013).
 ONE_PERSON, ONE_WORKSPACE, ONE_CHANNEL = 1, SENDERS // 2, SENDERS // 2
@@ -131,7 +131,7 @@ def take_turn() -> Turn | None:
 
 def set_priorities(page: Page, rows: Sequence[Delivery], at: datetime) -> None:
     """What is critical goes first: 0 where the last message of this kind arrived, 1 where that is not known, 2 for all that can wait."""
-    if page.urgency != "high" or page.subject_kind in CALM:
+    if page.urgency != "high" or page.can_wait:
         return
     working = [row for row in rows if row.channel is not None and row.channel.last_problem_at is None]
     contacts = {row.contact_id for row in working if row.contact_id is not None}
