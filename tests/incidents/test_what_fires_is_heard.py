@@ -326,7 +326,7 @@ def test_the_handbook_may_name_other_quiet_severities(acme: Acme) -> None:
     assert len(acme.mails()) == 1
 
 
-def test_one_group_that_cannot_be_looked_at_stops_no_other(acme: Acme) -> None:
+def test_one_group_that_cannot_be_looked_at_stops_no_other(acme: Acme, clock: Any) -> None:
     acme.live()
     acme.it.fire("PayFailed")
     acme.it.fire("DiskFull")
@@ -334,7 +334,40 @@ def test_one_group_that_cannot_be_looked_at_stops_no_other(acme: Acme) -> None:
     acme.live(ROUTE)
     acme.it.run()
     assert acme.it.rows("SELECT count(*) FROM incidents_incident") == [(1,)]
-    assert any(what == "not looked at again" for what, _ in acme.history())
+    assert acme.it.rows("SELECT unit, count FROM runtime_failure") == [("looking again", 1)], "it is on record"
+    acme.it.db.run("UPDATE signals_alert SET labels = '{\"severity\": \"critical\"}' WHERE labels = '[1]'")
+    clock.forward(minutes=1)
+    acme.it.run()
+    assert acme.it.rows("SELECT count(*) FROM incidents_incident") == [(2,)], "and is looked at again"
+    assert acme.it.rows("SELECT count(*) FROM runtime_failure") == [(0,)]
+
+
+def test_a_deadlock_keeps_no_group_from_the_route_that_takes_it(
+    acme: Acme, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What passes by itself must not wait for the next revision."""
+    from django.db import OperationalError
+
+    from watchbill.signals import reroute
+
+    real, tries = reroute._taken, list[int]()
+
+    def deadlocked(*args: Any) -> Any:
+        tries.append(1)
+        if len(tries) <= 2:
+            raise OperationalError("deadlock detected")
+        return real(*args)
+
+    acme.live()
+    acme.it.fire("PayFailed")
+    monkeypatch.setattr(reroute, "_taken", deadlocked)
+    acme.live(ROUTE)
+    acme.it.run()
+    for _ in range(4):
+        clock.forward(seconds=5)
+        acme.it.run()
+    assert len(tries) == 3
+    assert acme.it.incident() == ("open", "SEV1")
 
 
 def test_a_route_whose_severity_names_nobody_is_heard_and_pages_once_it_does(acme: Acme) -> None:

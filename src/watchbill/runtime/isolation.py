@@ -5,7 +5,8 @@ culprit is alone. The culprit is set aside: recorded with its error, and tried a
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from datetime import datetime
+from typing import TypeVar, cast
 
 import psycopg
 import structlog
@@ -31,6 +32,7 @@ INSERT INTO runtime_failure (unit, item, error, count, first_at, last_at, retry_
 VALUES (%(unit)s, %(item)s, %(error)s, 1, wb_now(), wb_now(), wb_now() + interval '1 second')
 ON CONFLICT (unit, item) DO UPDATE SET error = excluded.error, count = runtime_failure.count + 1, last_at = excluded.last_at,
   retry_at = wb_now() + least(%(longest)s, power(2, least(runtime_failure.count, 16))) * interval '1 second'
+RETURNING retry_at
 """
 
 
@@ -71,10 +73,10 @@ def database_is_gone() -> bool:
     return not connection.is_usable()
 
 
-def note_failure(unit: str, item: str, error: BaseException, *, longest: int | None = None) -> None:
-    """Records that an item failed, and pauses it. Only the error's type is kept: its text may name persons, and is in the log."""
+def note_failure(unit: str, item: str, error: BaseException) -> datetime:
+    """Records that an item failed, and pauses it; answers until when. Only the error's type is kept: its text may name persons, and is in the log."""
     transient = is_transient(error)
-    most = longest or (LONGEST_TRANSIENT_PAUSE if transient else LONGEST_PAUSE)
+    most = LONGEST_TRANSIENT_PAUSE if transient else LONGEST_PAUSE
     if transient:
         log.warning("unit.item_waits", unit=unit, item=item, error=describe(error))
     else:
@@ -87,6 +89,7 @@ def note_failure(unit: str, item: str, error: BaseException, *, longest: int | N
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_NOTE, values)
+        return cast(datetime, cursor.fetchall()[0][0])
 
 
 def clear_failure(unit: str, *items: str) -> None:
@@ -112,14 +115,27 @@ def together_or_apart(
     ``due(skip)`` answers the keys of what is due, without those in ``skip``; ``work(keys)`` claims and does these, as long as they are still due.
     Answers how many were done. Raises only when the database is gone.
     """
-    with transaction.atomic():
-        known: dict[str, tuple[int, bool]] = {}
-        keys = due([])
-        if keys:
-            known = failures(unit)
-            if skip := [item for item, (_, waits) in known.items() if waits]:
-                keys = due(skip)
+    keys, known = _due(unit, due)
     return _halves(unit, keys, work, known) if keys else 0
+
+
+def one_by_one(unit: str, due: Callable[[list[str]], Sequence[Item]], work: Callable[[Item], int]) -> int:
+    """The same for items that take long, or share nothing: each in a transaction of its own, so that none keeps another's locks."""
+    keys, known = _due(unit, due)
+    return sum(_halves(unit, [key], lambda one: work(one[0]), known) for key in keys)
+
+
+def _due(
+    unit: str, due: Callable[[list[str]], Sequence[Item]]
+) -> tuple[Sequence[Item], dict[str, tuple[int, bool]]]:  # fmt: skip
+    """What is due and does not pause, and what failed before."""
+    with transaction.atomic():
+        keys = due([])
+        if not keys:
+            return [], {}
+        known = failures(unit)
+        skip = [item for item, (_, waits) in known.items() if waits]
+        return due(skip) if skip else keys, known
 
 
 def _halves(

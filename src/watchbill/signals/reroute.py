@@ -1,52 +1,53 @@
 """Looking again at open groups that page nobody, when another handbook is live. What pages keeps its route and its policy."""
 
-import structlog
-from django.db import transaction
-from django.db.models import F, IntegerField, OuterRef, Q, Subquery
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db.models import F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from watchbill.facts.publish import publish
+from watchbill.runtime.isolation import together_or_apart
 from watchbill.signals import history
 from watchbill.signals.batch import ROUTED, routes_of
 from watchbill.signals.models import Alert, Group, Unrouted
 from watchbill.signals.rules import Route, route_of
 from watchbill.signals.unrouted import MARK, UNPAGED, is_decision, setting_of, words_of
 
-log = structlog.get_logger("watchbill.signals")
+#: The unit of work under which a group is recorded that could not be looked at; it is tried again.
+UNIT = "looking again"
 _SWEPT = 200
 
 
 def look_again(limit: int = _SWEPT) -> int:
     """Looks at groups that page nobody and were not looked at since the live revision; several workers share the work.
 
-    One that cannot be looked at keeps its state, says so in its history, and stops no other. Answers how many were looked at.
+    One that cannot be looked at keeps its state, is tried again, and stops no other. Answers how many were looked at.
     """
-    with transaction.atomic():
-        live = Unrouted.objects.filter(workspace_id=OuterRef("workspace_id")).values("revision")[:1]
-        revision = Coalesce(Subquery(live, output_field=IntegerField()), 0)
-        rows = (
-            Group.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(UNPAGED, firing__gt=0)
-            .annotate(live=revision)
-            .filter(Q(looked=None) | Q(looked__lt=F("live")))
-            .order_by("opened_at")
-        )
-        found = list(rows[:limit])
-        routes: dict[object, tuple[int, list[Route]]] = {}
-        for group in found:
-            if group.workspace_id not in routes:
-                # The revision first: routes that are newer than it are looked at once more, never once too little.
-                routes[group.workspace_id] = (setting_of(group.workspace_id).revision, routes_of(group.workspace_id))
-            number, those = routes[group.workspace_id]
-            try:
-                with transaction.atomic():
-                    _look(group, those, number)
-            except Exception as error:
-                log.exception("group.not_looked_at", group=str(group.id))
-                history.say(
-                    group, "not looked at again", f"revision {number}: {type(error).__name__}; it pages nobody still"
-                )
-            Group.objects.filter(id=group.id).update(looked=number)
+
+    def due(skip: list[str]) -> list[UUID]:
+        return list(_unseen().exclude(id__in=skip).order_by("opened_at").values_list("id", flat=True)[:limit])
+
+    return together_or_apart(UNIT, due, _look_at)
+
+
+def _unseen() -> QuerySet[Group]:
+    live = Unrouted.objects.filter(workspace_id=OuterRef("workspace_id")).values("revision")[:1]
+    revision = Coalesce(Subquery(live, output_field=IntegerField()), 0)
+    rows = Group.objects.filter(UNPAGED, firing__gt=0).annotate(live=revision)
+    return rows.filter(Q(looked=None) | Q(looked__lt=F("live")))
+
+
+def _look_at(ids: Sequence[UUID]) -> int:
+    found = list(_unseen().filter(id__in=ids).select_for_update(skip_locked=True, of=("self",)).order_by("opened_at"))
+    routes: dict[UUID, tuple[int, list[Route]]] = {}
+    for group in found:
+        if group.workspace_id not in routes:
+            # The revision first: routes that are newer than it are looked at once more, never once too little.
+            routes[group.workspace_id] = (setting_of(group.workspace_id).revision, routes_of(group.workspace_id))
+        number, those = routes[group.workspace_id]
+        _look(group, those, number)
+        Group.objects.filter(id=group.id).update(looked=number)
     return len(found)
 
 
