@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from tests.cast import Cast, as_worker
 from tests.server.test_what_waits_is_said_and_closes_nothing import page
@@ -164,3 +165,86 @@ def test_resting_incidents(cast: Cast, db: Any, monkeypatch: pytest.MonkeyPatch)
     with as_worker():
         assert timing.sweep() == 2
     assert db.run("SELECT id FROM incidents_incident WHERE snoozed_until IS NOT NULL") == [(ids[1],)]
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_workspaces_in_which_something_pages_nobody(
+    cast: Cast, db: Any, clock: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    from watchbill.paging import unrouted
+
+    of = source(cast)
+    for name in ("One", "Two"):
+        put(db, of, alert(name))
+    take()
+    db.run("UPDATE signals_group SET workspace_id = %s WHERE title LIKE 'Two%%'", cast.other)
+    tries: list[Any] = []
+    with monkeypatch.context() as patched:
+        poison(patched, unrouted, "_look", lambda one: tries.append(one) or one == cast.main, error)
+        with as_worker():
+            assert unrouted.sweep() == 1
+            assert unrouted.sweep() == 0, "it pauses: nothing is logged each second"
+            assert failures("unrouted") == {str(cast.main): (1, True)}
+    assert tries.count(cast.main) == 1
+    paged = "SELECT workspace_id FROM paging_page WHERE subject_kind = 'unrouted'"
+    assert db.run(paged) == [(cast.other,)]
+    clock.forward(seconds=2)
+    with as_worker():
+        assert unrouted.sweep() == 1
+        assert failures("unrouted") == {}
+    assert len(db.run(paged)) == 2
+
+
+def test_a_database_that_is_gone_is_asked_once_not_for_each_workspace(
+    cast: Cast, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from watchbill.paging import alarm
+    from watchbill.runtime import isolation
+
+    tries: list[Any] = []
+
+    def gone(workspace_id: Any) -> int:
+        tries.append(workspace_id)
+        raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr(alarm, "_look", gone)
+    monkeypatch.setattr(isolation, "database_is_gone", lambda: True)
+    with as_worker(), pytest.raises(OperationalError):
+        alarm.sweep()
+    assert len(tries) == 1
+
+
+def test_workspaces_that_may_not_be_able_to_page(
+    cast: Cast, db: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from watchbill.paging import alarm
+
+    with monkeypatch.context() as patched:
+        poison(patched, alarm, "ability", lambda workspace, at: workspace == cast.main, KeyError("x"))
+        with as_worker():
+            looked = alarm.sweep()
+            assert alarm.sweep() == 0
+            assert failures("ability") == {str(cast.main): (1, True)}
+    assert db.run("SELECT count(*) FROM paging_ability WHERE workspace_id = %s", cast.main) == [(0,)]
+    clock.forward(seconds=2)
+    with as_worker():
+        assert alarm.sweep() == 1
+        assert failures("ability") == {}
+    assert looked >= 1
+
+
+def test_admins_who_could_not_be_told_are_on_record_and_what_was_found_stays(
+    cast: Cast, db: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from watchbill.paging import alarm
+
+    with monkeypatch.context() as patched:
+        poison(patched, alarm, "_tell", lambda state, found: state.workspace_id == cast.main, KeyError("x"))
+        with as_worker():
+            alarm.sweep()
+            assert list(failures("ability")) == [f"telling:{cast.main}"]
+    assert db.run("SELECT count(*) FROM paging_ability WHERE workspace_id = %s", cast.main) == [(1,)]
+    clock.forward(seconds=31)
+    with as_worker():
+        alarm.sweep()
+        assert failures("ability") == {}

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.db import transaction
 from django.urls import reverse
 
@@ -18,9 +17,12 @@ from watchbill.paging.ability import Ability, ability, count_of, in_use
 from watchbill.paging.commands import admins_of, end_about, start, told_once
 from watchbill.paging.models import AbilityState
 from watchbill.people.models import Workspace
+from watchbill.runtime.isolation import clear_failure, database_is_gone, note_failure, one_by_one
 from watchbill.runtime.now import now
 
-log = structlog.get_logger("watchbill.ability")
+#: The unit of work under which a workspace is recorded that could not be looked at; ``telling:ID`` where only its admins were not told.
+UNIT = "ability"
+_TELLING = "telling:"
 #: What the pages to the admins are about.
 ABILITY = "ability"
 #: How often each workspace is looked at.
@@ -36,16 +38,13 @@ TOLD_ELSEWHERE = frozenset({"unrouted"})
 def sweep() -> int:
     """Looks at the workspaces whose time has come; several workers share the work. One that fails stops no other. Answers how many
     were looked at."""
-    at, done = now(), 0
-    seen = dict(AbilityState.objects.values_list("workspace_id", "looked_at"))
-    for workspace_id in Workspace.objects.exclude(id=HUB).order_by("id").values_list("id", flat=True):
-        if _lately(seen.get(workspace_id), at):
-            continue
-        try:
-            done += _look(workspace_id)
-        except Exception:
-            log.exception("ability.sweep_failed", workspace=str(workspace_id))
-    return done
+
+    def due(skip: list[str]) -> list[UUID]:
+        at, seen = now(), dict(AbilityState.objects.values_list("workspace_id", "looked_at"))
+        rows = Workspace.objects.exclude(id=HUB).order_by("id").values_list("id", flat=True)
+        return [one for one in rows if str(one) not in skip and not _lately(seen.get(one), at)]
+
+    return one_by_one(UNIT, due, _look)
 
 
 def _lately(looked_at: datetime | None, at: datetime) -> bool:
@@ -53,26 +52,29 @@ def _lately(looked_at: datetime | None, at: datetime) -> bool:
     return looked_at is not None and at - EVERY < looked_at <= at
 
 
-def _look(workspace_id: UUID) -> bool:
+def _look(workspace_id: UUID) -> int:
     """Looks at one workspace, unless another worker does, and tells what there is to tell."""
-    with transaction.atomic():
-        AbilityState.objects.bulk_create([AbilityState(workspace_id=workspace_id)], ignore_conflicts=True)
-        state = AbilityState.objects.select_for_update(skip_locked=True).filter(workspace_id=workspace_id).first()
-        at = now()
-        if state is None or _lately(state.looked_at, at):
-            return False
-        found = ability(workspace_id, at)
-        state.looked_at, state.can_page, state.demo, state.counts = at, found.can_page, found.demo, found.counts
-        before = state.since
-        state.since = {one.code: before.get(one.code, at.isoformat()) for one in found.broken}
-        # A failure to tell must not undo what was found: it is tried again at the next look.
-        try:
-            with transaction.atomic():
-                _tell(state, found)
-        except Exception:
-            log.exception("ability.not_told", workspace=str(workspace_id))
-        state.save()
-    return True
+    AbilityState.objects.bulk_create([AbilityState(workspace_id=workspace_id)], ignore_conflicts=True)
+    state = AbilityState.objects.select_for_update(skip_locked=True).filter(workspace_id=workspace_id).first()
+    at = now()
+    if state is None or _lately(state.looked_at, at):
+        return 0
+    found = ability(workspace_id, at)
+    state.looked_at, state.can_page, state.demo, state.counts = at, found.can_page, found.demo, found.counts
+    before = state.since
+    state.since = {one.code: before.get(one.code, at.isoformat()) for one in found.broken}
+    # A failure to tell must not undo what was found: it is tried again at the next look.
+    telling = f"{_TELLING}{workspace_id}"
+    try:
+        with transaction.atomic():
+            _tell(state, found)
+            clear_failure(UNIT, telling)
+    except Exception as error:
+        if database_is_gone():
+            raise
+        note_failure(UNIT, telling, error)
+    state.save()
+    return 1
 
 
 def _tell(state: AbilityState, found: Ability) -> None:

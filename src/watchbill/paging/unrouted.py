@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
-from django.db import connection, transaction
+from django.db import connection
 from django.urls import reverse
 
 from watchbill.base.actor import Actor, system
@@ -20,13 +19,13 @@ from watchbill.paging.commands import admins_of, end, start
 from watchbill.paging.models import Page
 from watchbill.paging.queries import policy_named
 from watchbill.people.models import Workspace
+from watchbill.runtime.isolation import one_by_one
 from watchbill.runtime.now import now
 from watchbill.signals import silences
 from watchbill.signals.heard import ADMINS, NOBODY
 from watchbill.signals.models import Alert, Group
 from watchbill.signals.unrouted import UNPAGED, Setting, Unpaged, setting_of, suggest, unrouted
 
-log = structlog.get_logger("watchbill.paging")
 #: What such a page is about; its id is the workspace's.
 SUBJECT = "unrouted"
 #: How often it is said again while nobody acknowledges.
@@ -38,17 +37,14 @@ _LISTED = 10
 
 def sweep() -> int:
     """Looks at every workspace in which something fires and pages nobody; several workers share the work. Answers how many pages it made or ended."""
-    firing = Group.objects.filter(UNPAGED).order_by().values_list("workspace_id", flat=True).distinct()
-    paged = Page.objects.filter(subject_kind=SUBJECT, shadow=False).exclude(state="ended")
-    done = 0
-    for workspace_id in sorted({*firing, *paged.values_list("workspace_id", flat=True)}):
-        try:
-            with transaction.atomic():
-                done += _look(workspace_id)
-        except Exception:
-            # One workspace that cannot be looked at stops no other.
-            log.exception("unrouted.not_looked_at", workspace=str(workspace_id))
-    return done
+
+    def due(skip: list[str]) -> list[UUID]:
+        firing = Group.objects.filter(UNPAGED).order_by().values_list("workspace_id", flat=True).distinct()
+        paged = Page.objects.filter(subject_kind=SUBJECT, shadow=False).exclude(state="ended")
+        found = {*firing, *paged.values_list("workspace_id", flat=True)}
+        return sorted(one for one in found if str(one) not in skip)
+
+    return one_by_one("unrouted", due, _look)
 
 
 def _look(workspace_id: UUID) -> int:
