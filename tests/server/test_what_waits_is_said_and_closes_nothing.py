@@ -64,15 +64,20 @@ def due_page(cast: Cast, db: Any) -> None:
     page(cast, db)
 
 
-def delivery(cast: Cast, db: Any) -> None:
+def delivery(cast: Cast, db: Any, *, priority: int = 1) -> None:
     columns = {
         "id": uuid7(), "workspace_id": cast.main, "page_id": page(cast, db, due="NULL"), "round": 0, "step": 1, "position": 0, "target": "Edo", "method": "sms",
         "address": "", "state": "waiting", "why": "", "reason": "", "stage": "", "attempts": 0, "provider_id": "",
+        "priority": priority,
     }  # fmt: skip
     db.run(
         f"INSERT INTO paging_delivery ({', '.join(columns)}, made_at, due_at) VALUES ({', '.join(['%s'] * len(columns))}, wb_now(), wb_now())",
         *columns.values(),
     )
+
+
+def low_delivery(cast: Cast, db: Any) -> None:
+    delivery(cast, db, priority=2)
 
 
 def clock_(cast: Cast, db: Any) -> None:
@@ -116,6 +121,7 @@ WAYS: dict[str, tuple[Make, str]] = {
     "subscriber": (retried, "test.listener: ValueError"),
     "page": (due_page, ""),
     "delivery": (delivery, "sms"),
+    "low_delivery": (low_delivery, "sms"),
     "clock": (clock_, "respond"),
     "check": (check, "integration "),
     "job": (job, "blobs.scan"),

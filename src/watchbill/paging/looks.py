@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Min, Q
 
 from watchbill.oncall import rules as shifts
 from watchbill.oncall.queries import current_schedules, layers_of, overrides_of
@@ -16,19 +15,14 @@ from watchbill.paging.models import Channel, Delivery, Page, Policy
 from watchbill.paging.roster import OWNERS, Entry, roster_of
 from watchbill.people.models import ContactMethod, Membership
 from watchbill.people.phones import problem_of
-from watchbill.runtime.lag import lag
+from watchbill.runtime.lag import DELIVERIES, due_deliveries, lag
+from watchbill.runtime.lag import KINDS as KINDS_OF_LAG
 from watchbill.signals import silences
 from watchbill.signals.heard import NOBODY
 from watchbill.signals.matchers import Matcher, read_matchers
 from watchbill.signals.unrouted import count_by_severity, setting_of
 from watchbill.signals.unrouted import unrouted as unpaged
 
-#: How long a message that is due may wait before somebody is told.
-LATE = timedelta(minutes=2)
-#: The same for what can wait: in a storm it goes last.
-LATE_LOW = timedelta(minutes=10)
-#: The priority of a message that can wait.
-CAN_WAIT = 2
 #: How old the last test of somebody's pages may be.
 TEST_SERVES = timedelta(days=30)
 AHEAD = timedelta(days=7)
@@ -354,26 +348,19 @@ def _long(span: timedelta) -> str:
 
 @look("the messages that are due", hub=True)
 def deliveries(place: Place) -> Iterator[Reason]:
-    """Messages that should have gone out by now."""
-    before = place.at - LATE
-    rows = Delivery.objects.filter(
-        Q(state="waiting", due_at__lte=before, priority__lt=CAN_WAIT)
-        | Q(state="waiting", due_at__lte=place.at - LATE_LOW)
-        | Q(state="sending", leased_until__lte=before),
-        workspace_id=place.workspace_id,
-        page__shadow=False,
-    )
-    found = rows.aggregate(number=Count("id"), oldest=Min("due_at"))
-    if found["number"]:
-        verb = ("has", "have")[found["number"] != 1]
-        text = f"{count_of(found['number'], 'message')} {verb} been due for up to {_long(place.at - found['oldest'])}."
-        yield place.reason("late-deliveries", "broken", text, "See which pages wait", "pages")
+    """Messages that should have gone out by now; who waits behind their own messages is not late (`runtime/lag.py`)."""
+    for one in due_deliveries(place.workspace_id):
+        if one.late:
+            what = count_of(one.count, KINDS_OF_LAG[one.kind].one, KINDS_OF_LAG[one.kind].many)
+            text = f"{what} {_have(one.count)} been due for up to {_long(one.oldest)}."
+            level: Any = "broken" if one.stops_all else "warning"
+            yield place.reason("late-deliveries", level, text, "See which pages wait", "pages")
 
 
 @look("the hub's own work", hub=True, demo=True)
 def own_work(place: Place) -> Iterator[Reason]:
     """What waits for the worker longer than it should, in the whole hub; messages are this workspace's own matter."""
     for one in lag():
-        if one.kind != "delivery":
+        if one.kind not in DELIVERIES:
             level: Any = "broken" if one.stops_all else "warning"
             yield place.reason("lag", level, f"{one.text}.", one.remedy.rstrip("."), "overview")

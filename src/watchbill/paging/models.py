@@ -165,6 +165,13 @@ class Delivery(models.Model):
         STOPPED = "stopped"
         UNKNOWN = "unknown"
 
+    class Priority(models.IntegerChoices):
+        """Who goes first (turns.py): critical by a way that works as far as is known, critical, and what can wait."""
+
+        PROVEN = 0
+        CRITICAL = 1
+        CAN_WAIT = 2
+
     id = models.UUIDField(primary_key=True, default=uuid7)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     page = models.ForeignKey(Page, on_delete=models.PROTECT, related_name="deliveries")

@@ -84,7 +84,8 @@ ORDER BY (due.priority >= 2 AND due.due_at > wb_now() - interval '{PATIENT}'), c
 LIMIT 20
 """  # noqa: S608 - constants
 _TAKE = """
-SELECT d.id, d.state, d.attempted_at FROM paging_delivery d JOIN unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) USING (id)
+SELECT d.id, d.state, d.attempted_at, EXISTS (SELECT FROM runtime_failure f WHERE f.unit = 'deliveries' AND f.item = d.id::text)
+FROM paging_delivery d JOIN unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) USING (id)
 WHERE (d.state = 'waiting' AND d.due_at <= wb_now()) OR (d.state = 'sending' AND d.leased_until <= wb_now())
 ORDER BY wanted.place LIMIT 1 FOR UPDATE OF d SKIP LOCKED
 """
@@ -97,12 +98,16 @@ _LEASE = (
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message that a sender has taken, and until when. ``attempted_at`` is its last attempt; ``lost``: its sender died at that one."""
+    """A message that a sender has taken, and until when. ``attempted_at`` is its last attempt; ``lost``: its sender died at that one.
+
+    ``failed``: it could not be weighed before, which is on record (`runtime_failure`).
+    """
 
     id: UUID
     until: datetime
     attempted_at: datetime | None
     lost: bool
+    failed: bool = False
 
 
 def take_turn() -> Turn | None:
@@ -126,12 +131,12 @@ def take_turn() -> Turn | None:
             cursor.execute(_LEASE, [TURN.total_seconds(), found[0]])
             (until,) = cursor.fetchall()[0]
     # Without an attempt under this lease its sender died before it began one: nothing is lost.
-    return Turn(found[0], until, found[2], found[1] == "sending" and found[2] is not None)
+    return Turn(found[0], until, found[2], found[1] == "sending" and found[2] is not None, found[3])
 
 
 def set_priorities(page: Page, rows: Sequence[Delivery], at: datetime) -> None:
     """What is critical goes first: 0 where the last message of this kind arrived, 1 where that is not known, 2 for all that can wait."""
-    if page.urgency != "high" or page.can_wait:
+    if page.urgency != "high" or page.can_wait or page.shadow:
         return
     working = [row for row in rows if row.channel is not None and row.channel.last_problem_at is None]
     contacts = {row.contact_id for row in working if row.contact_id is not None}
@@ -142,8 +147,8 @@ def set_priorities(page: Page, rows: Sequence[Delivery], at: datetime) -> None:
     )
     reached = set(sent.order_by().values_list("contact_id", flat=True).distinct())
     for row in rows:
-        row.priority = 1
+        row.priority = Delivery.Priority.CRITICAL
     for row in working:
         channel = row.channel
         known = row.contact_id in reached if row.contact_id is not None else bool(channel and channel.last_ok_at)
-        row.priority = 0 if known else 1
+        row.priority = Delivery.Priority.PROVEN if known else Delivery.Priority.CRITICAL

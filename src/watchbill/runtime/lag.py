@@ -3,8 +3,11 @@
 These are findings. None of them closes the intake or stops a page (`server/health.py`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -22,14 +25,15 @@ class Kind:
 
 
 _WORKER = "Is a worker running, and has it the machine to itself? Its log says what it does: watchbill worker."
+_CHANNELS = "Does a channel's server hang? See Channels in the console."
 #: In the order in which they follow each other, from an alert to a message.
 KINDS: dict[str, Kind] = {
     "arrival": Kind("arrival", "arrivals", timedelta(seconds=60), _WORKER, stops_all=True),
     "fact": Kind("event", "events", timedelta(seconds=60), _WORKER, stops_all=True),
     "page": Kind("page's next step", "pages' next steps", timedelta(seconds=30), _WORKER, stops_all=True),
-    "delivery": Kind(
-        "message", "messages", timedelta(seconds=60), "Does a channel's server hang? See Channels in the console.", stops_all=True
-    ),
+    "delivery": Kind("message", "messages", timedelta(seconds=60), _CHANNELS, stops_all=True),
+    # In a storm it goes last, by design.
+    "low_delivery": Kind("message that can wait", "messages that can wait", timedelta(minutes=10), _CHANNELS),
     "clock": Kind("clock", "clocks", timedelta(seconds=30), _WORKER, stops_all=True),
     "check": Kind("missing ping", "missing pings", timedelta(seconds=60), _WORKER, stops_all=True),
     "subscriber": Kind(
@@ -49,6 +53,8 @@ KINDS: dict[str, Kind] = {
         "Integrations in the console lists them with the error; replay them after the fix.",
     ),
 }  # fmt: skip
+#: Those that each workspace is told of by itself.
+DELIVERIES = frozenset({"delivery", "low_delivery"})
 _MOST = 10_000
 
 
@@ -101,7 +107,17 @@ def measure() -> list[Lag]:
     """All that waits, late or not, in the order of KINDS. Hub-wide numbers, the same for every principal."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT kind, count, age, why FROM wb_lag()")
-        rows = cursor.fetchall()
+        return _read(cursor.fetchall())
+
+
+def due_deliveries(workspace_id: UUID) -> list[Lag]:
+    """The messages of one workspace that are due and wait for a sender, late or not: critical ones, and those that can wait."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT kind, count, age, why FROM wb_due_deliveries(%s)", [workspace_id])
+        return _read(cursor.fetchall())
+
+
+def _read(rows: Iterable[tuple[Any, ...]]) -> list[Lag]:
     order = list(KINDS)
     found = [
         # What is asked for between two moments of the clock has not waited less than no time.

@@ -144,7 +144,7 @@ def _statements(prefix: str) -> Iterator[str]:
         f"IF f.name::text LIKE 'procrastinate%' THEN EXECUTE 'GRANT EXECUTE ON FUNCTION ' || f.name || ' TO {roles['worker']}'; END IF; "
         "END LOOP; END $$"
     )
-    yield f"GRANT EXECUTE ON FUNCTION wb_now(), wb_person(), wb_my_workspaces(), wb_health(), wb_hub_id(), wb_stats(), wb_lag() TO {everyone}"
+    yield f"GRANT EXECUTE ON FUNCTION wb_now(), wb_person(), wb_my_workspaces(), wb_health(), wb_hub_id(), wb_stats(), wb_lag(), wb_due_deliveries(uuid) TO {everyone}"
     for function, callers in sorted(declared_functions().items()):
         yield f"GRANT EXECUTE ON FUNCTION {function} TO {', '.join(roles[caller] for caller in callers)}"
     for table in sorted(declared_tables().values(), key=lambda table: table.name):
