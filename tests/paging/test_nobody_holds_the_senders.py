@@ -1,5 +1,6 @@
 """Servers that drip hold a sender each until the deadline. Nobody gets so many of them that another's critical page waits."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -17,11 +18,13 @@ from tests.night import night
 from watchbill.base.errors import TooMany
 from watchbill.base.ids import uuid7
 from watchbill.paging import sending, turns
+from watchbill.paging.models import Delivery
 from watchbill.paging.own import test_me as ask_for_a_test
 from watchbill.paging.rules import LEASE, SEND_SECONDS, SENDERS
 from watchbill.paging.sending import send_one
 from watchbill.paging.turns import ONE_CHANNEL, ONE_WORKSPACE, Turn, take_turn
-from watchbill.runtime.lag import stops_all
+from watchbill.runtime.isolation import failures
+from watchbill.runtime.lag import DELIVERIES, due_deliveries, lag, measure, stops_all
 from watchbill.server.senders import Senders
 
 
@@ -270,13 +273,13 @@ def test_a_sender_that_dies_before_its_attempt_has_lost_none(queue: Queue, clock
 def test_who_waits_behind_their_own_messages_makes_nothing_late(queue: Queue, clock: Any) -> None:
     """Else endpoints that drip would stop the dead man's switch."""
     person, here, there = uuid7(), queue.workspace(), queue.workspace()
-    queue.due(here, person, count=20)
+    queue.due(here, person, count=20, priority=1)
     clock.forward(minutes=5)
     assert [one.kind for one in stops_all()] == ["delivery"]
     take()
     assert stops_all() == []
     for _ in range(30):
-        queue.due(here, uuid7())
+        queue.due(here, uuid7(), priority=1)
     clock.forward(seconds=20)
     take()
     clock.forward(seconds=20)
@@ -289,6 +292,52 @@ def test_who_waits_behind_their_own_messages_makes_nothing_late(queue: Queue, cl
     take()
     clock.forward(minutes=5)
     assert [one.kind for one in stops_all()] == ["delivery"]
+
+
+def test_messages_that_can_wait_do_not_stop_the_dead_mans_switch(queue: Queue, clock: Any) -> None:
+    """In a storm they go last: as long as what is critical goes out, this hub can page."""
+    here = queue.workspace()
+    queue.due(here, uuid7(), count=30)
+    clock.forward(minutes=9)
+    with as_worker():
+        assert lag() == []
+    clock.forward(minutes=2)
+    with as_worker():
+        assert [(one.kind, one.count) for one in lag()] == [("low_delivery", 30)]
+        assert stops_all() == []
+    queue.due(here, uuid7(), priority=1)
+    clock.forward(seconds=61)
+    with as_worker():
+        assert [(one.kind, one.count) for one in stops_all()] == [("delivery", 1)]
+
+
+def test_a_workspaces_late_messages_are_those_that_the_hub_calls_late(queue: Queue, clock: Any) -> None:
+    """One predicate: who waits behind their own messages is late nowhere, and everybody else is late in both."""
+    person, here, there = uuid7(), queue.workspace(), queue.workspace()
+    queue.due(here, person, count=20, priority=1)
+    take()
+    clock.forward(seconds=30)
+    queue.due(there, uuid7(), priority=0, after="-5 minutes")
+    queue.due(there, uuid7(), after="-11 minutes")
+    with as_worker():
+        assert due_deliveries(here) == []
+        mine = {(one.kind, one.count, one.late) for one in due_deliveries(there)}
+        assert mine == {("delivery", 1, True), ("low_delivery", 1, True)}
+        assert {(one.kind, one.count, one.late) for one in measure() if one.kind in DELIVERIES} == mine
+
+
+def test_the_database_counts_senders_as_the_code_does(db: Any) -> None:
+    """`wb_due_deliveries` has the limits of `turns.py` in it; a migration is never changed, so another limit needs another one."""
+    ((text,),) = db.run("SELECT prosrc FROM pg_proc WHERE proname = 'wb_due_deliveries'")
+    found = [int(one) for one in re.findall(r"count\(\*\)[^>]*?(?:FILTER \(WHERE priority >= \d\) )?>= (\d+)", text)]
+    assert found == [turns.ONE_PERSON, ONE_WORKSPACE, ONE_CHANNEL, turns.NOT_CRITICAL, turns.NOT_PROVEN]
+    priorities = Delivery.Priority
+    assert f"('delivery', {priorities.PROVEN.value}, {priorities.CRITICAL.value})" in text
+    assert f"('low_delivery', {priorities.CAN_WAIT.value}, " in text
+    ((default,),) = db.run(
+        "SELECT column_default FROM information_schema.columns WHERE table_name = 'paging_delivery' AND column_name = 'priority'"
+    )
+    assert int(default.strip("'").split("'")[0]) == priorities.CAN_WAIT
 
 
 def test_what_somebody_else_is_changing_is_not_waited_for(queue: Queue, db: Any) -> None:
@@ -313,7 +362,7 @@ def test_what_somebody_else_is_changing_is_not_waited_for(queue: Queue, db: Any)
 
 
 def test_a_message_that_cannot_be_weighed_holds_up_no_other(
-    cast: Cast, db: Any, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, db: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with night(cast, db) as it:
         it.set_up()
@@ -327,10 +376,18 @@ def test_a_message_that_cannot_be_weighed_holds_up_no_other(
                 raise RuntimeError("poison")
             return real(delivery, page, at)
 
-        monkeypatch.setattr(sending, "_look", poisoned)
-        with as_worker():
-            while send_one():
-                pass
+        mended = monkeypatch.context()
+        with mended as patched:
+            patched.setattr(sending, "_look", poisoned)
+            with as_worker():
+                while send_one():
+                    pass
+                clock.forward(seconds=2)
+                while send_one():
+                    pass
+                assert {times for times, _ in failures("deliveries").values()} == {2}
+                clock.forward(seconds=1.5)
+                assert not send_one(), "each time it pauses longer"
         assert it.mail.to("edo@example.org") != []
         rows = it.rows(
             "SELECT DISTINCT state, attempts, due_at > wb_now() FROM paging_delivery WHERE person_id = %s AND channel_id IS NOT NULL",
@@ -338,6 +395,12 @@ def test_a_message_that_cannot_be_weighed_holds_up_no_other(
         )
         assert rows == [("waiting", 0, True)]
         assert it.rows("SELECT unit, count(*) FROM runtime_failure GROUP BY unit") == [("deliveries", 2)]
+        clock.forward(seconds=1)
+        with as_worker():
+            while send_one():
+                pass
+            assert failures("deliveries") == {}, "it works again: nothing is degraded any more"
+        assert it.mail.to("ada@example.org") != []
 
 
 def test_a_database_that_goes_while_a_message_is_sent_makes_no_second_one(

@@ -34,7 +34,7 @@ from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.paging.turns import Turn, take_turn
 from watchbill.people import tokens
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
-from watchbill.runtime.isolation import is_transient, note_failure
+from watchbill.runtime.isolation import clear_failure, is_transient, note_failure
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.secrets.commands import open_secret
@@ -44,8 +44,10 @@ log = structlog.get_logger("watchbill.paging")
 SERVES = timedelta(days=2)
 #: How many seconds an outcome waits for the database: less than the lease leaves.
 WRITES = 10.0
-#: How long what could not be weighed waits: where the database had a moment's trouble, and where it is the message's own.
-SOON, AGAIN = timedelta(seconds=1), timedelta(seconds=5)
+#: The unit of work under which a message is recorded that could not be weighed.
+UNIT = "deliveries"
+#: How long a message waits where the database had a moment's trouble. Where the trouble is its own: as long as `note_failure` says.
+SOON = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,14 @@ def send_one(taken: Callable[[], None] = lambda: None) -> bool:
     try:
         with transaction.atomic():
             job = _claim(turn)
+            if turn.failed:
+                clear_failure(UNIT, str(turn.id))
     except Exception as error:
-        transient = is_transient(error)
-        _give_back(turn, SOON if transient else AGAIN)
-        if transient:
+        if is_transient(error):
+            _give_back(turn)
             raise
         # Recorded where what fails is listed; this sender goes on with others.
-        note_failure("deliveries", str(turn.id), error)
+        _give_back(turn, note_failure(UNIT, str(turn.id), error))
         return True
     if job is not None:
         _write(job, _attempt(job))
@@ -94,11 +97,11 @@ def _write(job: _Job, outcome: Outcome) -> None:
             time.sleep(0.5)
 
 
-def _give_back(turn: Turn, after: timedelta) -> None:
-    """What could not be weighed is due again in a moment: one message that nobody can read holds up no other."""
+def _give_back(turn: Turn, due_at: datetime | None = None) -> None:
+    """What could not be weighed is due again then, or in a moment: one message that nobody can read holds up no other."""
     with contextlib.suppress(DatabaseProblem):
         mine = Delivery.objects.filter(id=turn.id, state="sending", leased_until=turn.until, attempted_at=None)
-        mine.update(state="waiting", leased_until=None, due_at=now() + after, attempted_at=turn.attempted_at)
+        mine.update(state="waiting", leased_until=None, due_at=due_at or now() + SOON, attempted_at=turn.attempted_at)
 
 
 def _attempt(job: _Job) -> Outcome:
