@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from watchbill.base.errors import Invalid, TooLarge, Unavailable
 from watchbill.outbound.client import fetch, guarded_requests_session
-from watchbill.outbound.rules import Policy, check_addresses, check_url, read_policy
+from watchbill.outbound.rules import NotAllowed, Policy, check_addresses, check_url, read_policy
 
 OPEN = read_policy("127.0.0.1,localhost", "")
 
@@ -198,6 +198,33 @@ def test_large_and_slow_answers_are_cut_off(server: str) -> None:
     with pytest.raises(Unavailable):
         fetch("GET", f"{server}/slow", policy=OPEN, seconds=0.5)
     assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("name", ["mail.example.org", "Mail.Example.Org", "mail.example.org."])
+def test_one_rule_says_which_hosts_may_be_reached(name: str) -> None:
+    """A request, a mail and the look ahead on Save mean the same host, however its name is written."""
+    from email.message import EmailMessage
+
+    from watchbill.outbound.ahead import refused
+    from watchbill.outbound.mail import send_mail
+
+    def mail(policy: Policy) -> None:
+        send_mail(EmailMessage(), host=name, port=1, policy=policy, resolve=lambda host, port: ["127.0.0.1"])
+
+    allowed = read_policy("127.0.0.1", "mail.example.org")
+    assert check_url(f"https://{name}/", allowed)[1] == "mail.example.org"
+    assert refused([name], policy=allowed, resolve=lambda host, port: ["127.0.0.1"]) == ""
+    with pytest.raises(Unavailable, match="does not answer"):
+        mail(allowed)
+    other = read_policy("127.0.0.1", "hooks.example.org")
+    asked = "An operator adds mail.example.org to WATCHBILL_OUTBOUND_ONLY"
+    with pytest.raises(NotAllowed) as by_request:
+        check_url(f"https://{name}/", other)
+    with pytest.raises(NotAllowed) as by_mail:
+        mail(other)
+    assert asked in by_request.value.hint
+    assert asked in by_mail.value.hint
+    assert asked in refused([name], policy=other)
 
 
 def test_header_injection_is_refused(server: str) -> None:

@@ -8,7 +8,7 @@ from django.conf import settings
 from watchbill.base.errors import Invalid, Unavailable
 from watchbill.outbound.client import resolve_host
 from watchbill.outbound.deadline import Deadline, Resolve, look_up
-from watchbill.outbound.rules import NotAllowed, Policy, check_addresses
+from watchbill.outbound.rules import NotAllowed, Policy, check_addresses, check_host
 
 #: Whoever saves a form waits no longer for a look-up of names.
 SECONDS = 2.0
@@ -31,11 +31,7 @@ def refused(hosts: Iterable[str], *, policy: Policy | None = None, resolve: Reso
     try:
         with Deadline(SECONDS) as deadline:
             for host in hosts:
-                name = host.strip("[]").lower().rstrip(".")
-                if rules.only and name not in rules.only:
-                    raise NotAllowed(
-                        f"{name} is not among the hosts that this hub may reach.", hint=f"An operator adds {name} to WATCHBILL_OUTBOUND_ONLY and restarts the hub."
-                    )  # fmt: skip
+                name = check_host(host, rules)
                 check_addresses(name, look_up(resolve, name, 443, deadline), rules)
     except NotAllowed as error:
         return f"{error.detail} {error.hint}".strip()

@@ -12,7 +12,7 @@ from django.conf import settings
 from watchbill.base.errors import Unavailable
 from watchbill.outbound.client import resolve_host
 from watchbill.outbound.deadline import Deadline, Resolve, look_up, shares
-from watchbill.outbound.rules import NotAllowed, Policy, check_addresses
+from watchbill.outbound.rules import Policy, check_addresses, check_host
 
 #: Servers that let strangers wait before they say anything are common; longer than this nobody waits for one.
 SECONDS = 30.0
@@ -30,11 +30,8 @@ class Refused(Exception):
 
 
 def _connect(host: str, port: int, policy: Policy, resolve: Resolve, deadline: Deadline) -> socket.socket:
-    if policy.only and host.lower() not in policy.only:
-        raise NotAllowed(
-            f"{host} is not among the hosts that this hub may reach.", hint=f"An operator adds {host} to WATCHBILL_OUTBOUND_ONLY and restarts the hub.", field="host"
-        )  # fmt: skip
-    addresses = check_addresses(host.lower().rstrip("."), look_up(resolve, host, port, deadline), policy)
+    name = check_host(host, policy, field="host")
+    addresses = check_addresses(name, look_up(resolve, host, port, deadline), policy)
     problem: OSError | None = None
     for address, seconds in shares(addresses, deadline):
         try:

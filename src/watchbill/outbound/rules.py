@@ -80,11 +80,20 @@ def check_url(url: str, policy: Policy) -> tuple[str, str, int]:
         raise Invalid("The address must begin with http:// or https:// and name a host.", field="url")
     if parts.username or parts.password:
         raise Invalid("The address must not hold a user name or password.", hint="Store them as a secret.", field="url")
+    check_host(host, policy)
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
+
+
+def check_host(name: str, policy: Policy, *, field: str = "url") -> str:
+    """The host as it is looked up: lower case, without the brackets of an IPv6 address and the dot of the root. Raises NotAllowed with the setting."""
+    host = name.strip("[]").lower().rstrip(".")
     if policy.only and host not in policy.only:
         raise NotAllowed(
-            f"{host} is not among the hosts that this hub may reach.", hint=f"An operator adds {host} to WATCHBILL_OUTBOUND_ONLY and restarts the hub.", field="url"
-        )  # fmt: skip
-    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
+            f"{host} is not among the hosts that this hub may reach.",
+            hint=f"An operator adds {host} to WATCHBILL_OUTBOUND_ONLY and restarts the hub.",
+            field=field,
+        )
+    return host
 
 
 def _embedded(address: Address) -> Address:
