@@ -202,9 +202,10 @@ class _Ids:
 
 
 def test_a_folder_that_raises_keeps_no_other_from_being_brought(
-    db: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    db: Any, clock: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from watchbill.handbook import jobs
+    from watchbill.runtime.isolation import failures
 
     for name in ("a-broken", "b-good"):
         (tmp_path / name).mkdir()
@@ -225,7 +226,12 @@ def test_a_folder_that_raises_keeps_no_other_from_being_brought(
         assert seen == ["a-broken", "b-good"]
         watcher.step()
         assert seen == ["a-broken", "b-good"], "it is not tried again at every look"
+        clock.forward(seconds=2)
+        watcher.step()
+        assert seen == ["a-broken", "b-good", "a-broken"], "but as soon as what is on record says so"
+        assert failures("handbook") == {"a-broken": (2, True)}
+        watcher.step()
         (tmp_path / "a-broken" / "x.md").write_text("# Mended")
         watcher.step()
         watcher.step()
-    assert seen == ["a-broken", "b-good", "a-broken"], "but as soon as it changed"
+    assert seen == ["a-broken", "b-good", "a-broken", "a-broken"], "and as soon as it changed"

@@ -1,7 +1,6 @@
 """The folder beside the hub: a change in it becomes a review, never a live policy; an accepted lock goes back into it."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from watchbill.facts.publish import subscribe
 from watchbill.handbook.commands import MOST_BYTES, Files, check_files, chosen_files, discard_draft, keep_draft
 from watchbill.handbook.models import Draft, Revision, RunbookDocument
 from watchbill.people.models import Workspace
-from watchbill.runtime.isolation import clear_failure, database_is_gone, describe, note_failure
+from watchbill.runtime.isolation import clear_failure, database_is_gone, describe, failures, note_failure
 
 log = structlog.get_logger("watchbill.handbook")
-#: Seconds until a folder that could not be brought is tried again.
-PAUSE = 60.0
+#: The unit of work under which a folder is recorded that could not be brought.
+UNIT = "handbook"
 Fingerprint = tuple[tuple[str, int, int], ...]
 
 
@@ -60,8 +59,8 @@ class Watcher:
         self.top = top
         self.before: dict[Path, Fingerprint] = {}
         self.done: dict[Path, Fingerprint] = {}
-        #: What failed, as it was then, and until when that is not tried again.
-        self.paused: dict[Path, tuple[Fingerprint, float]] = {}
+        #: What failed, as it was then: it pauses until it changes, or as long as `runtime_failure` says.
+        self.failed: dict[Path, Fingerprint] = {}
 
     def step(self) -> bool:
         """One look. Says whether something was brought or taken back."""
@@ -69,8 +68,7 @@ class Watcher:
         for place in places(self.top):
             seen = fingerprint(place)
             still, self.before[place] = self.before.get(place) == seen, seen
-            failed, until = self.paused.get(place, ((), 0.0))
-            if still and self.done.get(place) != seen and (failed != seen or until <= time.monotonic()):
+            if still and self.done.get(place) != seen and not (self.failed.get(place) == seen and _pauses(place)):
                 worked |= self._sync(place, seen)
         return worked
 
@@ -82,14 +80,18 @@ class Watcher:
             if isinstance(error, DatabaseError) and database_is_gone():
                 # A database that is away is asked again at the next look.
                 raise
-            self.paused[place] = (seen, time.monotonic() + PAUSE)
-            note_failure("handbook", str(place.name), error)
+            self.failed[place] = seen
+            note_failure(UNIT, place.name, error)
             return False
-        if self.paused.pop(place, None) is not None:
-            clear_failure("handbook", str(place.name))
+        if self.failed.pop(place, None) is not None:
+            clear_failure(UNIT, place.name)
         # Done only when it is done.
         self.done[place] = seen
         return worked
+
+
+def _pauses(place: Path) -> bool:
+    return failures(UNIT).get(place.name[:200], (0, False))[1]
 
 
 def sync(place: Path) -> bool:
