@@ -10,7 +10,14 @@ from watchbill.signals.heard import ADMINS, NOBODY
 from watchbill.signals.unrouted import Setting, setting_of
 
 
-@look("the routes", demo=True)
+@look(
+    "the routes",
+    demo=True,
+    codes={
+        "no-route": "no live route pages anybody: alerts reach only whom `unrouted:` names",
+        "severity-without-route": "no live route gives a severity of the handbook",
+    },
+)
 def routes(place: Place) -> Iterator[Reason]:
     """Whether a route pages anybody, and which severities no route gives: as the compiler sees the live handbook."""
     found, setting = gaps_of_live(place.workspace_id), setting_of(place.workspace_id)

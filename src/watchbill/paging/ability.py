@@ -1,7 +1,7 @@
 """“Can this hub page?” for one workspace: one function that looks, and a named reason for everything that it found.
 
 Nothing here reads the network. Each look fails alone: what could not be looked at is a reason itself, never an exception and
-never silence. A feature above this floor adds its own look with ``look``, and its codes to ``CODES``.
+never silence. A feature above this floor adds its own look, and the codes of its reasons, with ``look``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,7 @@ log = structlog.get_logger("watchbill.ability")
 Level = Literal["broken", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("broken", "warning", "note")
 
-#: Every reason: its stable code → what it means. docs/paging.md has the same table; a test compares.
+#: Every reason: its stable code → what it means. Features above this floor bring theirs by ``look``. docs/paging.md has the whole table; a test compares.
 CODES: dict[str, str] = {
     "no-channel": "no channel is set up that could carry a page",
     "channel-down": "the last message by a channel failed, and none has gone out by it since",
@@ -36,10 +36,8 @@ CODES: dict[str, str] = {
     "empty-schedule": "nobody takes turns in a schedule",
     "gap-now": "nobody is on call in a schedule now",
     "gap-soon": "nobody is on call in a schedule at some time of the next 7 days",
-    "no-route": "no live route pages anybody: alerts reach only whom `unrouted:` names",
     "unrouted": "alerts fire whose severity ought to page, and they page nobody",
     "unrouted-quiet": "alerts fire that no route takes, none of a severity that pages",
-    "severity-without-route": "no live route gives a severity of the handbook",
     "silenced": "silences are in force",
     "silenced-all": "a silence holds back every alert",
     "never-tested": "nobody has tested their pages yet",
@@ -134,8 +132,14 @@ class _Registered:
 _LOOKS: dict[str, _Registered] = {}
 
 
-def look(name: str, *, hub: bool = False, demo: bool = False) -> Callable[[Look], Look]:
-    """Registers a look under a name that reads well after “could not look at”."""
+def look(
+    name: str, *, hub: bool = False, demo: bool = False, codes: Mapping[str, str] | None = None
+) -> Callable[[Look], Look]:
+    """Registers a look under a name that reads well after “could not look at”. ``codes`` are those of its reasons that are not in ``CODES`` yet,
+    each with what it means. A code means one thing: one that is taken is refused."""
+    for code, words in (codes or {}).items():
+        if CODES.setdefault(code, words) != words:
+            raise ValueError(f"The code {code} of the look “{name}” is taken: it means “{CODES[code]}”.")
 
     def register(function: Look) -> Look:
         _LOOKS[name] = _Registered(function, hub, demo)
@@ -155,7 +159,9 @@ def ability(workspace_id: UUID, at: datetime) -> Ability:
     if demo:
         # Nothing leaves a demo anyway: what would be broken elsewhere is worth a look here.
         found = [replace(one, level="warning") if one.level == "broken" else one for one in found]
-    found.sort(key=lambda one: (LEVELS.index(one.level), list(CODES).index(one.code)))
+    order = {code: number for number, code in enumerate(CODES)}
+    # A code that nobody brought is a mistake, and no reason to hide what was found.
+    found.sort(key=lambda one: (LEVELS.index(one.level), order.get(one.code, len(order))))
     return Ability(at, demo, tuple(found), tuple(wanted))
 
 
