@@ -23,11 +23,11 @@ from watchbill.oncall.queries import access_schedules
 from watchbill.paging.ability import access_ability, count_of
 from watchbill.people.edge import place_of
 from watchbill.people.queries import Place, Reader, access_names, names_of
+from watchbill.runtime.lag import is_gone, lag
 from watchbill.runtime.now import now
 
 #: Incidents that are listed; all of them are counted.
 LISTED = 20
-_WORKER_SILENT = timedelta(seconds=30)
 _YEAR = 31_536_000
 
 
@@ -58,7 +58,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "todo": todo,
         "due_first": dated[0] if dated else None,
         "due_more": max(0, len(dated) - 1),
-        "answer": calm.sentence("overview", found, _trouble(health, burning, todo, unowned)),
+        "answer": calm.sentence("overview", found, _trouble(health, burning, todo, unowned, shown=found is not None)),
         "services": services[:6],
         "service_count": len(services),
         "unowned": unowned,
@@ -122,9 +122,11 @@ def _first_steps(reader: Reader, place: Place, services: int, tasks: list[Task])
     return steps
 
 
-def _trouble(health: dict[str, Any], burning: Burning, todo: list[tuple[str, str, str]], unowned: int) -> str:
-    """The one sentence that matters, worst first; empty where nothing does."""
-    if not health["worker"]:
+def _trouble(
+    health: dict[str, Any], burning: Burning, todo: list[tuple[str, str, str]], unowned: int, *, shown: bool
+) -> str:  # fmt: skip
+    """The one sentence that matters, worst first; empty where nothing does. ``shown``: “Can this hub page?” stands below, and says of the worker."""
+    if not health["worker"] and not shown:
         return "No worker is running: nothing is sealed, delivered or scanned. Start one, and see watchbill doctor."
     if burning.waiting:
         return f"{count_of(burning.waiting, 'incident')} {'is' if burning.waiting == 1 else 'are'} not acknowledged."
@@ -145,4 +147,5 @@ def _hub_health() -> dict[str, Any]:
         age = cursor.fetchone()[0]
         cursor.execute("SELECT count(*) FROM facts_delivery WHERE state = 'failed'")
         failed = cursor.fetchone()[0]
-    return {"worker": age is not None and age < _WORKER_SILENT, "age": age, "failed": failed}
+    sealed = not any(one.kind == "entry" for one in lag())
+    return {"worker": not is_gone(age), "sealed": sealed, "failed": failed}

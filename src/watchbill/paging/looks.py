@@ -15,7 +15,7 @@ from watchbill.paging.models import Channel, Delivery, Page, Policy
 from watchbill.paging.roster import OWNERS, Entry, roster_of
 from watchbill.people.models import ContactMethod, Membership
 from watchbill.people.phones import problem_of
-from watchbill.runtime.lag import DELIVERIES, due_deliveries, lag
+from watchbill.runtime.lag import DELIVERIES, due_deliveries, is_gone, lag
 from watchbill.runtime.lag import KINDS as KINDS_OF_LAG
 from watchbill.signals import silences
 from watchbill.signals.heard import NOBODY
@@ -26,7 +26,6 @@ from watchbill.signals.unrouted import unrouted as unpaged
 #: How old the last test of somebody's pages may be.
 TEST_SERVES = timedelta(days=30)
 AHEAD = timedelta(days=7)
-WORKER_SILENT = timedelta(seconds=30)
 #: Labels that no real alert has: a silence that hides all of these hides everything.
 _PROBES = ("q7", "critical", "warning", "Some-Name_9", "10.0.0.1:9100")
 
@@ -335,7 +334,7 @@ def worker(place: Place) -> Iterator[Reason]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT worker_age FROM wb_health()")
         age = cursor.fetchone()[0]
-    if age is None or age > WORKER_SILENT:
+    if is_gone(age):
         since = "was ever seen" if age is None else f"has given a sign of life for {_long(age)}"
         text = f"No worker {since}: nothing is sent, and no alert is taken in."
         yield place.reason("no-worker", "broken", text, "Start watchbill serve, or watchbill worker", "overview")

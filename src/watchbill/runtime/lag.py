@@ -56,6 +56,13 @@ KINDS: dict[str, Kind] = {
 #: Those that each workspace is told of by itself.
 DELIVERIES = frozenset({"delivery", "low_delivery"})
 _MOST = 10_000
+#: How long a worker may give no sign of life before it counts as gone, everywhere.
+WORKER_SILENT = timedelta(seconds=30)
+
+
+def is_gone(age: timedelta | None) -> bool:
+    """Whether no worker runs: the last sign of life is too old, or there never was one."""
+    return age is None or age > WORKER_SILENT
 
 
 @dataclass(frozen=True)

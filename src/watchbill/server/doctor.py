@@ -5,8 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from watchbill.base.config import Config
 from watchbill.base.errors import WatchbillError
@@ -154,8 +153,7 @@ def _database(config: Config) -> list[Finding]:
         findings.append(_migrations(migrations))
         findings.append(_skew((server_time - datetime.fromtimestamp(middle, UTC)).total_seconds()))
         findings.append(_worker(age.total_seconds() if age is not None else None))
-        findings.append(_ledger(cursor))
-    return findings + _alone("waiting", _waiting) + _alone("can page", _can_page)
+    return findings + _alone("ledger", _ledger) + _alone("waiting", _waiting) + _alone("can page", _can_page)
 
 
 def _alone(part: str, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -218,7 +216,9 @@ def _skew(seconds: float) -> Finding:
 
 
 def _worker(age: float | None) -> Finding:
-    if age is None or age > 30:
+    from watchbill.runtime.lag import is_gone
+
+    if age is None or is_gone(timedelta(seconds=age)):
         text = "no worker was ever seen" if age is None else f"the last heartbeat is {age:.0f} s old"
         return Finding("worker", "wrong", text, "Start one: watchbill serve, or watchbill worker.")
     return Finding("worker", "ok", f"heartbeat {age:.0f} s ago")
@@ -230,20 +230,27 @@ def _waiting() -> list[Finding]:
 
     found = measure()
     late = [
-        Finding("waiting", "wrong" if one.stops_all else "warning", one.reason, one.remedy) for one in found if one.late
+        Finding("waiting", "wrong" if one.stops_all else "warning", one.reason, one.remedy)
+        for one in found
+        if one.late and one.kind != "entry"
     ]
     late += [Finding("quarantine", "warning", one.reason, one.remedy) for one in found if one.kind == "quarantined"]
+    if any(one.late for one in found if one.kind == "entry"):
+        # The finding about the ledger says it.
+        return late
     return late or [Finding("waiting", "ok", "nothing waits longer than it should")]
 
 
-def _ledger(cursor: Any) -> Finding:
-    cursor.execute("SELECT unsealed, sealed FROM wb_stats()")
-    unsealed, sealed = cursor.fetchone()
-    if unsealed > 10_000:
-        return Finding(
-            "ledger",
-            "warning",
-            f"{unsealed} entries wait for the sealer",
-            "Is a worker running? Its log says why it does not seal.",
-        )
-    return Finding("ledger", "ok", f"{sealed} entries sealed, {unsealed} waiting")
+def _ledger() -> list[Finding]:
+    """Whether entries are sealed in time."""
+    from django.db import connection
+
+    from watchbill.runtime.lag import lag
+
+    for one in lag():
+        if one.kind == "entry":
+            return [Finding("ledger", "warning", one.reason, one.remedy)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT unsealed, sealed FROM wb_stats()")
+        unsealed, sealed = cursor.fetchone()
+    return [Finding("ledger", "ok", f"{sealed} entries sealed, {unsealed} waiting")]

@@ -14,7 +14,7 @@ from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
 from psycopg.conninfo import make_conninfo
 
-from watchbill.runtime.lag import KINDS, Lag, lag, measure
+from watchbill.runtime.lag import KINDS, Lag, is_gone, lag, measure
 from watchbill.runtime.metrics import (
     CAN_PAGE,
     CAN_PAGE_REASONS,
@@ -29,7 +29,6 @@ from watchbill.runtime.metrics import (
     WORKER_AGE,
 )
 
-STALE_WORKER = 30.0
 _known: list[int] = []
 #: What taking and storing an alert needs of the tables.
 _INTAKE = (
@@ -63,7 +62,7 @@ def readiness() -> tuple[bool, dict[str, Any]]:
                 checks["migrations"] = text
         seconds = age.total_seconds() if age is not None else None
         WORKER_AGE.set(seconds if seconds is not None else -1)
-        if seconds is None or seconds >= STALE_WORKER:
+        if is_gone(age):
             degraded.append("worker: no heartbeat: start watchbill worker")
         degraded += late()
     except DatabaseError:
