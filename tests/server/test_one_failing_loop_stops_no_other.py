@@ -115,6 +115,16 @@ def test_a_step_that_works_wakes_those_it_names_and_a_small_batch_rests() -> Non
     assert there["b"]._once() == 0.0
 
 
+def test_a_step_that_waited_for_the_database_does_not_wait_as_long_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, rests, clock = threading.Event(), [], iter([100.0, 120.0, 200.0, 200.1])
+    monkeypatch.setattr(loops.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(stop, "wait", rests.append)
+    loop = Loop(Unit("slow", lambda: 1, rest=1.0), stop)
+    loop._once()
+    loop._once()
+    assert rests == pytest.approx([loops.LONGEST_REST, 0.1])
+
+
 def test_every_unit_has_a_name_of_its_own_and_wakes_units_that_exist() -> None:
     found = worker.units()
     assert len({unit.name for unit in found}) == len(found)

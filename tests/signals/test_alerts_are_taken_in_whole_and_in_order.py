@@ -267,6 +267,36 @@ def test_the_same_labels_are_the_same_alert_in_whatever_order() -> None:
     assert fingerprint(Incoming({"a": "1"}, True, T0)) not in marks
 
 
+def test_marks_that_differ_only_at_their_end_are_two_alerts() -> None:
+    at = datetime(2026, 11, 26, tzinfo=UTC)
+    for length in (1, 199, 200, 201, 254, 255, 300, 3000):
+        marks = [f"{'k' * length}-{end}" for end in ("db", "web", "db2")]
+        found = {fingerprint(Incoming({"alertname": "A"}, True, at, fingerprint=mark)) for mark in marks}
+        assert len(found) == 3, length
+        assert max(map(len, found)) <= 200
+        assert fingerprint(Incoming({}, False, at, fingerprint=marks[0])) in found, (
+            "and the same mark is the same alert"
+        )
+
+
+def test_the_end_of_one_long_key_ends_no_other(cast: Cast, db: Any) -> None:
+    of, key = source(cast, protocol="pagerduty"), "K" * 202
+
+    def event(action: str, end: str) -> None:
+        payload = {"summary": f"{end} is down", "source": end, "severity": "critical"}
+        told = {"event_action": action, "dedup_key": f"{key}-{end}", "payload": payload}
+        put(db, of, raw=json.dumps(told).encode())
+        take()
+
+    event("trigger", "db")
+    event("trigger", "web")
+    event("resolve", "web")
+    assert db.run("SELECT labels ->> 'instance', firing FROM signals_alert ORDER BY 1") == [
+        ("db", True),
+        ("web", False),
+    ]
+
+
 def test_what_nobody_understood_goes_after_thirty_days_and_what_waits_stays(cast: Cast, db: Any, clock: Any) -> None:
     of = source(cast)
     put(db, of, raw=b"nonsense")

@@ -21,6 +21,8 @@ log = structlog.get_logger("watchbill.worker")
 PAUSE = 0.2
 #: Seconds that a unit rests after an error of the database, and after any other.
 AFTER_DATABASE_ERROR, AFTER_ERROR = 1.0, 2.0
+#: Seconds that a unit lets others go first at most: a step that took long because the database was away is no reason to wait as long again.
+LONGEST_REST = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Loop(threading.Thread):
         for one in self.wakes:
             one.woken.set()
         if self.unit.rest:
-            self.stopping.wait((time.monotonic() - begun) * self.unit.rest)
+            self.stopping.wait(min(LONGEST_REST, (time.monotonic() - begun) * self.unit.rest))
         return 0.0 if worked >= self.unit.full else self.unit.pause
 
     def _failed(self, error: BaseException) -> float:

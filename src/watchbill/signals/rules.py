@@ -41,13 +41,20 @@ class Read(list[Incoming]):
         self.problems = tuple(problems)
 
 
+#: A sender's fingerprint is kept as it is up to this length.
+LONGEST_FINGERPRINT = 200
+
+
 def fingerprint(alert: Incoming) -> str:
     """The sender's fingerprint, else one of the labels: the same labels are the same alert."""
-    if alert.fingerprint:
-        return alert.fingerprint[:200]
-    return sha256(json.dumps(sorted(alert.labels.items()), ensure_ascii=False).encode("utf-8", "replace")).hexdigest()[
-        :32
-    ]
+    mark = alert.fingerprint
+    if not mark:
+        told = json.dumps(sorted(alert.labels.items()), ensure_ascii=False)
+        return sha256(told.encode("utf-8", "replace")).hexdigest()[:32]
+    if len(mark) > LONGEST_FINGERPRINT:
+        # Cut, two that differ only at their end would be one alert, and the end of one would end the other.
+        return f"{mark[: LONGEST_FINGERPRINT - 65]}#{sha256(mark.encode('utf-8', 'replace')).hexdigest()}"
+    return mark
 
 
 #: The product's default: seconds in which alerts that fire again reopen what was over.

@@ -74,7 +74,7 @@ def _one(mapping: Mapping[str, Any], row: Any, received_at: datetime, problems: 
     return Incoming(
         labels=labels, firing=not over, starts_at=min(starts, received_at) if starts else received_at, ends_at=received_at if over else None,
         annotations={"summary": summary} if summary else {}, url=optional("url", mapping.get("url", "")),
-        fingerprint=optional("fingerprint", mapping.get("fingerprint", ""))[:200], keeps=not mapping.get("starts_at"), received_at=received_at,
+        fingerprint=optional("fingerprint", mapping.get("fingerprint", "")), keeps=not mapping.get("starts_at"), received_at=received_at,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> Read:
     told = fields.decode(body)
     if found := faults(told):
         raise Invalid(f"Event object is invalid: {'; '.join(found)}")
-    mark = text(told.get("dedup_key"))[:255]
+    mark = text(told.get("dedup_key"))
     if told["event_action"] == "acknowledge":
         return Read()
     if told["event_action"] == "resolve":
