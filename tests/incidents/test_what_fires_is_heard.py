@@ -432,3 +432,15 @@ def test_what_pages_nobody_is_found_with_the_same_queries_however_much_fires(acm
     many, more = asked()
     assert (one, many) == (1, 3001)
     assert few == more
+
+
+def test_the_reason_of_a_route_is_prose_whatever_it_begins_with(acme: Acme, clock: Any) -> None:
+    """“nobody is named: …” is what the hub writes on a group whose escalation is empty; a person may write it, too."""
+    reason = "nobody is named: the batch team looks in the morning"
+    acme.live(ROUTE.replace("Checkout on-call", f"nobody\n  reason: '{reason}'"))
+    acme.it.fire("PayFailed")
+    clock.forward(hours=2)
+    acme.it.run()
+    assert acme.it.rows("SELECT route->>'nobody' FROM signals_group") == [(reason,)]
+    assert acme.mails() == [], "it is a decision"
+    assert acme.pages() == []

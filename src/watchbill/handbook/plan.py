@@ -14,7 +14,7 @@ from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.lock import Lock, digest, match, reading_of
 from watchbill.language.findings import Finding
 from watchbill.language.items import Item
-from watchbill.signals.heard import NOBODY
+from watchbill.signals.heard import NOBODY, is_nobody
 from watchbill.signals.heard import sign as sign_of
 
 #: Longer is weaker for deadlines and periods; shorter is weaker for what is kept or announced.
@@ -180,7 +180,7 @@ def weaker(name: str, before: Any, after: Any) -> str:
         return "it no longer holds"
     if name in {"trigger", "cron", "command", "rank", "severity", "pages"} and before and not after:
         return "it is gone"
-    if name == "pages" and before and str(after).casefold() == "nobody":
+    if name == "pages" and before and is_nobody(str(after)):
         return "it pages nobody"
     if name == "match":
         more = [one for one in after or [] if one not in (before or [])]

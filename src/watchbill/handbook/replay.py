@@ -74,4 +74,4 @@ def replay(workspace_id: UUID, after: Sequence[Route]) -> Replay:
 
 def _pages(routes: Sequence[Route], labels: Mapping[str, str]) -> bool:
     found = route_of(routes, labels)
-    return found is not None and found.pages.casefold() != "nobody"
+    return found is not None and not found.nobody

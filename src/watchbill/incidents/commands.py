@@ -25,7 +25,7 @@ from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.signals import history
 from watchbill.signals.models import Alert, Group
-from watchbill.signals.unrouted import MARK, NO_ONE
+from watchbill.signals.unrouted import MARK
 
 OPENED = declare("incident.opened", "an incident was opened", "number", "severity")
 CHANGED = declare("incident.changed", "an incident changed", "what")
@@ -190,7 +190,7 @@ def _late(group: Group) -> str:
 
 def _mark(group: Group, incident: Incident) -> None:
     """Says on a group that nobody was named to page, so that it counts among what pages nobody."""
-    mark = "" if incident.policy.get("escalation", {}).get("steps") else f"{NO_ONE}{incident.policy['why']}"
+    mark = "" if incident.policy.get("escalation", {}).get("steps") else f"nobody is named: {incident.policy['why']}"
     route = {key: value for key, value in group.route.items() if key != MARK} | ({MARK: mark} if mark else {})
     if route != group.route:
         group.route = route

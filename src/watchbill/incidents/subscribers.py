@@ -16,8 +16,8 @@ from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
 from watchbill.signals import history, silences
-from watchbill.signals.heard import is_nobody
 from watchbill.signals.models import Check, Group, Silence
+from watchbill.signals.unrouted import is_decision
 
 
 def _incident(about: list[str]) -> Incident | None:
@@ -43,7 +43,7 @@ def _page(group: Group) -> None:
         return
     elif not group.route:
         history.say(group, "pages nobody", "no route of the live handbook fits its alerts")
-    elif is_nobody(str(group.route.get("pages", ""))):
+    elif is_decision(group.route):
         route = group.route
         history.say(group, "pages nobody", f"the route “{route['name']}” says so ({route['path']}:{route['line']})")
     elif (there := _over(group)) is not None:

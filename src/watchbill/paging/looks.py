@@ -18,9 +18,8 @@ from watchbill.people.phones import problem_of
 from watchbill.runtime.lag import DELIVERIES, due_deliveries, is_gone, lag
 from watchbill.runtime.lag import KINDS as KINDS_OF_LAG
 from watchbill.signals import silences
-from watchbill.signals.heard import NOBODY
 from watchbill.signals.matchers import Matcher, read_matchers
-from watchbill.signals.unrouted import count_by_severity, setting_of
+from watchbill.signals.unrouted import count_by_severity, must_be_heard, setting_of
 from watchbill.signals.unrouted import unrouted as unpaged
 
 #: How old the last test of somebody's pages may be.
@@ -271,7 +270,7 @@ def unrouted(workspace_id: UUID) -> tuple[dict[str, int], int]:
     """
     setting = setting_of(workspace_id)
     found = unpaged(workspace_id, setting)
-    loud = [] if setting.pages == NOBODY else [one for one in found if one.paging]
+    loud = must_be_heard(found, setting)
     counts = {("" if name == "no severity" else name): number for name, number in count_by_severity(loud).items()}
     return counts, len(found) - len(loud)
 

@@ -22,9 +22,9 @@ from watchbill.people.models import Workspace
 from watchbill.runtime.isolation import one_by_one
 from watchbill.runtime.now import now
 from watchbill.signals import silences
-from watchbill.signals.heard import ADMINS, NOBODY
+from watchbill.signals.heard import ADMINS
 from watchbill.signals.models import Alert, Group
-from watchbill.signals.unrouted import UNPAGED, Setting, Unpaged, setting_of, suggest, unrouted
+from watchbill.signals.unrouted import UNPAGED, Setting, Unpaged, must_be_heard, setting_of, suggest, unrouted
 
 #: What such a page is about; its id is the workspace's.
 SUBJECT = "unrouted"
@@ -57,7 +57,7 @@ def _look(workspace_id: UUID) -> int:
             return 0
     at, by, setting = now(), system("worker"), setting_of(workspace_id)
     page = _open_page(workspace_id)
-    found = [] if setting.pages == NOBODY else [one for one in unrouted(workspace_id, setting) if one.paging]
+    found = must_be_heard(unrouted(workspace_id, setting), setting)
     heard = _not_silenced(workspace_id, found, at)
     told = Page.objects.in_bulk({one.told for one in heard if one.told})
     known = {one.id: told.get(one.told) for one in heard if one.told}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
+from watchbill.signals.heard import is_nobody
 from watchbill.signals.matchers import Matcher, holds
 
 
@@ -94,7 +95,7 @@ class Route:
     @property
     def nobody(self) -> bool:
         """Whether it says that nobody is paged."""
-        return self.pages.strip().casefold() == "nobody"
+        return is_nobody(self.pages)
 
     def stamp(self) -> dict[str, object]:
         """What a group keeps of it. A route that pages nobody says why, under “nobody”."""

@@ -14,11 +14,11 @@ from django.db import connection
 from django.db.models import Q
 
 from watchbill.base.ids import HUB
-from watchbill.signals.heard import ADMINS, QUIET, is_nobody, route_yaml, sign
+from watchbill.signals.heard import ADMINS, NOBODY, QUIET, is_nobody, route_yaml, sign
 from watchbill.signals.models import Unrouted
 
-#: The key of a stamped route that says that nobody is paged, and why. NO_ONE: it was meant to page, and nobody was named.
-MARK, NO_ONE = "nobody", "nobody is named: "
+#: The key of a stamped route that says why nobody is paged: the route's own reason, or that nobody was named. It is prose: what decides is `pages`.
+MARK = "nobody"
 #: The integration by which the hub tests itself: it pages by itself.
 _SELF_TEST = "Self-test"
 #: Groups that page nobody: what the partial index `signals_group_unpaged` holds.
@@ -27,12 +27,12 @@ UNPAGED = Q(state="open") & (Q(route={}) | Q(route__has_key=MARK))
 
 def pages_nobody(route: Mapping[str, Any]) -> bool:
     """Whether a group with this stamped route pages nobody: no route took it, the route says so, or nobody was named."""
-    return not route or MARK in route or is_nobody(str(route.get("pages", "")))
+    return not route or MARK in route or is_decision(route)
 
 
 def is_decision(route: Mapping[str, Any]) -> bool:
     """Whether that is what the route says, so that nobody has to be told."""
-    return bool(route) and pages_nobody(route) and not str(route.get(MARK, "")).startswith(NO_ONE)
+    return is_nobody(str(route.get("pages", "")))
 
 
 def words_of(route: Mapping[str, Any], revision: int) -> str:
@@ -91,7 +91,7 @@ WITH g AS MATERIALIZED (
   SELECT a.group_id, array_agg(DISTINCT coalesce(a.labels->>'severity', '')) AS found
   FROM signals_alert a JOIN g ON g.id = a.group_id WHERE a.workspace_id = %(here)s AND a.firing GROUP BY a.group_id
 )
-SELECT g.id, g.title, g.severity, coalesce(s.found, ARRAY[g.severity]), g.firing, g.opened_at, coalesce(g.route->>'nobody', ''), g.labels, g.told_id
+SELECT g.id, g.title, g.severity, coalesce(s.found, ARRAY[g.severity]), g.firing, g.opened_at, coalesce(g.route->>'nobody', ''), coalesce(g.route->>'pages', ''), g.labels, g.told_id
 FROM g LEFT JOIN s ON s.group_id = g.id
 """
 
@@ -107,8 +107,8 @@ def unrouted(workspace_id: UUID, setting: Setting | None = None) -> list[Unpaged
         rows = cursor.fetchall()
     found = []
     loud: dict[str, bool] = {}
-    for key, title, severity, severities, firing, since, mark, labels, told in rows:
-        if mark and not mark.startswith(NO_ONE):
+    for key, title, severity, severities, firing, since, mark, pages, labels, told in rows:
+        if is_nobody(pages):
             continue
         heard = [one for one in severities if loud.setdefault(one, sign(one) not in quiet)]
         shown = severity if severity in heard or not heard else heard[0]
@@ -117,6 +117,11 @@ def unrouted(workspace_id: UUID, setting: Setting | None = None) -> list[Unpaged
             Unpaged(key, title, shown, tuple(severities), firing, since, bool(heard), why, msgspec.json.decode(labels), told)
         )  # fmt: skip
     return sorted(found, key=lambda one: (not one.paging, one.since, one.id))
+
+
+def must_be_heard(found: Iterable[Unpaged], setting: Setting) -> list[Unpaged]:
+    """Those of which somebody must hear: none, where the handbook says with a reason that nobody does."""
+    return [] if setting.pages == NOBODY else [one for one in found if one.paging]
 
 
 def count_by_severity(rows: Iterable[Unpaged]) -> dict[str, int]:
