@@ -24,6 +24,7 @@ from watchbill.people.values import clean_name, clean_zone
 from watchbill.runtime.now import now
 from watchbill.signals.models import Alert, Check, Ping, Source
 from watchbill.signals.rules import Incoming
+from watchbill.signals.runs import Run, begin, fail, read_runs, report, succeed, write_runs
 from watchbill.signals.state import judge, load
 
 PROTOCOL = "healthchecks"
@@ -70,13 +71,24 @@ def due_at(check: Check) -> datetime | None:
     return since + timedelta(seconds=check.period)
 
 
+def runs_of(check: Check) -> list[Run]:
+    """The runs of a check that were started and have not ended."""
+    if check.runs is not None:
+        return read_runs(check.runs)
+    # An earlier release kept only the last start.
+    start = check.last_start_at
+    reported = start if check.state == Check.State.DOWN and check.next_at is None else None
+    return [Run(check.run, start, reported)] if start else []
+
+
 def missing_at(check: Check) -> datetime | None:
-    """When it is missing: the time that is due and the grace; a run that was started has the grace to end."""
-    due = due_at(check)
-    ends = [due + timedelta(seconds=check.grace)] if due else []
-    if check.last_start_at is not None:
-        ends.append(check.last_start_at + timedelta(seconds=check.grace))
-    return min(ends, default=None)
+    """When it is missing: the time that is due and the grace; each run that was started has the grace to end.
+
+    One that is down is missing already; only a run of which nothing was said yet is still to be said.
+    """
+    starts = [one.at for one in runs_of(check) if one.late is None]
+    due = None if check.state == Check.State.DOWN else due_at(check)
+    return min((one + timedelta(seconds=check.grace) for one in (*starts, due) if one), default=None)
 
 
 def note_ping(check: Check, action: str, exit_status: int | None, run: str, at: datetime) -> str:
@@ -84,16 +96,28 @@ def note_ping(check: Check, action: str, exit_status: int | None, run: str, at: 
     kind = "fail" if action == "fail" or (exit_status or 0) > 0 else action if action in ("start", "log") else "success"
     if kind == "log":
         return kind
+    runs = runs_of(check)
     if kind == "start":
-        check.last_start_at, check.run = at, run
+        runs, check.last_start_at, check.run = begin(runs, run, at), at, run
     else:
-        mine = check.last_start_at is not None and (not run or not check.run or run == check.run)
-        check.last_duration = (at - check.last_start_at).total_seconds() if mine and check.last_start_at else None
-        check.last_ping_at, check.last_start_at, check.run = at, None, ""
-        check.state = Check.State.UP if kind == "success" else Check.State.DOWN
-    check.next_at = missing_at(check) if check.state != "down" or kind == "start" else None
+        # A run that was started again took the time from its last start.
+        began = check.last_start_at if not run or run == check.run else None
+        began = began or next((one.at for one in runs if one.id == run), None)
+        check.last_duration = (at - began).total_seconds() if began else None
+        runs = succeed(runs, run, at) if kind == "success" else fail(runs, run)
+        hangs = any(one.late for one in runs)
+        check.state = Check.State.UP if kind == "success" and not hangs else Check.State.DOWN
+        last = max(runs, key=lambda one: one.at, default=None)
+        check.last_ping_at, check.last_start_at, check.run = at, last.at if last else None, last.id if last else ""
+    check.runs = write_runs(runs)
+    check.next_at = missing_at(check)
     check.problem = trouble(check)
     return kind
+
+
+def _not_ended(run: Run) -> str:
+    """Why a check is late: a run that was started."""
+    return f"{f'run {run.id}' if run.id else 'it'} began at {run.at:%H:%M} UTC and has not ended"
 
 
 def alert_of(check: Check, why: str, firing: bool, at: datetime) -> Incoming:
@@ -143,7 +167,8 @@ def take_pings(
         if kind == "fail":
             alerts = [alert_of(check, f"it failed{f' with exit status {status}' if status else ''}", True, at)]
         elif kind == "success":
-            alerts = [alert_of(check, "", False, at)]
+            hangs = next((one for one in runs_of(check) if one.late), None)
+            alerts = [alert_of(check, _not_ended(hangs), True, at) if hangs else alert_of(check, "", False, at)]
         read.append((number, alerts))
     for check in checks.values():
         check.save()
@@ -205,14 +230,12 @@ def missing(keys: Sequence[str]) -> list[tuple[Source, list[Incoming]]]:
             found.setdefault(check.source_id, (check.source, []))[1].append(alert_of(check, "", False, at))
     late = ids_of("check", keys)
     for check in rows.filter(id__in=late, next_at__lte=at, removed_at=None).order_by("next_at") if late else ():
-        overdue = check.last_start_at is not None and check.last_start_at + timedelta(seconds=check.grace) <= at
-        why = (
-            f"it began at {check.last_start_at:%H:%M} UTC and has not ended"
-            if overdue
-            else f"no ping since {check.last_ping_at:%Y-%m-%d %H:%M} UTC"
-        )
-        check.state, check.next_at = Check.State.DOWN, None
-        check.save(update_fields=["state", "next_at"])
+        runs, overdue = report(runs_of(check), at - timedelta(seconds=check.grace), at)
+        since = f"{check.last_ping_at:%Y-%m-%d %H:%M} UTC" if check.last_ping_at else "it was made"
+        why = _not_ended(overdue) if overdue else f"no ping since {since}"
+        check.state, check.runs = Check.State.DOWN, write_runs(runs)
+        check.next_at = missing_at(check)
+        check.save(update_fields=["state", "runs", "next_at"])
         found.setdefault(check.source_id, (check.source, []))[1].append(alert_of(check, why, True, at))
     return list(found.values())
 
@@ -343,7 +366,7 @@ def edit_check(
     for name, value in schedule.items():
         setattr(check, name, value)
     check.problem, check.announced_at, check.changed_at = "", None, now()
-    check.next_at = None if check.state == Check.State.DOWN and check.last_start_at is None else missing_at(check)
+    check.next_at = missing_at(check)
     check.save(update_fields=[*schedule, "problem", "announced_at", "changed_at", "next_at"])
     record(("source", check.source_id), detail={"check": check.slug, "before": before, **_told(check)})
     publish(CHANGED, workspace_id=workspace_id, subject=("check", check.id))

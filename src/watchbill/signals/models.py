@@ -291,6 +291,9 @@ class Check(models.Model):
     last_start_at = models.DateTimeField(null=True)
     last_duration = models.FloatField(null=True, help_text="seconds")
     run = models.TextField(default="", help_text="the run id that was started last")
+    runs = models.JSONField(
+        null=True, help_text="what was started and has not ended: run, at, late (since when that is reported)"
+    )
     next_at = models.DateTimeField(null=True, help_text="when it is missing if nothing comes")
     changed_at = models.DateTimeField(
         null=True, help_text="when its schedule was changed: the next ping is due from then on"
