@@ -146,3 +146,29 @@ def test_an_alert_with_a_very_long_name_is_answered_by_its_number(cast: Cast, db
         subject = str(it.mail.got[0][1]["Subject"])
         assert f"(INC-{number})" in subject
         assert f"(INC-{number})" in it.rows("SELECT title FROM paging_page")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("title", "sent"),
+    [
+        ("Cafe\u0301 down", "Caf\u00e9 down"), ("A\u030a a\u0308 n\u0303", "\u00c5 \u00e4 \u00f1"), ("web\u200bserver", "webserver"), ("web\u00adserver", "webserver"),
+        ("\ufeffDisk full", "Disk full"), ("\u202egnp.exe\u202c", "gnp.exe"), ("Disk\u2060 \u200e full", "Disk full"), ("a\u2066b\u2069", "ab"), ("web\u200d1", "web1"),
+    ],
+)  # fmt: skip
+def test_what_nobody_sees_does_not_cost_a_text_message_its_alphabet(title: str, sent: str) -> None:
+    found = Message("1", f"{title} (INC-7)", reply_url=LINK, answers=True).short()
+    assert found.startswith(f"{sent} (INC-7) ")
+    assert is_gsm(found)
+    assert "(INC-7) A" in Message("1", f"{title} " * 40 + "(INC-7)", reply_url=LINK, answers=True).short()
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "\u0646\u0645\u06cc\u200c\u0634\u0648\u062f",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u0915\u094d\u200d\u0937",
+    ],
+)
+def test_joiners_stay_where_they_change_what_is_read(title: str) -> None:
+    assert plain(title) == title

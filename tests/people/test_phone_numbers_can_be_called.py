@@ -55,6 +55,49 @@ def test_it_is_refused_with_what_is_wrong_and_how_to_write_it(typed: str, why: s
     assert re.search(hint, error.value.hint)
 
 
+UNSEEN = [
+    *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\u061c\ufe0e\ufe0f"
+]
+
+
+@pytest.mark.parametrize("mark", UNSEEN)
+def test_marks_that_nobody_sees_are_no_part_of_it(mark: str) -> None:
+    """They come along from chats, address books and web pages."""
+    for typed in (f"{mark}+44 20 7946 0000{mark}", f"+{mark}44{mark} (0) 20{mark}7946 0000", f" {mark} +442079460000"):
+        assert clean_contact("phone", typed) == "+442079460000"
+    with pytest.raises(Invalid):
+        clean_contact("phone", mark)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("tel:+44-20-7946-0000", "+442079460000"), ("TEL: +442079460000", "+442079460000"), ("\u202atel:+44\u2212207946\u22120000\u202c", "+442079460000"),
+        ("+52 1 55 1234 5678", "+525512345678"), ("+5215512345678", "+525512345678"), ("+52 1 (33) 1234-5678", "+523312345678"), ("+52 55 1234 5678", "+525512345678"),
+    ],
+)  # fmt: skip
+def test_it_is_kept_from_a_link_and_as_whatsapp_shows_it(typed: str, kept: str) -> None:
+    assert clean_contact("phone", typed) == kept
+    assert problem_of(kept) == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "why", "hint"),
+    [
+        ("+370 8 612 34567", r"The 8 after \+370 ", r"\+37061234567"), ("+370 (8) 612 34567", r"The 8 after \+370 ", r"\+37061234567"),
+        ("+370 0 612 34567", r"The 0 after \+370 ", r"\+37061234567"), ("+36 06 30 123 4567", r"The 06 after \+36 ", r"\+36301234567"),
+        ("+54 11 15 1234 5678", r"\+54 numbers are not written like this", r"\+5491112345678"), ("+54 0 11 1234 5678", r"The 0 after \+54 ", r"\+541112345678"),
+        ("+52 01 55 1234 5678", r"The 01 after \+52 ", r"\+525512345678"), ("+52 045 55 1234 5678", r"The 045 after \+52 ", r"\+525512345678"),
+        ("+52 1 55 1234 56789", r"too long for \+52", ""), ("tel:020 7946 0000", "does not say its country", ""), ("tel:tel:+442079460000", "not an international", ""),
+        ("tel:+442079460000;ext=5", "not an international", ""),
+    ],
+)  # fmt: skip
+def test_what_is_named_as_wrong_was_typed(typed: str, why: str, hint: str) -> None:
+    with pytest.raises(Invalid, match=why) as error:
+        clean_contact("phone", typed)
+    assert re.search(hint, error.value.hint)
+
+
 @given(st.text(alphabet="+0123456789 ()-./", max_size=30) | st.text(max_size=30))
 def test_anything_typed_is_one_number_or_a_reason(typed: str) -> None:
     try:

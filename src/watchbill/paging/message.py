@@ -57,7 +57,7 @@ class Message:
         def whole(title: str) -> str:
             return " ".join(part for part in (title, f"({self.tail})" if self.tail else "", where) if part)
 
-        title = plain(" ".join(self.title.split()))
+        title = " ".join(plain(self.title).split())
         return whole(shorten(title, limit, lambda text: len(whole(text)) <= limit and fits_text(whole(text))))
 
 

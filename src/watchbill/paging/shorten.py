@@ -4,7 +4,10 @@ Source for text messages: 3GPP TS 23.038, 6.2.1 (the GSM 7-bit default alphabet 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
+
+from watchbill.base.unseen import without_unseen
 
 #: One septet each. Everything of the extension table costs two: an escape and the character.
 GSM = frozenset(
@@ -66,8 +69,9 @@ def _ends_in_code(title: str, length: int, code: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Text with typographic signs as GSM has them: quotes, dashes, points. Letters stay as they are."""
-    return text.translate(_PLAIN)
+    """Text with typographic signs as GSM has them: quotes, dashes, points; without characters that nobody sees. Letters stay as they are,
+    an accent that is typed apart from its letter joins it."""
+    return unicodedata.normalize("NFC", without_unseen(text.translate(_PLAIN), joiners=True))
 
 
 def is_gsm(text: str) -> bool:

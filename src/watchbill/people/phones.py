@@ -4,10 +4,15 @@ import re
 from functools import lru_cache
 
 from watchbill.base.errors import Invalid
+from watchbill.base.unseen import without_unseen
 
 _HINT = "Begin with + and the country: +44 20 7946 0000."
 #: How people group digits. The full-width plus is what some keyboards type.
-_TYPED = re.compile(r"[+＋]?[0-9 ()./\-\u00a0\u2009\u202f\u2010-\u2015]+")
+_TYPED = re.compile(r"[+＋]?[0-9 ()./\-\u00a0\u2009\u202f\u2010-\u2015\u2212]+")
+#: How links and address books write it.
+_LINK = re.compile(r"tel:\s*", re.IGNORECASE)
+#: Mexico: a 1 before mobile numbers is no longer dialled (WhatsApp still shows it); 01, 044 and 045 were only ever dialled there.
+_MEXICO = re.compile(r"52(1|01|044|045)(\d{10})")
 #: The zero that is dialled only inside the country, as letterheads write it: “+49 (0)30 …”.
 _ASIDE = re.compile(r"\(\s*0\s*\)")
 _LONGEST = 40
@@ -18,7 +23,8 @@ def read_phone(text: str) -> str:
 
     Whether anybody answers there is not known before a code was sent; a range that is not given out (yet) is taken.
     """
-    value, problem, hint = _read(" ".join(text.split()))
+    seen = " ".join(without_unseen(text).split())
+    value, problem, hint = _read(_LINK.sub("", seen, count=1) if _LINK.match(seen) else seen)
     if problem:
         raise Invalid(problem, hint=hint, field="phone")
     return value
@@ -46,6 +52,11 @@ def _read(text: str) -> tuple[str, str, str]:
         hint = f"{_HINT} In place of 00, write +." if re.match(r"[ (]*00", text) else _HINT
         return "", "That number does not say its country.", hint
     digits = re.sub(r"\D", "", text if _keeps_zero(text) else _ASIDE.sub("", text))
+    if mexico := _MEXICO.fullmatch(digits):
+        found = f"+52{mexico[2]}"
+        if mexico[1] != "1":
+            return "", f"The {mexico[1]} after +52 is dialled only inside the country.", f"Write it as {found}."
+        digits = found[1:]
     try:
         number = phonenumbers.parse("+" + digits, None)
     except NumberParseException:
@@ -68,9 +79,10 @@ def _read(text: str) -> tuple[str, str, str]:
         return "", f"That number lacks its area code after {home}.", _HINT
     if found != "+" + digits or _kept_prefix(digits, country, prefix):
         shown = _without_prefix(digits, country, prefix) if found == "+" + digits else found
+        typed = _typed_prefix(digits, shown, country)
         what = (
-            f"The {prefix} after {home} is dialled only inside the country."
-            if prefix
+            f"The {typed} after {home} is dialled only inside the country."
+            if typed
             else f"{home} numbers are not written like this."
         )
         return "", what, f"Write it as {shown}."
@@ -93,6 +105,12 @@ def _keeps_zero(text: str) -> bool:
 def _kept_prefix(digits: str, country: int, prefix: str) -> bool:
     """Whether the number still carries the 0 that is dialled inside the country. Italy's 0 is part of its numbers, and is no prefix there."""
     return prefix == "0" and digits.removeprefix(str(country)).startswith("0")
+
+
+def _typed_prefix(digits: str, shown: str, country: int) -> str:
+    """What was typed between the country and the number itself; empty where the two differ elsewhere."""
+    typed, number = digits.removeprefix(str(country)), shown.removeprefix(f"+{country}")
+    return typed.removesuffix(number) if typed.endswith(number) else ""
 
 
 def _without_prefix(digits: str, country: int, prefix: str) -> str:
