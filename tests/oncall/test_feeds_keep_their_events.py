@@ -141,3 +141,36 @@ def test_a_feed_fetched_twice_is_the_same(cast: Cast, db: Any, clock: Any) -> No
         # The override is over for longer than the feed goes back, and what began where it ended still begins there.
         assert all(first[uid] == times for uid, times in fetch().items() if uid in first)
         assert first.keys() & fetch().keys()
+
+
+@pytest.mark.parametrize("only", ["", "zoe"])
+def test_a_calendar_without_events_is_a_calendar(only: str) -> None:
+    """RFC 5545, 3.6: one component at least. Strict readers refuse a bare one, and say that the address is wrong."""
+    from icalendar import Calendar
+
+    text = calendar([], {}, datetime(2026, 11, 26, tzinfo=UTC), only=only)
+    found = Calendar.from_ical(text)
+    assert [one.name for one in found.subcomponents] == ["VTIMEZONE"]
+    assert b"BEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n" in text
+    assert b"TZOFFSETTO:+0000" in text
+    assert b"\r\nREFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n" in text
+    assert b"\r\nX-PUBLISHED-TTL:PT1H\r\n" in text
+
+
+def test_who_only_asks_for_the_head_of_a_feed_gets_what_a_reader_gets(cast: Cast, db: Any, clock: Any) -> None:
+    from django.test import Client
+
+    from watchbill.oncall.commands import create_feed
+
+    with night(cast, db) as it:
+        it.set_up()
+        schedule_id = it.rows("SELECT id FROM oncall_schedule")[0][0]
+        with cast.acts(cast.ada) as by:
+            _, text = create_feed(by=by, workspace_id=cast.main, schedule_id=schedule_id)
+        whole, head = Client().get(f"/feed/{text}.ics"), Client().head(f"/feed/{text}.ics")
+        assert (whole.status_code, head.status_code) == (200, 200)
+        assert head["Content-Type"] == whole["Content-Type"] == "text/calendar; charset=utf-8"
+        assert whole.content.count(b"BEGIN:VEVENT") > 0
+        assert b"BEGIN:VTIMEZONE" not in whole.content
+        assert Client().head(f"/feed/{text}x.ics").status_code == Client().get(f"/feed/{text}x.ics").status_code
+        assert Client().post(f"/feed/{text}.ics").status_code in (403, 405)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from watchbill.base.errors import Invalid, NotFound, WatchbillError
 from watchbill.oncall import commands, rules
@@ -156,7 +156,7 @@ def _act(request: HttpRequest, reader: Reader, place: Place, schedule_id: UUID) 
     return None
 
 
-@require_GET
+@require_safe
 def feed(request: HttpRequest, key: str) -> HttpResponse:
     """A calendar feed (RFC 5545); the middleware has found whose key it is."""
     found, reader = getattr(request, "feed", None), getattr(request, "reader", None)
