@@ -102,6 +102,41 @@ def test_a_line_that_cannot_be_used_is_refused_with_the_reason(line: str, says: 
     assert times_on(line, "UTC", date(2026, 11, 26)) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("*/90 * * * *", "step of 90 .* once an hour"), ("0 */36 * * *", "step of 36 .* once a day"), ("0 0 */45 * *", "once a month"), ("0 0 1 */18 *", "once a year"),
+        ("0 0 * * */14", "once a week"), ("5,*/61 * * * *", "“.*/61” comes"), ("0-59/75 * * * *", "step of 75"),
+    ],
+)  # fmt: skip
+def test_a_step_that_means_another_thing_than_it_says_is_refused_where_it_is_new(line: str, says: str) -> None:
+    with pytest.raises(Invalid, match=says):
+        read_cron(line)
+    assert problem(line) == "", "one that is stored goes on: it must not be stopped by an update"
+    assert next_after(line, "UTC", datetime(2026, 11, 26, tzinfo=UTC)) is not None
+
+
+def test_steps_that_fit_are_taken() -> None:
+    for line in (
+        "*/60 * * * *",
+        "0 */24 * * *",
+        "*/45 * * * *",
+        "0 0 */31 * *",
+        "0 0 1 */12 *",
+        "0 0 * * */7",
+        "0 0-23/5 * * *",
+    ):
+        assert read_cron(line) == line
+
+
+@pytest.mark.parametrize(
+    "line", ["CRON_TZ=Europe/Berlin 0 12 * * *", "TZ=UTC 0 12 * * *", "cron_tz=UTC @daily", "CRON_TZ= 0 12 * * *"]
+)
+def test_a_time_zone_before_the_line_is_named_as_such(line: str) -> None:
+    with pytest.raises(Invalid, match="time zone in its own place"):
+        read_cron(line)
+
+
 def test_lines_that_are_usual_are_taken_in_their_usual_form() -> None:
     assert read_cron("  0  3 *\t* * ") == "0 3 * * *"
     assert [read_cron(one) for one in ("@Hourly", "@weekly", "@monthly", "@yearly", "@annually", "@midnight")] == [

@@ -6,6 +6,7 @@ runs whenever the clock on the wall fits: not at all in the hour that does not e
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -17,6 +18,9 @@ from cronsim.cronsim import Field
 from watchbill.base.errors import Invalid
 
 LONGEST = 100
+#: How far a step can go in each field, and what starts it anew.
+_SPANS = ((60, "an hour"), (24, "a day"), (31, "a month"), (12, "a year"), (7, "a week"))
+_ZONE_BEFORE = re.compile(r"(?:CRON_)?TZ=(\S*)", re.IGNORECASE)
 #: What comes due less often than this is a mistake rather than a schedule. 29 February comes every four years.
 RAREST = timedelta(days=5 * 366)
 _ALIASES = {
@@ -41,7 +45,7 @@ def read_cron(text: str) -> str:
     Raises Invalid with the reason where it cannot be read, or where it would (almost) never come due.
     """
     line = normal(text)
-    if reason := problem(line):
+    if reason := problem(line) or _long_step(line):
         raise Invalid(reason, field="cron")
     return line
 
@@ -59,6 +63,10 @@ def problem(text: str) -> str:
     shown = f"“{line[:60]}”"
     if line.startswith("@"):
         return f"{shown} is no schedule. Use five fields, or one of {', '.join(_ALIASES)}."
+    if zone := _ZONE_BEFORE.match(line):
+        return (
+            f"“{zone[0][:60]}” is no part of a cron line here: leave it out, and give the time zone in its own place."
+        )
     parts = line.upper().split()
     if len(parts) != len(_FIELDS):
         more = " Seconds are not supported." if len(parts) == len(_FIELDS) + 1 else ""
@@ -71,6 +79,22 @@ def problem(text: str) -> str:
         if not _readable(part, field):
             return f"{shown}: “{part[:30]}” is not {name}. It takes {allowed}; *, lists, ranges from low to high and steps (*/2)."
     return _rare(line, shown)
+
+
+def _long_step(line: str) -> str:
+    """Why a step means another thing than it says: “*/90” is not every 90 minutes but once an hour, as each hour starts it anew.
+
+    For new lines only: one that is stored comes due as it always did.
+    """
+    for part, (most, unit) in zip(line.split(), _SPANS, strict=True):
+        for one in part.split(","):
+            step = one.partition("/")[2]
+            if step.isdecimal() and int(step) > most:
+                return (
+                    f"“{line[:60]}”: a step of {step} is longer than {unit}, and each starts it anew: “{one[:30]}” comes once {unit}. "
+                    "Give the times one by one, or a period."
+                )
+    return ""
 
 
 def _readable(part: str, field: Field) -> bool:

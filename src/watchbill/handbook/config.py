@@ -4,11 +4,11 @@ import re
 from datetime import date
 from fnmatch import fnmatch
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from watchbill.base.calendar import DAYS
+from watchbill.base.zones import meant, zones
 from watchbill.language.items import Duration, Model, Time
 from watchbill.signals.heard import ADMINS, NOBODY, QUIET
 
@@ -16,8 +16,8 @@ FILE = "watchbill.yaml"
 
 
 def _zone(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"“{value}” is no time zone; write one such as Europe/Berlin")
+    if value not in zones():
+        raise ValueError(f"“{value[:60]}” is no time zone; write {meant(value) or 'one such as Europe/Berlin'}")
     return value
 
 

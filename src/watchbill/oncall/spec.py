@@ -3,10 +3,10 @@
 import re
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from watchbill.base.zones import meant, zones
 from watchbill.language.columns import Table
 from watchbill.language.document import Block
 from watchbill.language.inline import bold_lead, plain
@@ -30,8 +30,8 @@ def _clock(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value and value not in available_timezones():
-        raise ValueError(f"“{value}” is no time zone; write one such as Europe/Berlin")
+    if value and value not in zones():
+        raise ValueError(f"“{value[:60]}” is no time zone; write {meant(value) or 'one such as Europe/Berlin'}")
     return value
 
 

@@ -5,9 +5,9 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
-from zoneinfo import available_timezones
 
 from watchbill.base.errors import Invalid
+from watchbill.base.zones import meant, zones
 from watchbill.people.phones import read_phone
 from watchbill.people.rules import ROLES
 
@@ -76,6 +76,8 @@ def clean_role(role: str) -> str:
 
 def clean_zone(value: str) -> str:
     """An IANA time zone's name. Raises Invalid."""
-    if value not in available_timezones():
-        raise Invalid(f"“{value[:60]}” is no time zone.", hint="Use a name such as Europe/Helsinki.", field="time_zone")
+    if value not in zones():
+        like = meant(value)
+        hint = f"Did you mean {like}?" if like else "Use a name such as Europe/Helsinki."
+        raise Invalid(f"“{value[:60]}” is no time zone.", hint=hint, field="time_zone")
     return value

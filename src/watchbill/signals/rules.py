@@ -141,9 +141,15 @@ def group_labels(alert: Incoming, route: Route | None = None) -> dict[str, str]:
     return {name: alert.labels[name] for name in names or ("alertname", "service") if name in alert.labels}
 
 
+#: The names of what Grafana says of a rule, and what they mean; the rule itself is the label `rulename`.
+_GRAFANA = {"DatasourceNoData": "no data", "DatasourceError": "cannot be evaluated"}
+
+
 def title(alert: Incoming) -> str:
-    """A group's title: its alert's name and what it is about."""
+    """A group's title: its alert's name and what it is about. Grafana calls every rule that has no data, or cannot be asked, alike."""
     name = alert.labels.get("alertname") or alert.annotations.get("summary") or "An alert without a name"
+    if rule := _GRAFANA.get(name) and alert.labels.get("rulename"):
+        name = f"{rule} ({_GRAFANA[name]})"
     about = alert.labels.get("service") or alert.labels.get("job") or alert.labels.get("instance") or ""
     return f"{name}{f': {about}' if about else ''}"[:300]
 
