@@ -22,7 +22,7 @@ from watchbill.paging.models import Delivery
 from watchbill.paging.own import test_me as ask_for_a_test
 from watchbill.paging.rules import LEASE, SEND_SECONDS, SENDERS
 from watchbill.paging.sending import send_one
-from watchbill.paging.turns import ONE_CHANNEL, ONE_WORKSPACE, Turn, take_turn
+from watchbill.paging.turns import CHANNEL, HUB, WORKSPACE, Turn, take_turn
 from watchbill.runtime.isolation import failures
 from watchbill.runtime.lag import DELIVERIES, due_deliveries, lag, measure, stops_all
 from watchbill.server.senders import Senders
@@ -121,17 +121,62 @@ def test_a_person_has_one_sender_whatever_they_add(queue: Queue) -> None:
     assert [one[3] for one in queue.held()] == [0]
 
 
-def test_a_workspace_and_a_channel_have_half_of_them(queue: Queue) -> None:
+def test_a_workspace_has_half_of_them_and_a_channel_fewer(queue: Queue) -> None:
     here, there = queue.workspace(), queue.workspace()
     for _ in range(SENDERS):
         queue.due(here, uuid7(), priority=0)
-    assert len(take()) == ONE_WORKSPACE == SENDERS // 2
+        queue.due(here, uuid7(), priority=0, channel=queue.channel(here))
+    assert len(take()) == WORKSPACE[0] == SENDERS // 2
     queue.due(there, uuid7(), priority=0)
     assert len(take()) == 1
     for _ in range(SENDERS):
         # Nobody in person: a chat channel or a webhook.
         queue.due(there, None, priority=0)
-    assert len(take()) == ONE_CHANNEL - 1
+    assert len(take()) == CHANNEL[0] - 1 < WORKSPACE[0] - 1
+    # What goes by another channel of the same workspace still goes.
+    other = queue.channel(there)
+    queue.due(there, uuid7(), priority=0, channel=other)
+    assert len(take()) == 1
+    assert other in {one[1] for one in queue.held()}
+
+
+def test_a_workspaces_tests_leave_senders_to_its_own_critical_pages(queue: Queue) -> None:
+    """Eight viewers with browsers that drip press Test my pages: the workspace's critical mail and even its push go at once."""
+    here = queue.workspace()
+    mail = queue.channel(here)
+    for _ in range(8):
+        queue.due(here, uuid7(), count=10)
+    assert len(take()) == CHANNEL[2]
+    for _ in range(8):
+        queue.due(here, uuid7(), channel=mail)
+    assert len(take()) == WORKSPACE[2] - CHANNEL[2], "all that can wait"
+    queue.due(here, uuid7(), priority=1, channel=mail)
+    queue.due(here, uuid7(), priority=1, channel=mail)
+    queue.due(here, uuid7(), priority=1)
+    queue.due(here, uuid7(), priority=0, channel=mail)
+    assert len(take()) == 4
+    assert Counter(one[3] for one in queue.held()) == {2: WORKSPACE[2], 1: 3, 0: 1}
+
+
+def test_critical_pages_that_drip_leave_senders_to_the_workspaces_other_channels(queue: Queue) -> None:
+    """One push service drips for a whole team, about a real incident: mail to the same workspace goes at once, and what is known to arrive."""
+    here = queue.workspace()
+    mail = queue.channel(here)
+    for _ in range(SENDERS):
+        queue.due(here, uuid7(), priority=1)
+    assert len(take()) == CHANNEL[1]
+    for _ in range(SENDERS):
+        queue.due(here, uuid7(), priority=1, channel=mail)
+    assert len(take()) == WORKSPACE[1] - CHANNEL[1] > 0
+    queue.due(here, uuid7(), priority=0, channel=mail)
+    assert len(take()) == 1
+
+
+@pytest.mark.parametrize("limits", [HUB, WORKSPACE, CHANNEL])
+def test_of_every_limit_something_is_kept_for_what_matters_more(limits: tuple[int, ...]) -> None:
+    assert limits[0] > limits[1] > limits[2] > 0
+    assert all(one < whole for one, whole in zip(CHANNEL, WORKSPACE, strict=True))
+    assert all(one < whole for one, whole in zip(WORKSPACE, HUB, strict=True))
 
 
 def test_one_dead_provider_leaves_the_workspaces_other_channels(queue: Queue) -> None:
@@ -150,7 +195,7 @@ def test_what_is_not_critical_leaves_senders_to_what_is(queue: Queue) -> None:
         workspace = queue.workspace()
         for _ in range(5):
             queue.due(workspace, uuid7(), count=3)
-    assert len(take()) == turns.NOT_CRITICAL < SENDERS
+    assert len(take()) == HUB[2] < SENDERS
     elsewhere = queue.workspace()
     queue.due(elsewhere, uuid7(), priority=1)
     assert len(take()) == 1
@@ -163,7 +208,7 @@ def test_critical_pages_that_were_never_taken_leave_senders_to_those_that_were(q
         workspace = queue.workspace()
         for _ in range(5):
             queue.due(workspace, uuid7(), priority=1, count=3)
-    assert len(take()) == turns.NOT_PROVEN < SENDERS
+    assert len(take()) == HUB[1] < SENDERS
     queue.due(queue.workspace(), uuid7(), priority=0)
     assert len(take()) == 1
 
@@ -197,7 +242,7 @@ def test_ten_thousand_messages_that_must_wait_are_jumped_over(queue: Queue) -> N
     for _ in range(20):
         queue.due(flooded, uuid7(), priority=0)
     queue.db.run("ANALYZE paging_delivery")
-    assert len(take()) == ONE_WORKSPACE
+    assert len(take()) == CHANNEL[0]
     queue.due(elsewhere, uuid7(), priority=2)
     with as_worker(), connections["default"].cursor() as cursor:
         cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + turns._PICK)
@@ -226,8 +271,9 @@ def test_the_limits_hold_however_many_take_at_once(queue: Queue) -> None:
     """Three workers' senders, all at the same moment."""
     people = {queue.workspace(): [uuid7() for _ in range(12)] for _ in range(4)}
     for workspace, persons in people.items():
-        for person in persons:
-            queue.due(workspace, person, priority=0, count=4)
+        others = [queue.channel(workspace) for _ in range(3)]
+        for number, person in enumerate(persons):
+            queue.due(workspace, person, priority=0, count=4, channel=others[number % 3])
     begin, got = threading.Barrier(3 * SENDERS // 2), list[UUID]()
 
     def work() -> None:
@@ -245,8 +291,9 @@ def test_the_limits_hold_however_many_take_at_once(queue: Queue) -> None:
     held = queue.held()
     assert len(got) == len(set(got)) == len(held)
     assert max(Counter(one[2] for one in held).values()) == 1
-    assert max(Counter(one[0] for one in held).values()) == ONE_WORKSPACE
-    assert len(held) == 4 * ONE_WORKSPACE
+    assert max(Counter(one[0] for one in held).values()) == WORKSPACE[0]
+    assert max(Counter(one[1] for one in held).values()) <= CHANNEL[0]
+    assert len(held) == 4 * WORKSPACE[0]
 
 
 def test_a_dead_sender_holds_nothing_for_long(queue: Queue, clock: Any) -> None:
@@ -283,7 +330,7 @@ def test_who_waits_behind_their_own_messages_makes_nothing_late(queue: Queue, cl
     clock.forward(seconds=20)
     take()
     clock.forward(seconds=20)
-    assert len(queue.held()) == ONE_WORKSPACE
+    assert len(queue.held()) == CHANNEL[1]
     assert stops_all() == []
     # Somebody else's waits for no such reason: no sender has come round.
     queue.due(there, uuid7(), priority=0, after="-5 minutes")
@@ -292,6 +339,23 @@ def test_who_waits_behind_their_own_messages_makes_nothing_late(queue: Queue, cl
     take()
     clock.forward(minutes=5)
     assert [one.kind for one in stops_all()] == ["delivery"]
+
+
+def test_a_critical_message_is_not_excused_by_its_workspaces_tests(queue: Queue, clock: Any) -> None:
+    """Tests that drip have all they may: others of the kind wait behind them, a critical message would be late."""
+    here = queue.workspace()
+    for _ in range(8):
+        queue.due(here, uuid7(), count=3)
+    take()
+    clock.forward(seconds=40)
+    queue.due(here, uuid7(), priority=1, after="-5 minutes")
+    queue.due(here, uuid7(), after="-15 minutes")
+    with as_worker():
+        assert [(one.kind, one.count) for one in due_deliveries(here)] == [("delivery", 1)]
+        assert [one.kind for one in stops_all()] == ["delivery"]
+    assert len(take()) == 1
+    with as_worker():
+        assert stops_all() == []
 
 
 def test_messages_that_can_wait_do_not_stop_the_dead_mans_switch(queue: Queue, clock: Any) -> None:
@@ -329,8 +393,10 @@ def test_a_workspaces_late_messages_are_those_that_the_hub_calls_late(queue: Que
 def test_the_database_counts_senders_as_the_code_does(db: Any) -> None:
     """`wb_due_deliveries` has the limits of `turns.py` in it; a migration is never changed, so another limit needs another one."""
     ((text,),) = db.run("SELECT prosrc FROM pg_proc WHERE proname = 'wb_due_deliveries'")
-    found = [int(one) for one in re.findall(r"count\(\*\)[^>]*?(?:FILTER \(WHERE priority >= \d\) )?>= (\d+)", text)]
-    assert found == [turns.ONE_PERSON, ONE_WORKSPACE, ONE_CHANNEL, turns.NOT_CRITICAL, turns.NOT_PROVEN]
+    ((limits,),) = [re.findall(r"limits \(priority, hub, workspace, channel\) AS \(VALUES (.*)\)", text)]
+    found = [tuple(int(one) for one in row.split(", ")) for row in re.findall(r"\(([\d, ]+)\)", limits)]
+    assert found == [(place, *row) for place, row in enumerate(zip(HUB, WORKSPACE, CHANNEL, strict=True))]
+    assert re.findall(r"full_persons .*count\(\*\) >= (\d+)", text) == [str(turns.ONE_PERSON)]
     priorities = Delivery.Priority
     assert f"('delivery', {priorities.PROVEN.value}, {priorities.CRITICAL.value})" in text
     assert f"('low_delivery', {priorities.CAN_WAIT.value}, " in text

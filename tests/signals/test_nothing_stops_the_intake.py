@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DataError, IntegrityError, OperationalError, connection
+from django.db import DataError, IntegrityError, InternalError, OperationalError, connection
 
 from tests.cast import Cast, api, as_worker, signed_in
 from tests.signals.test_alerts_are_taken_in_whole_and_in_order import alert, groups, put, take
@@ -221,6 +221,10 @@ def test_errors_of_the_database_and_of_the_input_are_told_apart() -> None:
     assert is_transient(wrapped(psycopg.errors.DeadlockDetected(), OperationalError))
     assert is_transient(wrapped(psycopg.errors.SerializationFailure(), OperationalError))
     assert is_transient(wrapped(psycopg.errors.DiskFull(), OperationalError))
+    # A worker that was stopped in the middle of a transaction, and what fails after something else failed, are nobody's input.
+    assert is_transient(wrapped(psycopg.errors.IdleInTransactionSessionTimeout(), OperationalError))
+    assert is_transient(wrapped(psycopg.errors.InFailedSqlTransaction(), InternalError))
+    assert is_transient(wrapped(psycopg.errors.ReadOnlySqlTransaction(), InternalError))
     assert is_transient(OperationalError("server closed the connection unexpectedly"))
     assert is_transient(MemoryError())
     # An index entry that is too long is an OperationalError, too, and the input's.

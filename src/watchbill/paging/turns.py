@@ -1,7 +1,7 @@
 """Whose turn it is: which of the messages that are due a sender takes next, so that nobody holds all senders.
 
-A server that drips holds a sender until the deadline. So no person holds more than one, no workspace and no channel more than half of them,
-and some stay free for critical pages. The leases in the database are what counts, so these limits hold however many workers run; taking a
+A server that drips holds a sender until the deadline. So no person holds more than one, no workspace more than half of them, and no channel
+as many as its workspace; of each of these some stay free for critical pages, and some for those that are known to arrive. The leases in the database are what counts, so these limits hold however many workers run; taking a
 turn is a transaction of its own under a lock, so that two senders never count the same room twice.
 """
 
@@ -15,10 +15,16 @@ from django.db import connection, transaction
 from watchbill.paging.models import Delivery, Page
 from watchbill.paging.rules import SENDERS
 
-#: The senders that any person, workspace or channel may hold, and what is left to others (docs/decisions/0013).
-ONE_PERSON, ONE_WORKSPACE, ONE_CHANNEL = 1, SENDERS // 2, SENDERS // 2
-#: Of all senders, those that what is not critical may hold; and those that anything may hold which is not known to be reached.
-NOT_CRITICAL, NOT_PROVEN = SENDERS - 4, SENDERS - 2
+#: The senders that one person may hold.
+ONE_PERSON = 1
+#: A second worker makes room for messages that are critical and known to arrive.
+WITHOUT_LIMIT = 32767
+#: How many senders messages of a priority and those below it may hold together, in order of `Delivery.Priority`: any message, those not known
+#: to arrive, and those that can wait. Whatever can wait never keeps a critical message of its own workspace waiting, and a provider that
+#: drips leaves senders to the workspace's other channels (docs/decisions/0013).
+HUB = (WITHOUT_LIMIT, SENDERS - 2, SENDERS - 4)
+WORKSPACE = (SENDERS // 2, SENDERS // 2 - 1, SENDERS // 4)
+CHANNEL = (SENDERS // 2 - 2, SENDERS // 2 - 3, SENDERS // 4 - 1)
 #: How long a taken turn lasts until the attempt begins: that takes milliseconds, unless the sender died.
 TURN = timedelta(seconds=10)
 #: What waits longer than this goes by its age, critical or not.
@@ -40,6 +46,7 @@ _HEAD = (
     "FROM paging_delivery d WHERE d.state = 'waiting'"
 )
 _ORDER = f"ORDER BY d.priority, d.workspace_id, coalesce(d.channel_id, {_NONE}), coalesce(d.person_id, {_NONE}), d.due_at, d.id LIMIT 1"
+_LIMITS = ", ".join(str((number, *row)) for number, row in enumerate(zip(HUB, WORKSPACE, CHANNEL, strict=True)))
 # Each queue (priority, workspace, channel, person) is looked at by its head alone, and those of a full workspace or channel are jumped over:
 # what this costs depends on how many wait for something, never on how many messages wait.
 _PICK = f"""
@@ -48,15 +55,19 @@ WITH RECURSIVE held AS MATERIALIZED (
     FROM paging_delivery WHERE state = 'sending' AND leased_until > wb_now()
 ), workspaces AS MATERIALIZED (
     SELECT workspace_id, count(*) AS n FROM held GROUP BY 1
-), channels AS MATERIALIZED (
-    SELECT channel, count(*) AS n FROM held GROUP BY 1
+), limits (priority, hub, workspace, channel) AS (
+    VALUES {_LIMITS}
 ), full_workspaces AS MATERIALIZED (
-    SELECT workspace_id FROM workspaces WHERE n >= {ONE_WORKSPACE}
+    SELECT DISTINCT p.priority, f.workspace_id FROM limits p JOIN (
+        SELECT l.priority, h.workspace_id FROM held h JOIN limits l ON h.priority >= l.priority
+        GROUP BY l.priority, h.workspace_id, l.workspace HAVING count(*) >= l.workspace) f ON f.priority <= p.priority
 ), full_channels AS MATERIALIZED (
-    SELECT channel FROM channels WHERE n >= {ONE_CHANNEL}
-), room AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE priority >= 1) < {NOT_PROVEN} AS unproven,
-        count(*) FILTER (WHERE priority >= 2) < {NOT_CRITICAL} AND count(*) FILTER (WHERE priority >= 1) < {NOT_PROVEN} AS other FROM held
+    SELECT DISTINCT p.priority, f.channel FROM limits p JOIN (
+        SELECT l.priority, h.channel FROM held h JOIN limits l ON h.priority >= l.priority
+        GROUP BY l.priority, h.channel, l.channel HAVING count(*) >= l.channel) f ON f.priority <= p.priority
+), full_hub AS MATERIALIZED (
+    SELECT DISTINCT p.priority FROM limits p JOIN limits l ON l.priority <= p.priority
+    WHERE (SELECT count(*) FROM held h WHERE h.priority >= l.priority) >= l.hub
 ), heads AS (
     (SELECT {_HEAD} {_ORDER})
     UNION ALL
@@ -64,9 +75,9 @@ WITH RECURSIVE held AS MATERIALIZED (
         SELECT {_HEAD}
         AND (d.priority, d.workspace_id, coalesce(d.channel_id, {_NONE}), coalesce(d.person_id, {_NONE})) > (
             h.priority, h.workspace_id,
-            CASE WHEN h.workspace_id IN (SELECT workspace_id FROM full_workspaces) THEN {_LAST} ELSE h.channel END,
-            CASE WHEN h.workspace_id IN (SELECT workspace_id FROM full_workspaces) OR h.channel IN (SELECT channel FROM full_channels)
-                THEN {_LAST} ELSE h.person END)
+            CASE WHEN (least(h.priority, 2), h.workspace_id) IN (SELECT priority, workspace_id FROM full_workspaces) THEN {_LAST} ELSE h.channel END,
+            CASE WHEN (least(h.priority, 2), h.workspace_id) IN (SELECT priority, workspace_id FROM full_workspaces)
+                OR (least(h.priority, 2), h.channel) IN (SELECT priority, channel FROM full_channels) THEN {_LAST} ELSE h.person END)
         {_ORDER}
     ) next
 ), due AS (
@@ -75,11 +86,11 @@ WITH RECURSIVE held AS MATERIALIZED (
     SELECT d.id, d.workspace_id, coalesce(d.channel_id, {_NONE}), coalesce(d.person_id, {_NONE}), d.due_at, greatest(d.priority, least(d.attempts, 1))
     FROM paging_delivery d WHERE d.state = 'sending' AND d.leased_until <= wb_now()
 )
-SELECT due.id FROM due CROSS JOIN room
-LEFT JOIN workspaces USING (workspace_id) LEFT JOIN channels ON channels.channel = due.channel
-WHERE coalesce(workspaces.n, 0) < {ONE_WORKSPACE} AND coalesce(channels.n, 0) < {ONE_CHANNEL}
+SELECT due.id FROM due LEFT JOIN workspaces USING (workspace_id)
+WHERE least(due.priority, 2) NOT IN (SELECT priority FROM full_hub)
+    AND (least(due.priority, 2), due.workspace_id) NOT IN (SELECT priority, workspace_id FROM full_workspaces)
+    AND (least(due.priority, 2), due.channel) NOT IN (SELECT priority, channel FROM full_channels)
     AND (SELECT count(*) FROM held WHERE held.person_id = due.person) < {ONE_PERSON}
-    AND CASE due.priority WHEN 0 THEN true WHEN 1 THEN room.unproven ELSE room.other END
 ORDER BY (due.priority >= 2 AND due.due_at > wb_now() - interval '{PATIENT}'), coalesce(workspaces.n, 0), due.due_at, due.id
 LIMIT 20
 """  # noqa: S608 - constants

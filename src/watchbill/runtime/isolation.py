@@ -24,8 +24,9 @@ LONGEST_PAUSE = 60
 LONGEST_TRANSIENT_PAUSE = 8
 #: SQLSTATE classes of the database's own troubles: connection, transaction rollback, resources, object in use, operator intervention, system.
 _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
-#: Read-only (a failover), no privilege, no such table, column or function: the database is not as this version needs it.
-_TRANSIENT_CODES = ("25006", "42501", "42P01", "42703", "42883")
+#: Read-only (a failover), a transaction that failed before or waited too long; no privilege, no such table, column or function: the database
+#: is not as this version needs it.
+_TRANSIENT_CODES = ("25006", "25P02", "25P03", "25P04", "42501", "42P01", "42703", "42883")
 
 _NOTE = """
 INSERT INTO runtime_failure (unit, item, error, count, first_at, last_at, retry_at)
