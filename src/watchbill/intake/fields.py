@@ -1,6 +1,11 @@
 """Reads the fields of any sender leniently: pure. A field that is not needed never costs an alert, whatever stands in it."""
 
+import contextlib
+import json
+import re
+import threading
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -16,6 +21,15 @@ EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 LATEST = datetime(2999, 12, 31, tzinfo=UTC)
 #: How far a sender's clock may be ahead, before its times are not believed.
 AHEAD = timedelta(days=1)
+#: The most digits of a number; a longer one is kept as text.
+LONGEST_NUMBER = 300
+#: How deep it is read where it nests too deeply to be read whole.
+DEEPEST = 60
+#: With fewer brackets than this nothing nests too deeply.
+_SHALLOW = 200
+#: What may be half of a surrogate pair, as it is written, and as it is read.
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 #: Problems of one arrival that are kept.
 MOST_PROBLEMS = 5
 
@@ -25,11 +39,72 @@ class Unusable(ValueError):
 
 
 def decode(body: bytes) -> Any:
-    """The JSON of a body. Raises Invalid."""
+    """The JSON of a body, read leniently: what one value is costs no other one. Raises Invalid.
+
+    A number out of range, and NaN and Infinity, which Python writes, stay as their text. Half of a surrogate pair, as a text that was cut
+    ends with, becomes a replacement character; a byte order mark is passed over.
+    """
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"This is no JSON: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        reason = str(error)[:200]
+    try:
+        return _decode_leniently(body)
+    except (ValueError, RecursionError):
+        raise Invalid(f"This is no JSON: {reason}") from None
+
+
+def _decode_leniently(body: bytes) -> Any:
+    text = body.decode("utf-8-sig")
+    if text.count("[") + text.count("{") < _SHALLOW:
+        return _mend(_load(text), text)
+    # What the door could read is read here however deep the worker's own calls are: a thread begins with none.
+    found: list[Any] = []
+
+    def work() -> None:
+        with contextlib.suppress(ValueError, RecursionError):
+            found.append(_prune(_load(text)))
+
+    thread = threading.Thread(target=work, name="json")
+    thread.start()
+    thread.join()
+    if not found:
+        raise ValueError("this is no JSON, or nested too deeply")
+    return _mend(found[0], text)
+
+
+def _load(text: str) -> Any:
+    return json.loads(text, parse_float=_float, parse_int=_int, parse_constant=str)
+
+
+def _mend(value: Any, text: str) -> Any:
+    """With each half of a surrogate pair replaced."""
+    return _load(_HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False))) if _ESCAPED.search(text) else value
+
+
+def _float(told: str) -> float | str:
+    found = float(told)
+    return found if isfinite(found) else told
+
+
+def _int(told: str) -> int | str:
+    return int(told) if len(told) <= LONGEST_NUMBER else told
+
+
+def _prune(value: Any) -> Any:
+    """Without what lies deeper than anybody nests what is meant to be read."""
+    level: list[Any] = [value]
+    for _ in range(DEEPEST):
+        level = [
+            one
+            for part in level
+            if isinstance(part, dict | list)
+            for one in (part.values() if isinstance(part, dict) else part)
+        ]
+    for part in level:
+        if isinstance(part, dict | list):
+            part.clear()
+    return value
 
 
 def kind(value: Any) -> str:
@@ -51,7 +126,11 @@ def text(value: Any) -> str:
     """A value as text: nothing for null, JSON for what is no string."""
     if value is None:
         return ""
-    return clean(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    try:
+        return clean(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        # Nested more deeply than anybody reads.
+        return ""
 
 
 def texts(value: Any) -> dict[str, str]:

@@ -14,6 +14,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from watchbill.base.errors import Invalid
+from watchbill.intake import fields
 from watchbill.intake.events import blank, faults
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -106,9 +108,20 @@ def _fault(decoder: "msgspec.json.Decoder[Any]", body: bytes, wanted: str) -> st
         found = decoder.decode(body)
     except msgspec.ValidationError:
         return wanted
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return f"This is no JSON: {str(error)[:200]}"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _fault_of_odd(decoder, body, wanted)
     return wanted if isinstance(found, _Webhook) and bytes(memoryview(found.alerts)[:1]) != b"[" else ""
+
+
+def _fault_of_odd(decoder: "msgspec.json.Decoder[Any]", body: bytes, wanted: str) -> str:
+    """The same of what only a lenient reader can read, as the worker does: what it cannot read either is refused here."""
+    try:
+        told = fields.decode(body)
+    except Invalid as error:
+        return error.detail
+    if decoder is _WEBHOOK:
+        return "" if isinstance(told, dict) and isinstance(told.get("alerts"), list) else wanted
+    return wanted if decoder is _LIST and not isinstance(told, list) else ""
 
 
 def _json(decoder: "msgspec.json.Decoder[Any]", wanted: str, answer: Answer) -> "Take":
@@ -185,13 +198,13 @@ def _pagerduty_answer(status: int, words: str, errors: list[str], retry: str = "
 
 
 def _event(body: bytes) -> Any:
-    """What of an event decides whether it is taken. Where a part has another shape, the whole of it. Raises what decoding raises."""
-    if not body.isascii():
-        body.decode()
+    """What of an event decides whether it is taken. Where a part has another shape, the whole of it. Raises Invalid."""
     try:
+        if not body.isascii():
+            body.decode()
         found = _EVENT.decode(body)
-    except msgspec.ValidationError:
-        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return fields.decode(body)
     told = {"routing_key": found.routing_key, "event_action": found.event_action, "dedup_key": found.dedup_key}
     if (part := found.payload) is not None:
         told["payload"] = {"summary": part.summary, "source": part.source, "severity": part.severity}
@@ -203,8 +216,8 @@ def _pagerduty(path: str, query: str, method: str, headers: Headers, body: bytes
         return _pagerduty_answer(413, _INVALID, ["the event is larger than 512 KB"])
     try:
         told = _event(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _pagerduty_answer(400, _INVALID, [f"JSON is invalid: {str(error)[:200]}"])
+    except Invalid as error:
+        return _pagerduty_answer(400, _INVALID, [error.detail.replace("This is no JSON", "JSON is invalid")])
     found = faults(told)
     key = told.get("routing_key") if isinstance(told, dict) else None
     if not isinstance(key, str) or not key:
@@ -216,8 +229,8 @@ def _pagerduty(path: str, query: str, method: str, headers: Headers, body: bytes
         # An event without a key is one of its own; its sender is told the key, to resolve it by.
         mark = uuid.uuid4().hex
         try:
-            body = msgspec.json.encode({**msgspec.json.decode(body), "dedup_key": mark})
-        except (msgspec.MsgspecError, RecursionError) as error:
+            body = msgspec.json.encode({**fields.decode(body), "dedup_key": mark})
+        except (Invalid, msgspec.MsgspecError, RecursionError, ValueError) as error:
             return _pagerduty_answer(400, _INVALID, [f"JSON is invalid: {str(error)[:200]}"])
     answer = {"status": "success", "message": "Event processed", "dedup_key": str(mark)}
     return Taken(key, body, Answer(202, msgspec.json.encode(answer)))
