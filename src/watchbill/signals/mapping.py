@@ -1,22 +1,13 @@
 """Mappings of generic JSON: where an alert's parts stand, as JMESPath expressions (https://jmespath.org). Pure."""
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-
 from watchbill.base.errors import Invalid
+from watchbill.signals.expressions import Failed, TooLarge, compiled
 
 FIELDS = ("alerts", "title", "fingerprint", "status", "severity", "url", "summary", "starts_at")
 RESOLVED = ("resolved", "ok", "up", "closed", "recovered", "success", "green", "normal")
-
-
-@lru_cache(maxsize=512)
-def compiled(expression: str) -> Any:
-    """An expression, ready to search with. Raises JMESPathError."""
-    return jmespath.compile(expression)
 
 
 def clean_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,12 +30,25 @@ def clean_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
     found["resolved"] = [str(one).casefold() for one in resolved]
     if not found.get("title"):
         raise Invalid("A mapping says at least where the title is.", field="mapping")
-    for name, expression in [*((name, found[name]) for name in FIELDS if name in found), *found["labels"].items()]:
+    check_mapping(found)
+    return found
+
+
+def check_mapping(mapping: Mapping[str, Any]) -> None:
+    """That every expression of a mapping can be evaluated here; also of one that is stored. Raises Invalid naming the field."""
+    for name, expression in _expressions(mapping):
         try:
             compiled(expression)
-        except JMESPathError as error:
+        except Failed as error:
+            raise Invalid(f"{name}: “{expression[:60]}” is no JMESPath expression: {error}", field="mapping") from None
+        except TooLarge as error:
             raise Invalid(
-                f"{name}: “{expression[:60]}” is no JMESPath expression: {str(error).splitlines()[0][:120]}",
+                f"{name}: “{expression[:60]}” is too large: {error}.",
+                hint="Let the sender put what you need in a field of its own, or use several labels.",
                 field="mapping",
             ) from None
-    return found
+
+
+def _expressions(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from ((name, mapping[name]) for name in FIELDS if mapping.get(name))
+    yield from ((f"labels.{name}"[:80], expression) for name, expression in mapping.get("labels", {}).items())
