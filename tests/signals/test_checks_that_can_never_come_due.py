@@ -71,6 +71,12 @@ def test_a_line_that_can_never_come_due_is_refused_with_the_reason(cast: Cast, j
         edit_check(by=by, workspace_id=cast.main, check_id=check.id, cron=line)
 
 
+def test_a_step_that_means_another_thing_is_refused_for_a_check(cast: Cast, jobs: Source) -> None:
+    with pytest.raises(Invalid, match="once an hour") as raised:
+        made(cast, jobs, cron="*/90 * * * *")
+    assert raised.value.field == "cron"
+
+
 def test_an_alias_is_kept_as_what_it_means(cast: Cast, jobs: Source) -> None:
     assert made(cast, jobs, cron=" @daily ").cron == "0 0 * * *"
     assert made(cast, jobs, name="Leap day", cron="0 0 29 2 *").cron == "0 0 29 2 *"

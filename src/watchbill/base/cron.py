@@ -45,7 +45,7 @@ def read_cron(text: str) -> str:
     Raises Invalid with the reason where it cannot be read, or where it would (almost) never come due.
     """
     line = normal(text)
-    if reason := problem(line) or _long_step(line):
+    if reason := problem(line):
         raise Invalid(reason, field="cron")
     return line
 
@@ -81,12 +81,12 @@ def problem(text: str) -> str:
     return _rare(line, shown)
 
 
-def _long_step(line: str) -> str:
+def long_step(line: str) -> str:
     """Why a step means another thing than it says: “*/90” is not every 90 minutes but once an hour, as each hour starts it anew.
 
-    For new lines only: one that is stored comes due as it always did.
+    Only for lines that somebody types: one that is stored comes due as it always did, and handbooks are read again from what is stored.
     """
-    for part, (most, unit) in zip(line.split(), _SPANS, strict=True):
+    for part, (most, unit) in zip(normal(line).split(), _SPANS, strict=False):
         for one in part.split(","):
             step = one.partition("/")[2]
             if step.isdecimal() and int(step) > most:

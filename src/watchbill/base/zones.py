@@ -14,6 +14,11 @@ def zones() -> frozenset[str]:
     return frozenset(available_timezones()) - _NO_ZONES
 
 
+def known(value: str) -> bool:
+    """Whether a name can be used at all: also one that nobody may choose any more and that is stored."""
+    return value in zones() or (value in _NO_ZONES and value in available_timezones())
+
+
 def meant(value: str) -> str:
     """The zone that a wrong name is meant to be: another case, spaces for underscores, a city alone, or a slip; empty where nothing is like it."""
     wanted = "_".join(value.split()).casefold()[:60]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from watchbill.base.calendar import DAYS
-from watchbill.base.zones import meant, zones
+from watchbill.base.zones import known, meant
 from watchbill.language.items import Duration, Model, Time
 from watchbill.signals.heard import ADMINS, NOBODY, QUIET
 
@@ -16,7 +16,7 @@ FILE = "watchbill.yaml"
 
 
 def _zone(value: str) -> str:
-    if value not in zones():
+    if not known(value):
         raise ValueError(f"“{value[:60]}” is no time zone; write {meant(value) or 'one such as Europe/Berlin'}")
     return value
 

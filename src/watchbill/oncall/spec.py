@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from watchbill.base.zones import meant, zones
+from watchbill.base.zones import known, meant
 from watchbill.language.columns import Table
 from watchbill.language.document import Block
 from watchbill.language.inline import bold_lead, plain
@@ -30,7 +30,7 @@ def _clock(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value and value not in zones():
+    if value and not known(value):
         raise ValueError(f"“{value[:60]}” is no time zone; write {meant(value) or 'one such as Europe/Berlin'}")
     return value
 

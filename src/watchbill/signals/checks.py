@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from watchbill.base.actor import Actor
-from watchbill.base.cron import next_after, read_cron
+from watchbill.base.cron import long_step, next_after, read_cron
 from watchbill.base.cron import problem as cron_problem
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.base.ids import slugify
@@ -325,11 +325,14 @@ def create_check(
 def _schedule(period: int, cron: str, zone: str, grace: int, severity: str) -> dict[str, Any]:
     if not 60 <= period <= LONGEST or not 60 <= grace <= LONGEST:
         raise Invalid("Period and grace are a minute to a year.", field="period")
+    line = read_cron(cron) if cron.strip() else ""
+    if reason := long_step(line):
+        raise Invalid(reason, field="cron")
     if severity not in SEVERITIES:
         raise Invalid(f"The severity is one of {', '.join(SEVERITIES)}.", field="severity")
     return {
         "period": period,
-        "cron": read_cron(cron) if cron.strip() else "",
+        "cron": line,
         "zone": clean_zone(zone),
         "grace": grace,
         "severity": severity,
