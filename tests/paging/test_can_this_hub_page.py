@@ -174,6 +174,15 @@ def test_each_reason_that_keeps_it_from_paging_is_named_with_true_counts(cast: C
         assert not found.can_page
 
 
+def resolved_by_hand(it: Night) -> None:
+    from watchbill.incidents.commands import resolve
+    from watchbill.incidents.models import Incident
+
+    it.fire()
+    with it.cast.acts(it.cast.edo) as by:
+        resolve(by=by, workspace_id=it.cast.main, incident_id=Incident.objects.get().id)
+
+
 WARNINGS: dict[str, tuple[Break, str, str]] = {
     "unverified": (
         lambda it: it.db.run("UPDATE people_contact_method SET verified_at = NULL WHERE person_id = %s", it.cast.apo),
@@ -197,6 +206,7 @@ WARNINGS: dict[str, tuple[Break, str, str]] = {
         "warning",
         "of the handbook are given by no route: Sev1",
     ),
+    "resolved-firing": (resolved_by_hand, "warning", "1 incident is resolved, and its alerts still fire: INC-1."),
     "silenced": (lambda it: silence(it, 'service="web"'), "note", "1 silence holds alerts back now."),
     "unrouted-quiet": (lambda it: group(it, "info"), "note", "1 alert fires without a route"),
     "never-tested": (

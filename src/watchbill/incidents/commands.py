@@ -442,17 +442,24 @@ def reopen(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> 
     reason = clean(reason, 300)
     if not reason:
         raise Invalid("Say why it is not over.", field="reason")
+    record(subject_of(incident), detail={"number": incident.number, "reason": reason})
+    open_again(by, incident, reason)
+    return incident
+
+
+def open_again(by: Actor, incident: Incident, reason: str) -> None:
+    """Opens an incident that was over, or whose owner is gone, from the start: nobody has it, its clocks begin now, and it pages.
+    The command that calls this writes the entry."""
     incident.state, incident.resolved_at, incident.resolved_by = Incident.State.OPEN, None, None
     incident.acknowledged_at, incident.acknowledged_by, incident.reopened = None, None, incident.reopened + 1
+    incident.snoozed_until = None
     incident.save()
     say(incident, "reopened", reason, by)
-    record(subject_of(incident), detail={"number": incident.number, "reason": reason})
-    clocks.cancel(by=by, workspace_id=workspace_id, subject=subject_of(incident), kind="brief")
+    clocks.cancel(by=by, workspace_id=incident.workspace_id, subject=subject_of(incident), kind="brief")
     start_clocks(by, incident, now())
     if incident.policy.get("escalation", {}).get("steps"):
         page_about(by, incident)
     changed(incident, "reopened")
-    return incident
 
 
 def guide_of(incident: Incident) -> Guide | None:

@@ -1,6 +1,8 @@
 """Alerts that end and fire again a moment later: one incident, which goes on as if it had not been over, and says how often.
 
 The rule, in one sentence: whoever took it has it still and hears, and where nobody took it the escalation goes on.
+
+Alerts that join the group of an incident (`grow`): its owner hears; one that a person resolved is open again, and pages from its first step.
 """
 
 from datetime import timedelta
@@ -23,6 +25,8 @@ from watchbill.signals.rules import REOPEN_WITHIN, reopen_window, times
 
 #: What a message is about by which the owner of an incident hears that it is not over.
 AGAIN = "again"
+#: The same for alerts that join an incident that somebody acknowledged.
+GREW = "growth"
 
 
 def count(group: Group, incident: Incident) -> bool:
@@ -82,16 +86,52 @@ def _is_here(incident: Incident) -> bool:
 
 def _tell(by: Actor, incident: Incident, owner: UUID, quiet: timedelta) -> None:
     """Whoever took it hears that it is not over, but not at every flap."""
-    told = Page.objects.filter(workspace_id=incident.workspace_id, subject_kind=AGAIN, subject_id=str(incident.id))
+    _notify_owner(
+        by, incident, owner, quiet, AGAIN, f"It is not over: {incident.title} ({incident.code})",
+        f"Its alerts ended and fire again, {times(incident.flaps)} by now. You acknowledged it, so nobody else is paged.",
+        incident.policy.get("urgency", "high"),
+    )  # fmt: skip
+
+
+def _notify_owner(
+    by: Actor, incident: Incident, owner: UUID, quiet: timedelta, kind: str, title: str, text: str, urgency: str
+) -> None:
+    """Sends whoever acknowledged an incident a message of a kind, at most once in ``quiet``."""
+    told = Page.objects.filter(workspace_id=incident.workspace_id, subject_kind=kind, subject_id=str(incident.id))
     if told.filter(started_at__gt=now() - quiet).exists():
         return
-    subject = (AGAIN, incident.id)
+    subject = (kind, incident.id)
     paging.end_about(by=by, workspace_id=incident.workspace_id, subject=subject, why="it is told again")
     slug = Workspace.objects.filter(id=incident.workspace_id).values_list("slug", flat=True).get()
     target = {"kind": "person", "id": str(owner), "name": "", "why": "you acknowledged it"}
     paging.start(
-        by=by, workspace_id=incident.workspace_id, subject=subject, title=f"It is not over: {incident.title} ({incident.code})",
-        text=f"Its alerts ended and fire again, {times(incident.flaps)} by now. You acknowledged it, so nobody else is paged.",
-        url=reverse("incident", args=[slug, incident.number]), policy=paging.told_once("Fires again", target), why="you acknowledged it",
-        urgency=incident.policy.get("urgency", "high"),
+        by=by, workspace_id=incident.workspace_id, subject=subject, title=title, text=text, urgency=urgency, why="you acknowledged it",
+        url=reverse("incident", args=[slug, incident.number]), policy=paging.told_once("Fires again" if kind == AGAIN else "Further alerts", target),
+    )  # fmt: skip
+
+
+@command("incident.grow", needs=None)
+def grow(*, by: Actor, workspace_id: UUID, incident: Incident, group: Group, firing: int) -> None:
+    """Further alerts joined the group of an incident. Its owner hears; nobody owns one that is resolved, so it opens again and pages.
+    Only the hub itself does this."""
+    record(commands.subject_of(incident), detail={"number": incident.number, "firing": firing, "state": incident.state})
+    alerts = "1 alert fires" if firing == 1 else f"{firing} alerts fire"
+    if incident.state == Incident.State.RESOLVED:
+        commands.open_again(by, incident, f"another alert of its group fires; {alerts} now")
+        return
+    commands.say(incident, "grew", f"{firing} alerts fire")
+    commands.changed(incident, "grew")
+    if incident.state != Incident.State.ACKNOWLEDGED or incident.acknowledged_by is None:
+        return
+    if not _is_here(incident):
+        page = commands.live_page(incident)
+        if page is not None:
+            why = "whoever acknowledged it is gone"
+            paging.end(by=by, workspace_id=workspace_id, page_id=page.id, why=why, over=False)
+        commands.open_again(by, incident, "another alert of its group fires, and whoever acknowledged it is gone")
+        return
+    _notify_owner(
+        by, incident, incident.acknowledged_by, max(reopen_window(group.route), timedelta(seconds=REOPEN_WITHIN)), GREW,
+        f"Another alert joined: {incident.title} ({incident.code})",
+        f"{alerts} now. You acknowledged this incident, so nobody else is paged.", "low",
     )  # fmt: skip

@@ -127,10 +127,26 @@ def check_changed(fact: Fact) -> None:
 
 @subscribe("group.grew", "incidents.grow")
 def grow(fact: Fact) -> None:
-    """Further alerts stand in the timeline."""
-    incident = Incident.objects.filter(group_id=UUID(fact.subject_id)).exclude(state="resolved").first()
-    if incident is not None:
-        commands.say(incident, "grew", f"{fact.data['firing']} alerts fire")
+    """Further alerts join an incident: its owner hears, and one that a person resolved is open again."""
+    group = Group.objects.select_for_update().filter(id=UUID(fact.subject_id)).first()
+    if group is None:
+        return
+    incident = Incident.objects.select_for_update().filter(group_id=group.id).first()
+    if incident is None:
+        return
+    if incident.state == "resolved":
+        # What was over already, or fires again after that, is told by a fact of its own.
+        if group.state != "open" or group.firing == 0 or incident.flaps < group.reopened:
+            return
+        if silences.hold_back(group, now()):
+            return
+    flapping.grow(
+        by=system("worker"),
+        workspace_id=group.workspace_id,
+        incident=incident,
+        group=group,
+        firing=int(fact.data["firing"]),
+    )
 
 
 @subscribe("group.resolved", "incidents.resolve")
