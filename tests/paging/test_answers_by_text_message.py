@@ -7,10 +7,11 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 
-from tests.cast import Cast, as_worker
+from tests.cast import Cast, as_worker, signed_in
 from tests.night import PHONES, Night, night
 from watchbill.intake.protocols import Taken, protocol_of
-from watchbill.paging.rules import Answer, read_answer, which
+from watchbill.paging.answers import Answer, read_answer
+from watchbill.paging.rules import which
 
 PATH = "/intake/the-key/twilio"
 
@@ -59,6 +60,14 @@ def problems(it: Night) -> list[str]:
     [
         ("1", "acknowledge", None), (" ACK ", "acknowledge", None), ("ok.", "acknowledge", None), ("On it!", "acknowledge", None), ("1 142", "acknowledge", 142),
         ("ack inc-142", "acknowledge", 142), ("2", "escalate", None), ("Escalate #7", "escalate", 7), ("no", "escalate", None), ("142", "unknown", None),
+        ("1,41", "acknowledge", 41), ("1-41", "acknowledge", 41), ("41 1", "acknowledge", 41), ("INC-41 ack", "acknowledge", 41), ("ack41", "acknowledge", 41),
+        ("１", "acknowledge", None), ("１ ４１", "acknowledge", 41), ("\u200e1\u200f", "acknowledge", None), ("#41 1", "acknowledge", 41), ("2 1", "escalate", 1),
+        ("1 2", "acknowledge", 2), ("ack: 41", "acknowledge", 41), ("I’m  on it", "acknowledge", None), ("ok, thanks", "acknowledge", None), ("1 👍🏽", "acknowledge", None),
+        ("1\nAda, +44 20 7946 0003", "acknowledge", None), ("ok\n-- \nAda, room 20", "acknowledge", None), ("no #5", "escalate", 5), ("41 2", "escalate", 41),
+        ("on it, 5 min", "unknown", None), ("Yes, at 03:10", "unknown", None), ("No problem, on it", "unknown", None), ("Mine is broken", "unknown", None),
+        ("ok I can't take this", "unknown", None), ("ok\nI can’t take this", "unknown", None), ("1\nno, I can't", "unknown", None), ("yes? who is this", "unknown", None),
+        ("not on it", "unknown", None), ("no 5", "unknown", None), ("ok no", "unknown", None), ("2 ack", "unknown", None), ("1 41 42", "unknown", None),
+        ("#1", "unknown", None), ("1?", "unknown", None), ("1:41", "unknown", None), ("I am driving", "unknown", None), ("1 0000000000001", "unknown", None),
         ("10", "unknown", None), ("what is this?", "unknown", None), ("", "unknown", None), ("notice", "unknown", None), ("\0", "unknown", None),
     ],
 )  # fmt: skip
@@ -91,12 +100,63 @@ def test_two_escalates_and_anything_else_asks_again(cast: Cast, db: Any, clock: 
         source = take_answers(it)
         it.fire()
         assert says(it, source, "edo", "who is this") == [
-            "That is not understood. Answer 1 to acknowledge, 2 to escalate: INC-1."
+            "That is not understood, and nothing was done. Answer with nothing but 1 to acknowledge or 2 to escalate: INC-1."
         ]
         assert it.incident()[0] == "open"
         said = says(it, source, "edo", "2")
         assert "Escalated: the next step is paged now. INC-1" in said
         assert any(row[0] == 2 for row in it.told())
+
+
+@pytest.mark.parametrize(
+    "words", ["on it, 5 min", "No problem, on it", "Mine is broken", "ok I can't take this", "Yes, at 03:10"]
+)
+def test_what_says_more_than_an_answer_changes_nothing(cast: Cast, db: Any, clock: Any, words: str) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        (said,) = says(it, source, "edo", words)
+        assert said.startswith("That is not understood, and nothing was done.")
+        assert it.rows("SELECT state, step FROM paging_page") == [("running", 1)]
+
+
+def test_an_automatic_reply_does_not_talk_to_the_hub_all_night(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        said: list[str] = []
+        for _ in range(6):
+            clock.forward(seconds=3)
+            said += says(it, source, "edo", "I am driving and will answer later.")
+        assert len(said) == 3
+        assert says(it, source, "edo", "1") == ["Acknowledged: it is yours. INC-1"], "an answer is always confirmed"
+        clock.forward(hours=1)
+        assert [one[:22] for one in says(it, source, "edo", "what?")][-1] == "That is not understood"
+
+
+def test_stop_ends_the_texts_to_a_number_until_start(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        source = take_answers(it)
+        it.fire()
+        assert says(it, source, "edo", "Stop") == [], "the carrier would drop it"
+        assert says(it, source, "edo", "STOP") == []
+        assert it.incident()[0] == "open"
+        it.twilio.messages.clear()
+        it.fire("Other", service="web")
+        assert [one["To"] for one in it.twilio.messages] == []
+        ((reason,),) = it.rows(
+            "SELECT reason FROM paging_delivery WHERE method = 'sms' AND page_id = (SELECT id FROM paging_page ORDER BY id DESC LIMIT 1)"
+        )
+        assert reason == "STOP was answered from this number, so no text reaches it until START is"
+        page = signed_in(cast.edo).get("/w/main/my-paging").content.decode()
+        assert "no text reaches it. Text START" in page
+        clock.forward(seconds=61)
+        it.run()
+        assert PHONES["edo"] in [call["To"] for call in it.twilio.calls], "calls go on"
+        assert says(it, source, "edo", "START") == []
+        assert it.rows("SELECT count(*) FROM paging_texts_stopped") == [(0,)]
+        it.fire("Third", service="api")
+        assert PHONES["edo"] in [one["To"] for one in it.twilio.messages]
 
 
 def test_where_several_pages_wait_none_is_guessed(cast: Cast, db: Any, clock: Any) -> None:

@@ -14,6 +14,7 @@ TABLES = [
     Table("paging_event", app="select, insert", others={"worker": "select, insert, update (what, why)"}),
     Table("paging_press", app="", others={"worker": _WRITE, "sweeper": "select (at), delete"}),
     Table("paging_verification", app=f"{_WRITE}, delete", others={"worker": "select"}),
+    Table("paging_texts_stopped", app="select", others={"worker": "select, insert, delete"}),
     Table("paging_notices_off", app="select, insert, delete", others={"worker": "select, delete"}),
     Table("paging_habit", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),
     Table("paging_ability", app="select", others={"worker": _WRITE}),

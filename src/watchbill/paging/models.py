@@ -295,6 +295,20 @@ class Habit(models.Model):
         ]
 
 
+class TextsStopped(models.Model):
+    """Somebody answered STOP from their number: the carrier delivers no text from this workspace to it until START is answered."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    person_id = models.UUIDField()
+    contact_id = models.UUIDField()
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "paging_texts_stopped"
+        constraints = [models.UniqueConstraint(fields=["workspace", "contact_id"], name="paging_texts_stopped_once")]
+
+
 class NoticesOff(models.Model):
     """A person does not want to hear that what they were paged for is taken or over. Without a row they hear it."""
 

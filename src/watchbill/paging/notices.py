@@ -10,6 +10,7 @@ from watchbill.paging.message import Message
 from watchbill.paging.models import Delivery, Habit, NoticesOff, Page, PageEvent
 from watchbill.paging.rules import NIGHT, Told, Way, is_quiet, notice_way
 from watchbill.paging.setup import available
+from watchbill.paging.stopped import ways_from
 from watchbill.people.models import ContactMethod, Person, Workspace
 from watchbill.runtime.now import now
 
@@ -80,7 +81,7 @@ def _notice(page: Page, what: str, why: str, sent: list[Delivery]) -> Delivery |
     ways: list[Way] = []
     if first.person_id is not None:
         rows = ContactMethod.objects.filter(person_id=first.person_id).order_by("position", "id")
-        ways = [Way(one.id, one.kind, one.verified, one.problem) for one in rows]
+        ways = ways_from(page.workspace_id, rows)
     way = notice_way(_told(sent), ways, here)
     if way is None or _heard(page, first, what):
         return None

@@ -25,7 +25,8 @@ from watchbill.paging.queries import (
     own_notices,
     pages_about,
 )
-from watchbill.paging.rules import Way, ways_of
+from watchbill.paging.rules import ways_of
+from watchbill.paging.stopped import ways_from
 from watchbill.people import contacts
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
@@ -143,7 +144,8 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
                 raise
             error = problem
     mine = own_contacts(reader.actor)
-    ways = [Way(one.id, one.kind, one.verified, one.problem) for one in mine]
+    ways = ways_from(place.id, mine)
+    stopped = {one.id for one in ways if one.no_texts}
     here, habits = setup.available(place.id), own_habits(reader.actor, place.id)
     rules = []
     for urgency, words in (("high", "When it is urgent"), ("low", "When it can wait")):
@@ -159,7 +161,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     )  # fmt: skip
     goes_out = any(not step["stage"] for step in rules[0][2])
     context = {
-        "contacts": [(one, contact_text(one)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
+        "contacts": [(one, contact_text(one), one.id in stopped) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
         "demo": is_demo(place.id), "notices": own_notices(reader.actor, place.id),
         "answer": _own_words(goes_out, any(one.verified for one in ways)),
     }  # fmt: skip

@@ -10,6 +10,7 @@ from watchbill.oncall.queries import who_is_on
 from watchbill.paging.models import Channel, Delivery, Habit, Page
 from watchbill.paging.rules import Plan, Way, ways_of
 from watchbill.paging.setup import available
+from watchbill.paging.stopped import ways_from
 from watchbill.people.models import ContactMethod, Membership, Person, Team, TeamMember
 
 Target = Mapping[str, Any]
@@ -22,7 +23,7 @@ class Reach:
     at: datetime
     _channels: dict[UUID, Mapping[str, Channel]] = field(default_factory=dict)
     _persons: dict[tuple[UUID, str, str], tuple[list[Person], str]] = field(default_factory=dict)
-    _ways: dict[UUID, list[Way]] = field(default_factory=dict)
+    _ways: dict[tuple[UUID, UUID], list[Way]] = field(default_factory=dict)
     _habits: dict[tuple[UUID, UUID, str], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def messages(self, page: Page, target: Target) -> list[Delivery]:
@@ -96,13 +97,14 @@ class Reach:
 
     def _to_person(self, page: Page, person: Person, why: str, here: Mapping[str, Channel]) -> list[Delivery]:
         mark = (page.workspace_id, person.id, page.urgency)
-        if person.id not in self._ways:
+        here_mark = (page.workspace_id, person.id)
+        if here_mark not in self._ways:
             rows = ContactMethod.objects.filter(person=person).order_by("position", "id")
-            self._ways[person.id] = [Way(one.id, one.kind, one.verified, one.problem) for one in rows]
+            self._ways[here_mark] = ways_from(page.workspace_id, rows)
         if mark not in self._habits:
             habit = Habit.objects.filter(workspace_id=mark[0], person_id=mark[1], urgency=mark[2]).first()
             self._habits[mark] = habit.steps if habit else ()
-        ways = self._ways[person.id]
+        ways = self._ways[here_mark]
         plans = ways_of(ways, page.urgency, here, self._habits[mark])
         if not plans:
             lacks = "nothing that this urgency uses" if ways else "no contact"

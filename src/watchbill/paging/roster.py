@@ -30,6 +30,7 @@ from watchbill.paging.commands import admins_of, end_about, start, told_once
 from watchbill.paging.models import Channel, Delivery, Habit, Policy
 from watchbill.paging.rules import Way, ways_of
 from watchbill.paging.setup import available
+from watchbill.paging.stopped import ways_from
 from watchbill.people.models import ContactMethod, Membership, Person, TeamMember, Workspace
 
 #: What the roster's clock and its pages are about, and the clock's kind.
@@ -165,10 +166,9 @@ class _Book:
         )
         self.people = {str(one.id): one for one in Person.objects.filter(id__in=list(here), active=True)}
         self.contacts: dict[UUID, list[Way]] = {}
-        for contact in ContactMethod.objects.filter(person_id__in=list(self.people)).order_by("position", "id"):
-            self.contacts.setdefault(contact.person_id, []).append(
-                Way(contact.id, contact.kind, contact.verified, contact.problem)
-            )
+        contacts = list(ContactMethod.objects.filter(person_id__in=list(self.people)).order_by("position", "id"))
+        for contact, way in zip(contacts, ways_from(workspace_id, contacts), strict=True):
+            self.contacts.setdefault(contact.person_id, []).append(way)
         self.habits = {
             one.person_id: one for one in Habit.objects.filter(**mine, person_id__in=list(self.people), urgency="high")
         }

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from watchbill.paging.answers import Answer
 from watchbill.paging.shorten import number_in
 
 #: Messages a minute to one target by one method; the last of them says how many more wait.
@@ -31,6 +32,10 @@ DEFAULT_LOW = (("push", 0), ("email", 0))
 NEEDS = {"email": "email", "sms": "phone", "voice": "phone"}
 
 
+#: Why a number that was answered STOP gets no text.
+NO_TEXTS = "STOP was answered from this number, so no text reaches it until START is"
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """One contact method of a person; ``problem`` says why a stored one cannot be used as it is."""
@@ -39,6 +44,8 @@ class Way:
     kind: str
     verified: bool
     problem: str = ""
+    #: Its owner answered STOP: the carrier delivers no text of ours to it. Calls go on.
+    no_texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ def ways_of(
         for way in mine:
             if method not in usable:
                 found.append(Plan(method, way.id, delay, "channel", f"no channel for {method} is set up here"))
+            elif method == "sms" and way.no_texts:
+                found.append(Plan(method, way.id, delay, "contact", NO_TEXTS))
             elif not way.verified and trusted:
                 found.append(Plan(method, way.id, delay, "verified", way.problem or "this contact is not verified"))
             else:
@@ -123,7 +132,7 @@ def notice_way(told: Iterable[Told], ways: Iterable[Way], available: Iterable[st
     called = [one.contact_id for one in rows if one.method == "voice"]
     for method in ("sms", "push", "email"):
         for way in mine.values():
-            fits = way.id in called if method == "sms" else way.verified and way.kind == method
+            fits = way.id in called and not way.no_texts if method == "sms" else way.verified and way.kind == method
             if called and fits and method in here:
                 return Told(method, way.id)
     return None
@@ -186,26 +195,6 @@ def thread_of(workspace_id: UUID, title: str, kind: str, subject_id: str, hub: s
     about = f"inc-{number}" if number is not None else f"{kind}-{subject_id}"
     domain = host if re.fullmatch(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", host) else "watchbill.invalid"
     return f"{re.sub(r'[^A-Za-z0-9-]', '-', about)[:100]}.{workspace_id}@{domain}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer by text message: acknowledge, escalate or unknown; the incident's number, where it names one."""
-
-    what: str
-    number: int | None = None
-
-
-_ACKNOWLEDGE = re.compile(r"^(?:1|y|yes|ok|okay|ack(?:nowledged?)?|on it|got it|mine)\b", re.I)
-_ESCALATE = re.compile(r"^(?:2|n|no|esc(?:alate)?|pass|not me)\b", re.I)
-
-
-def read_answer(text: str) -> Answer:
-    """What somebody means who answers a page by text: “1”, “ack 142”, “Escalate INC-142”."""
-    text = " ".join(text.split())[:200]
-    what = "acknowledge" if _ACKNOWLEDGE.match(text) else "escalate" if _ESCALATE.match(text) else "unknown"
-    number = re.search(r"(?:INC-|#|\s)(\d{1,9})\b", text, re.I)
-    return Answer(what, int(number[1]) if number else None)
 
 
 class _Answerable(Protocol):

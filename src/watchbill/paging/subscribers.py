@@ -15,7 +15,7 @@ from watchbill.facts.publish import subscribe
 from watchbill.oncall.models import Schedule
 from watchbill.paging import commands
 from watchbill.paging.channels.slack.channel import THREAD
-from watchbill.paging.models import Channel, Delivery, Habit, NoticesOff, Page, PageEvent
+from watchbill.paging.models import Channel, Delivery, Habit, NoticesOff, Page, PageEvent, TextsStopped
 from watchbill.paging.presses import thread
 from watchbill.paging.queries import digest
 from watchbill.people.models import Person, Workspace
@@ -151,3 +151,4 @@ def forget(fact: Fact) -> None:
         Delivery.objects.filter(id=row.id).update(why=why, reason=reason, target=target)
     Habit.objects.filter(person_id=person_id).delete()
     NoticesOff.objects.filter(person_id=person_id).delete()
+    TextsStopped.objects.filter(person_id=person_id).delete()

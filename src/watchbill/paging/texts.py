@@ -4,6 +4,7 @@ Source: https://www.twilio.com/docs/messaging/guides/webhook-request, /docs/usag
 """
 
 import hmac
+from collections.abc import Iterable
 from datetime import timedelta
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -14,10 +15,12 @@ from django.db.models import Q
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, NotFound
 from watchbill.paging import commands
+from watchbill.paging.answers import Answer, read_answer
 from watchbill.paging.channels.twilio.channel import signature
-from watchbill.paging.models import Channel, Delivery, Page, Press
-from watchbill.paging.rules import Answer, read_answer, which
+from watchbill.paging.models import Channel, Delivery, Page, Press, TextsStopped
+from watchbill.paging.rules import which
 from watchbill.paging.shorten import number_in
+from watchbill.paging.stopped import start_texts, stop_texts
 from watchbill.people.models import ContactMethod, Membership, Person
 from watchbill.people.queries import load_reader
 from watchbill.runtime.now import now
@@ -28,6 +31,11 @@ from watchbill.signals.models import Source
 ANSWER = "answer:"
 #: How long after its text a page can be answered.
 SERVES = timedelta(days=2)
+#: How many texts back a person gets within an hour to what is not understood, and to what changes nothing: an automatic reply is no talk.
+MOST_UNCLEAR, MOST_VAIN, HOUR = 3, 10, timedelta(hours=1)
+#: Kinds of texts back: it was carried out; it changed nothing; it was not understood.
+DONE, VAIN, UNCLEAR = "answer", "answer without effect", "answer not understood"
+HOW = "Answer with nothing but 1 to acknowledge or 2 to escalate"
 
 
 def takes_answers(workspace_id: UUID) -> bool:
@@ -53,7 +61,11 @@ def carry_out(press: Press) -> str:
     )  # fmt: skip
     if not mine:
         return "its sender's number is no verified contact of anybody here"
-    answer, paged = read_answer(told.get("Body", "")), {one.id: _paged(press, one.person_id) for one in mine}
+    answer = read_answer(told.get("Body", ""))
+    if answer.carrier and _carrier_obeys(press, answer, mine):
+        # The carrier answers these itself, and takes no text of ours after STOP.
+        return ""
+    paged = {one.id: _paged(press, one.person_id) for one in mine}
     found = sorted(
         {one.id: one for pages in paged.values() for one in pages}.values(), key=lambda one: one.id, reverse=True
     )
@@ -70,11 +82,13 @@ def carry_out(press: Press) -> str:
     )  # fmt: skip
     if reader is None:
         return "whoever sent it may do nothing here"
-    said = _answer(reader.actor, press, meant, answer) if meant else doubt
+    said, kind = _answer(reader.actor, press, meant, answer) if meant else (doubt, UNCLEAR)
+    if not _may_reply(press, contact, kind):
+        return "no more texts back to this person within the hour: it was not understood, or changed nothing, too often"
     Delivery.objects.bulk_create(
         [
             Delivery(
-                workspace_id=press.workspace_id, page=page, round=page.round, step=0, target=f"{contact.person.name} (answer {press.at:%H:%M:%S.%f})",
+                workspace_id=press.workspace_id, page=page, round=page.round, step=0, target=f"{contact.person.name} ({kind} {press.at:%H:%M:%S.%f})",
                 person_id=contact.person_id, contact_id=contact.id, why=said, method="sms", channel=channel, address=ANSWER, due_at=now(), made_at=now(),
             )
         ],
@@ -107,23 +121,47 @@ def _paged(press: Press, person_id: UUID) -> list[Page]:
     return list(Page.objects.filter(texted, workspace_id=press.workspace_id, shadow=False).order_by("-id")[:50])
 
 
-def _answer(by: Actor, press: Press, page: Page, answer: Answer) -> str:
-    """Carries an answer out. Answers what to say."""
+def _carrier_obeys(press: Press, answer: Answer, contacts: Iterable[ContactMethod]) -> bool:
+    """Notes what STOP and START do at the carrier. Answers whether that is all that was meant: “yes” to a number that is not stopped is an answer."""
+    by, word, known = system("worker"), answer.carrier, TextsStopped.objects.filter(workspace_id=press.workspace_id)
+    for contact in contacts:
+        there = known.filter(contact_id=contact.id).exists()
+        if word == "stop" and not there:
+            stop_texts(by=by, workspace_id=press.workspace_id, contact=contact)
+        elif word == "start" and there:
+            start_texts(by=by, workspace_id=press.workspace_id, contact=contact)
+    return word == "stop" or answer.what == "unknown"
+
+
+def _may_reply(press: Press, contact: ContactMethod, kind: str) -> bool:
+    """Whether a person gets a text back: not without end to what is not understood or changes nothing."""
+    most = {UNCLEAR: MOST_UNCLEAR, VAIN: MOST_VAIN}.get(kind)
+    if most is None:
+        return True
+    lately = Delivery.objects.filter(
+        workspace_id=press.workspace_id, person_id=contact.person_id, address=ANSWER, made_at__gt=now() - HOUR
+    )
+    return lately.filter(target__contains=f" ({kind} ").count() < most
+
+
+def _answer(by: Actor, press: Press, page: Page, answer: Answer) -> tuple[str, str]:
+    """Carries an answer out. Answers what to say, and of which kind that is."""
     code = answer_code(page)
     if answer.what == "unknown":
-        return f"That is not understood. Answer 1 to acknowledge, 2 to escalate: {code}."
+        return f"That is not understood, and nothing was done. {HOW}: {code}.", UNCLEAR
     try:
         if answer.what == "escalate":
             commands.escalate(by=by, workspace_id=press.workspace_id, page_id=page.id, reason="by text message")
-            return f"Escalated: the next step is paged now. {code}"
+            return f"Escalated: the next step is paged now. {code}", DONE
         page, first = commands.acknowledge(by=by, workspace_id=press.workspace_id, page_id=page.id, via="sms")
     except (Conflict, Denied, NotFound) as error:
-        return f"{error.detail} {code}"
+        return f"{error.detail} {code}", VAIN
     if first:
-        return f"Acknowledged: it is yours. {code}"
+        return f"Acknowledged: it is yours. {code}", DONE
     person = Person.objects.filter(id=page.acknowledged_by).first() if page.acknowledged_by else None
     who = person.name if person else "somebody"
-    return f"It is over already. {code}" if page.state == "ended" else f"It was acknowledged already, by {who}. {code}"
+    over = page.state == "ended"
+    return f"It is over already. {code}" if over else f"It was acknowledged already, by {who}. {code}", VAIN
 
 
 def answer_code(page: Page) -> str:
