@@ -148,6 +148,10 @@ def filled(cast: Cast, db: Any) -> Cast:
         "INSERT INTO incidents_guide (id, workspace_id, key, alert, exact, title, meaning, steps, path, line) VALUES (%s, %s, 'x', 'x', true, 'x', '', '[]', 'x', 1)",
         uuid7(), here,
     )  # fmt: skip
+    db.run(
+        "INSERT INTO paging_texts_stopped (id, workspace_id, person_id, contact_id, at) VALUES (%s, %s, gen_random_uuid(), gen_random_uuid(), now())",
+        uuid7(), here,
+    )  # fmt: skip
     signed_in(cast.ada)
     token = cast.token(cast.ada)
     from tests.cast import api
