@@ -8,7 +8,18 @@ class PagingConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.paging import alarm, looks, notices, presses, queries, roster, sending, subscribers, unrouted  # noqa: F401 - they declare what they publish, listen to and look at
+        from watchbill.paging import (  # noqa: F401 - they declare what they publish, listen to and look at
+            alarm,
+            clocks,
+            looks,
+            notices,
+            presses,
+            queries,
+            roster,
+            sending,
+            subscribers,
+            unrouted,
+        )
 
         register("page", "page", resolve=queries.resolve_pages)
         register(alarm.ABILITY, "ability to page", resolve=alarm.resolve_ability)

@@ -5,7 +5,7 @@ A storm brings thousands of alerts a second, so what has a row per alert goes pa
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -102,22 +102,26 @@ class _Alert:
     relabelled: bool = False
 
 
-def take_alerts(source: Source, arrivals: Iterable[tuple[int, list[Incoming]]], *, again: bool = False) -> None:
+def take_alerts(
+    source: Source, arrivals: Iterable[tuple[int, list[Incoming]]], *, again: bool = False
+) -> timedelta | None:
     """The alerts of some arrivals in their order: deduplicated and grouped in memory, then written with a few statements.
 
     What changes a group is a fact in the same transaction. With ``again`` the hub itself says so: it is no arrival, and newer than what is known.
+    Answers how far the sender's clock is ahead, where that shows.
     """
     routes = routes_of(source.workspace_id)
     told = [
         (number, fingerprint(alert), alert, route_of(routes, alert.labels)) for number, alerts in arrivals for alert in alerts
     ]  # fmt: skip
     if not told:
-        return
+        return None
     keys = {group_key(source.id, alert, route) for _, _, alert, route in told}
     batch = Batch(source, routes, again, {mark for _, mark, *_ in told}, keys)
     for number, mark, alert, route in told:
         batch.take(number, mark, alert, route)
     batch.write()
+    return batch.skew
 
 
 def routes_of(workspace_id: UUID) -> list[Route]:
@@ -171,6 +175,8 @@ class Batch:
         #: The latest of each key that is over.
         self.over = {one.key: one for one in sorted(gone, key=lambda one: (one.resolved_at or self.at, one.id))}
         self.back: dict[UUID, timedelta] = {}
+        #: How far the sender's clock is ahead, where its alerts show it.
+        self.skew: timedelta | None = None
         self.changed: dict[UUID, Group] = {}
         self.touched: dict[str, _Alert] = {}
         self.grown: dict[UUID, Group] = {}
@@ -193,6 +199,8 @@ class Batch:
         if row is None:
             row = _Alert(uuid7(), None, False, self.at, None, None, 0, "{}", "{}", "", self.at, relabelled=True)
         number = row.arrival if self.again else number
+        if alert.promise is not None:
+            alert = self._by_our_clock(row, number, alert, alert.promise)
         found = self._weigh(row, number, alert, fresh or self.again or mark in self.touched)
         if found is None:
             return
@@ -242,6 +250,19 @@ class Batch:
                 f"it fires again, {words_of_gap(quiet)} after it was over; {times(group.reopened)} by now",
             )
             self.news.append((REOPENED, group.workspace_id, ("group", group.id), {"times": group.reopened}))
+
+    def _by_our_clock(self, row: _Alert, number: int, alert: Incoming, promise: datetime) -> Incoming:
+        """What a report with an end means where its sender's clock may be wrong."""
+        row.heard = row.heard or (state.load(row.told) if row.told else _as_before(row))
+        place = row.place[1] + 1 if row.place[0] == number else 0
+        at = alert.received_at or self.at
+        mark = state.report_number(number, place)
+        found = state.read_promise(row.heard, alert.replica, mark, at, alert.starts_at, promise)
+        if found.skew is not None and abs(found.skew) > abs(self.skew or timedelta()):
+            self.skew = found.skew
+        if found.firing:
+            return replace(alert, firing=True, expires_at=found.until, ends_at=None)
+        return replace(alert, firing=False, expires_at=None, ends_at=max(found.until, alert.starts_at))
 
     def _weigh(self, row: _Alert, number: int, alert: Incoming, twice: bool) -> state.Standing | None:
         """How an alert stands after what was said now; None where it was said already, or something newer."""

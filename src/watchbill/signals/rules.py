@@ -26,6 +26,8 @@ class Incoming:
     group_labels: Mapping[str, str] = field(default_factory=dict)
     #: When a firing alert is over unless it is sent again: what Prometheus says of its own.
     expires_at: datetime | None = None
+    #: The end that every report gives, firing or not, by the sender's clock: read against the one before (`state.read_promise`).
+    promise: datetime | None = None
     #: The sender does not say when an episode began: what fires already goes on, what ended may fire again at any time.
     keeps: bool = False
     #: When the hub received it.
@@ -110,6 +112,19 @@ def words_of_gap(gap: timedelta) -> str:
     """A short time for people: “40 s”, “4 min”."""
     seconds = int(gap.total_seconds())
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+#: How a problem begins that says that a sender's clock is wrong.
+CLOCK = "Its sender's clock"
+
+
+def words_of_clock(skew: timedelta) -> str:
+    """A sender's clock that is so far ahead, or behind, as a problem; empty where it is near enough."""
+    minutes = int(abs(skew).total_seconds()) // 60
+    if not minutes:
+        return ""
+    where = "ahead of" if skew > timedelta() else "behind"
+    return f"{CLOCK} is about {minutes:,} min {where} this hub's: its alerts open and end late. Set the clock, by NTP."
 
 
 def times(number: int) -> str:

@@ -13,6 +13,17 @@ import msgspec
 STALE = timedelta(minutes=6)
 #: Replicas of one alert that are kept apart; the one heard of least recently goes first.
 MOST_REPLICAS = 6
+#: How much earlier or later than its clock says a report may come, in seconds.
+_JITTER = 30.0
+#: Seconds between two reports from which a lease is told from two ends that were said at once, and an end from a request sent twice.
+_SHORTEST, _RESENT = 30.0, 10.0
+#: Seconds up to which the time between two reports is a sender's pace already at the second; a longer one may be a gap.
+_USUAL = 150.0
+#: A lease that leaves less of its length than this would run out before the next report.
+_ENOUGH = 0.375
+_LONGEST_LEASE = timedelta(minutes=20)
+#: What begins later than this has a clock that is ahead.
+_AHEAD = timedelta(minutes=1)
 #: Reports in one arrival that are told apart: a report's number is its arrival's number and its place among them.
 _PLACES = 64
 
@@ -26,6 +37,19 @@ class Report(msgspec.Struct, array_like=True, frozen=True):
     until: datetime | None = None
 
 
+class Promise(msgspec.Struct, array_like=True, frozen=True):
+    """The end that a report gave, by its sender's clock: one that moves on with the reports is a lease, one that stands still an end."""
+
+    number: int
+    at: datetime
+    ends: datetime
+    #: How often it moved on as fast as time went by, and the shortest time between two such reports in seconds.
+    moved: int = 0
+    pace: float = 0
+    #: It stood still: the alert is over.
+    over: bool = False
+
+
 class Replica(msgspec.Struct, omit_defaults=True):
     """What one replica of a sender said last."""
 
@@ -35,6 +59,7 @@ class Replica(msgspec.Struct, omit_defaults=True):
     before: int = 0
     #: The number of the first report of the end that ``over`` repeats.
     since: int = 0
+    promise: Promise | None = None
 
 
 class Heard(msgspec.Struct, omit_defaults=True):
@@ -54,6 +79,15 @@ class Standing:
     starts: datetime | None = None
     until: datetime | None = None
     held: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a report with an end means by the hub's clock. ``skew``: how far its sender's clock is ahead, where that shows."""
+
+    firing: bool
+    until: datetime
+    skew: timedelta | None = None
 
 
 _DECODER = msgspec.json.Decoder(Heard)
@@ -94,6 +128,52 @@ def hear(heard: Heard, key: str, firing: bool, report: Report) -> None:
             one.over = report
     if len(heard.replicas) > MOST_REPLICAS:
         del heard.replicas[min(heard.replicas, key=lambda name: _newest(heard.replicas[name]))]
+
+
+def read_promise(heard: Heard, key: str, number: int, at: datetime, starts: datetime, ends: datetime) -> Reading:
+    """Reads the end that a report gives against the one that its replica gave before, so that its clock may be wrong.
+
+    An end that moves on as fast as time goes by is a lease: the alert fires, whatever the sender's clock shows. One that stands still
+    after that is an end. All else is read as it stands. Call it before ``hear``.
+    """
+    one = heard.replicas.setdefault(key, Replica())
+    stated = Reading(ends > at, ends, starts - at if starts - at > _AHEAD else None)
+    last = one.promise
+    if last is None:
+        one.promise = Promise(number, at, ends)
+        return stated
+    if number <= last.number:
+        return stated
+    gap, step = (at - last.at).total_seconds(), (ends - last.ends).total_seconds()
+    if step == 0:
+        ahead = bool(last.moved) and ends > at
+        if not last.over and not (ahead and gap >= _RESENT):
+            return stated
+        one.promise = msgspec.structs.replace(last, number=number, over=True)
+        return Reading(False, ends, max(ends - last.at, timedelta()) or stated.skew)
+    known = last.moved > 0
+    if step > 0 and abs(step - gap) <= max(_JITTER, last.pace) and (known or gap >= _SHORTEST):
+        pace = min(gap, last.pace or gap) if gap >= _SHORTEST else last.pace
+        one.promise = Promise(number, at, ends, last.moved + 1, pace)
+        if one.over is not None and one.over.number >= last.number:
+            # What stood for an end was a lease all along.
+            one.over, one.since = None, 0
+        return _leased(one.promise, stated)
+    if not known and step > 0 and gap < _SHORTEST:
+        # Too soon to tell: the next one is compared with the earlier one.
+        return stated
+    # Moved back: of a lease, or where the start shows that the clock is ahead, it is an end once it is repeated.
+    one.promise = Promise(number, at, ends, int(known or (step < 0 and stated.skew is not None)), last.pace)
+    return stated
+
+
+def _leased(promise: Promise, stated: Reading) -> Reading:
+    """A lease by the hub's clock. As Prometheus counts it, it lasts four times as long as the time between two reports."""
+    left, length = promise.ends - promise.at, timedelta(seconds=4 * promise.pace)
+    sure = promise.moved > 1 or promise.pace <= _USUAL
+    if left > timedelta() and (not sure or left >= length * _ENOUGH):
+        return stated if stated.skew is None else Reading(True, stated.until, max(stated.skew, left - length))
+    return Reading(True, promise.at + min(length, _LONGEST_LEASE), left - length if sure else None)
 
 
 def _newest(one: Replica) -> int:

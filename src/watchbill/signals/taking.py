@@ -29,7 +29,7 @@ from watchbill.runtime.now import now
 from watchbill.signals import checks
 from watchbill.signals.batch import take_alerts
 from watchbill.signals.models import Arrival, Source
-from watchbill.signals.rules import Incoming
+from watchbill.signals.rules import Incoming, words_of_clock
 
 log = structlog.get_logger("watchbill.intake")
 #: Arrivals in one transaction of the worker.
@@ -204,8 +204,11 @@ def _take_source(adapters: Mapping[str, Adapter], source: Source, came: list[Cam
         problems = {number: Problem(text) for number, text in refused.items()}
     else:
         read, problems = _understood(adapters, source, came)
-    take_alerts(source, read)
+    skew = take_alerts(source, read)
     _quarantine(problems)
+    if skew is not None and (wrong := words_of_clock(skew)):
+        # Said on the integration; nothing of it is quarantined, since it could be read.
+        Source.objects.filter(id=source.id).update(last_problem=wrong, last_problem_at=came[-1].at)
     Arrival.objects.filter(id__in=[one.id for one in came if one.id not in problems]).delete()
     Source.objects.filter(id=source.id).update(last_received_at=came[-1].at)
     tell_live(source.workspace_id, "alerts")

@@ -35,10 +35,13 @@ def _incoming(row: Any, received_at: datetime) -> Incoming:
         raise Unusable("labels: an alert has at least one label with a value")
     said, ends = fields.start(row.get("startsAt"), received_at), moment(row.get("endsAt"))
     over = ends is not None and ends <= received_at
-    starts = said or received_at
+    starts = said or (min(received_at, ends) if ends is not None else received_at)
     return Incoming(
-        labels=labels, firing=not over, starts_at=min(starts, ends) if over and ends else starts, ends_at=ends if over else None,
+        labels=labels, firing=not over, starts_at=starts,
+        # An end before the start is one all the same.
+        ends_at=max(ends, starts) if over and ends else None,
         annotations=texts(row.get("annotations")), url=text(row.get("generatorURL")), expires_at=None if over else ends, received_at=received_at,
+        promise=ends,
         # Replicas evaluate at different moments, so that an episode has another start at each.
         replica=said.isoformat() if said else "",
     )  # fmt: skip
