@@ -19,6 +19,8 @@ class Mail:
 
     def __init__(self, *, login: bool = False) -> None:
         self.got: list[tuple[str, Message]] = []
+        #: The same messages as they came, byte by byte.
+        self.raw: list[bytes] = []
         self.refused: dict[str, str] = {}
         self.login, self.dead = login, False
         #: Seconds that it thinks about each message.
@@ -34,6 +36,7 @@ class Mail:
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         """Keeps a message."""
         await asyncio.sleep(self.slow)
+        self.raw.append(bytes(envelope.content or b""))
         self.got.append((envelope.rcpt_tos[0], message_from_bytes(bytes(envelope.content or b""), policy=default)))
         return "250 taken"
 

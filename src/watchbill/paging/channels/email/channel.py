@@ -1,11 +1,13 @@
 """E-mail through an SMTP server (RFC 5321). A code of 4xx is temporary, 5xx permanent; nothing answers for the receiver."""
 
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate
 
 from watchbill.base.errors import Invalid
+from watchbill.base.ids import uuid7
 from watchbill.outbound.mail import Refused, send_mail
 from watchbill.paging.channels.base import Config, Field, Kind, going_out
+from watchbill.paging.channels.email.ids import POLICY, message_id
 from watchbill.paging.message import Message, Permanent, Sent, Temporary
 from watchbill.paging.rules import read_pause
 from watchbill.paging.shorten import shorten
@@ -19,7 +21,7 @@ _SETTINGS = {530, 534, 535, 538, 504, 421}
 
 def compose(message: Message, sender: str, address: str) -> EmailMessage:
     """The message as an e-mail: plain text, automatic (RFC 3834: nobody's absence answers it)."""
-    mail = EmailMessage()
+    mail = EmailMessage(policy=POLICY)
     tail = f" ({message.tail})" if message.tail else ""
     subject = " ".join((message.subject or message.title).split())
     mail["Subject"] = shorten(subject, LONGEST_SUBJECT - len(tail)) + tail
@@ -27,11 +29,11 @@ def compose(message: Message, sender: str, address: str) -> EmailMessage:
     mail["Date"] = formatdate()
     # The same delivery, tried twice, is the same message: mail programs show it once.
     # Its domain is the hub's own, whichever server and sender carry it.
-    domain = (message.thread or sender).rpartition("@")[2].rstrip(">") or "watchbill"
-    mail["Message-ID"] = f"<{message.id}@{domain}>" if message.id else make_msgid()
+    domain = (message.thread or sender).rpartition("@")[2].rstrip(">")
+    mail["Message-ID"] = message_id(message.id or str(uuid7()), domain)
     if message.thread:
         # The root is no mail itself: all about one incident are replies to it, so that none has to come first (RFC 5322, 3.6.4).
-        mail["In-Reply-To"] = mail["References"] = f"<{message.thread}>"
+        mail["In-Reply-To"] = mail["References"] = message_id(*message.thread.rpartition("@")[::2])
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     if message.urgency == "high":
