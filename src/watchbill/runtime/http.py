@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import structlog
@@ -78,6 +78,14 @@ def _with_headers(response: HttpResponse, error: WatchbillError) -> HttpResponse
     return response
 
 
+def _came_from(request: HttpRequest) -> str:
+    """The page of this hub on which a form was sent; the address itself where the browser does not say."""
+    told = urlsplit(request.headers.get("Referer", ""))
+    if told.netloc == request.get_host() and told.path.startswith("/") and not told.path.startswith("//"):
+        return told.path + (f"?{told.query}" if told.query else "")
+    return request.get_full_path()
+
+
 def error_response(request: HttpRequest, error: WatchbillError) -> HttpResponse:
     """An error for whoever asked: problem+json, a page, or the way to the sign-in page."""
     if wants_json(request):
@@ -86,6 +94,8 @@ def error_response(request: HttpRequest, error: WatchbillError) -> HttpResponse:
         back = f"?{urlencode({'next': request.get_full_path()})}" if request.path != "/" else ""
         return redirect(f"{settings.LOGIN_URL}{back}")
     context = {"error": error, "request_id": getattr(request, "request_id", "")}
+    if isinstance(error, SignInNeeded):
+        context["sign_in"] = f"{settings.LOGIN_URL}?{urlencode({'next': _came_from(request)})}"
     return _with_headers(render(request, "console/error.html", context, status=error.status), error)
 
 
