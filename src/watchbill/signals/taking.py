@@ -3,6 +3,7 @@
 What one arrival raises stays with that arrival, whatever it is: it is quarantined with its error, and everything else goes on.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
@@ -34,6 +35,12 @@ from watchbill.signals.rules import Incoming, words_of_clock
 log = structlog.get_logger("watchbill.intake")
 #: Arrivals in one transaction of the worker.
 BATCH = 500
+#: Of one integration in one step: bytes of arrivals, alerts in them, and seconds of reading; at least one arrival. The rest has its next turn.
+SHARE_BYTES, SHARE_ALERTS, SHARE_SECONDS = 500_000, 2000, 0.5
+#: An integration with more bytes than these has a transaction of its own, after those with less.
+LARGE = 64_000
+#: Alerts of one arrival. No sender puts so many into one message; what is beyond is shown, and kept.
+MOST_ALERTS = 5000
 #: The units of work under which failures are recorded. Of the intake: whole integrations (source:ID), and single arrivals (arrival:NUMBER).
 INTAKE, SWEEP = "intake", "checks"
 #: An integration that fails for transient reasons waits as a whole; after so many times its arrivals are tried one by one.
@@ -61,36 +68,85 @@ class Problem(NamedTuple):
 
 
 def take_in(adapters: Mapping[str, Adapter], limit: int = BATCH) -> int:
-    """Takes in what waits in the inbox, oldest first; several workers share it. Answers how many arrivals were dealt with.
+    """Takes in what waits in the inbox; several workers share it. Answers how many arrivals were dealt with.
 
-    All together, in one transaction. Where that raises, source by source, and arrival by arrival where a source raises.
+    Integrations take turns, each with a share. Those with little go together in one transaction, and again before each one with much,
+    so that nobody waits for more than one share of another. Of one integration arrivals are taken in their order.
+    """
+    done, served, busy = 0, set[UUID](), set[UUID]()
+    while True:
+        small, large = _turns(limit, served | busy)
+        if small:
+            taken, others = _take(adapters, small)
+            done += taken
+            busy |= others
+            if others and not taken:
+                # All of these are another worker's: whether there is something behind them.
+                continue
+        if not large:
+            return done
+        source, numbers = large[0]
+        taken, others = _take(adapters, {source: numbers})
+        done += taken
+        served.add(source)
+
+
+def _turns(limit: int, without: set[UUID]) -> tuple[dict[UUID, list[int]], list[tuple[UUID, list[int]]]]:
+    """What waits, by integration and no more of each than its share: those with little, and those with much."""
+    shares: dict[UUID, list[int]] = {}
+    sizes: dict[UUID, int] = {}
+    full: set[UUID] = set()
+    with transaction.atomic():
+        for source, number, size in _look(limit, without):
+            if source in full or (source in shares and sizes[source] + size > SHARE_BYTES):
+                full.add(source)
+                continue
+            shares.setdefault(source, []).append(number)
+            sizes[source] = sizes.get(source, 0) + size
+    if len(shares) == 1:
+        return shares, []
+    small = {source: numbers for source, numbers in shares.items() if sizes[source] <= LARGE}
+    return small, [(source, numbers) for source, numbers in shares.items() if source not in small]
+
+
+def _take(adapters: Mapping[str, Adapter], shares: Mapping[UUID, list[int]]) -> tuple[int, set[UUID]]:
+    """All together, in one transaction; where that raises, source by source, and arrival by arrival where a source raises.
+
+    Answers how many arrivals were dealt with, and which integrations another worker takes in.
     """
     try:
         with transaction.atomic():
-            waiting = _claim(limit)
-            for source, came in waiting:
-                _take_source(adapters, source, came)
-            _forgive(waiting)
-        return sum(len(came) for _, came in waiting)
+            mine = _lock(sorted(shares))
+            waiting = _came([number for source in mine for number in shares[source]])
+            taken = [(source, _take_source(adapters, source, came)) for source, came in waiting]
+            _forgive(taken)
+        return sum(len(came) for _, came in taken), set(shares) - mine
     except BaseException as error:
         reraise_if_ending(error)
         if database_is_gone():
             raise
         log.warning("intake.one_by_one", error=type(error).__name__)
-    return _source_by_source(adapters, limit)
+    return _source_by_source(adapters, shares), set()
 
 
-def _look(limit: int, busy: set[UUID]) -> list[tuple[UUID, int]]:
-    """What waits, as (source, number): nothing of what pauses after a failure, nor of integrations that another worker takes in."""
+_WAITING = "SELECT source_id, id, octet_length(body) AS size FROM signals_arrival WHERE problem IS NULL AND source_id <> ALL(%s::uuid[]) AND id <> ALL(%s::bigint[])"
+#: Where more waits than is looked at: the oldest of each integration first, so that none is hidden behind another's.
+_IN_TURN = f"SELECT source_id, id, size FROM (SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY id) AS place FROM ({_WAITING}) w) t ORDER BY place, id LIMIT %s"  # noqa: S608 - fixed text
+
+
+def _look(limit: int, without: set[UUID]) -> list[tuple[UUID, int, int]]:
+    """What waits, as (source, number, bytes): nothing of what pauses after a failure, nor of the integrations ``without``."""
     pausing = [item.partition(":") for item, (_, waits) in failures(INTAKE).items() if waits]
     paused = [UUID(value) for kind, _, value in pausing if kind == "source"]
     alone = [int(value) for kind, _, value in pausing if kind == "arrival"]
-    rows = Arrival.objects.filter(problem=None)
-    if paused or busy:
-        rows = rows.exclude(source_id__in=[*paused, *busy])
-    if alone:
-        rows = rows.exclude(id__in=alone)
-    return list(rows.order_by("id").values_list("source_id", "id")[:limit])
+    skipped = [*paused, *without]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_WAITING} ORDER BY id LIMIT %s", [skipped, alone, limit])
+        found: list[tuple[UUID, int, int]] = cursor.fetchall()
+        if len(found) >= limit:
+            cursor.execute(_IN_TURN, [skipped, alone, limit])
+            found = cursor.fetchall()
+    return found
 
 
 def _lock(sources: Sequence[UUID]) -> set[UUID]:
@@ -101,19 +157,6 @@ def _lock(sources: Sequence[UUID]) -> set[UUID]:
             [list(sources)],
         )
         return {source for source, mine in cursor if mine}
-
-
-def _claim(limit: int) -> list[tuple[Source, list[Came]]]:
-    """Within a transaction: the oldest arrivals of integrations that nobody else takes in, by integration."""
-    busy: set[UUID] = set()
-    while True:
-        waiting = _look(limit, busy)
-        if not waiting:
-            return []
-        wanted = sorted({source for source, _ in waiting})
-        if mine := _lock(wanted):
-            return _came([number for source, number in waiting if source in mine])
-        busy |= set(wanted)
 
 
 def _came(numbers: Sequence[int]) -> list[tuple[Source, list[Came]]]:
@@ -135,15 +178,12 @@ def _forgive(taken: Sequence[tuple[Source, list[Came]]]) -> None:
             clear_failure(INTAKE, *worked)
 
 
-def _source_by_source(adapters: Mapping[str, Adapter], limit: int) -> int:
+def _source_by_source(adapters: Mapping[str, Adapter], shares: Mapping[UUID, list[int]]) -> int:
     """After a batch that failed: each integration in transactions of its own."""
     with transaction.atomic():
-        waiting, known = _look(limit, set()), failures(INTAKE)
-    by_source: dict[UUID, list[int]] = {}
-    for source, number in waiting:
-        by_source.setdefault(source, []).append(number)
+        known = failures(INTAKE)
     done = 0
-    for source, numbers in by_source.items():
+    for source, numbers in shares.items():
         before = known.get(f"source:{source}", (0, False))[0]
         done += _halves(adapters, source, numbers, patient=before < PATIENCE)
     return done
@@ -156,10 +196,9 @@ def _halves(adapters: Mapping[str, Adapter], source: UUID, numbers: Sequence[int
             if not _lock([source]):
                 return 0
             found = _came(numbers)
-            for one, came in found:
-                _take_source(adapters, one, came)
-            _forgive(found)
-        return sum(len(came) for _, came in found)
+            taken = [(one, _take_source(adapters, one, came)) for one, came in found]
+            _forgive(taken)
+        return sum(len(came) for _, came in taken)
     except BaseException as error:
         reraise_if_ending(error)
         if database_is_gone():
@@ -196,14 +235,15 @@ def _set_aside(source: UUID, number: int, error: BaseException) -> int:
     return 0
 
 
-def _take_source(adapters: Mapping[str, Adapter], source: Source, came: list[Came]) -> None:
-    """All that waits of one integration together, within a transaction that holds its lock."""
+def _take_source(adapters: Mapping[str, Adapter], source: Source, came: list[Came]) -> list[Came]:
+    """A share of what waits of one integration, within a transaction that holds its lock. Answers what it was: the rest waits on."""
     problems: dict[int, Problem] = {}
     if source.protocol == checks.PROTOCOL:
         read, refused = checks.take_pings(source, [(one.id, bytes(one.body), one.at) for one in came])
         problems = {number: Problem(text) for number, text in refused.items()}
     else:
-        read, problems = _understood(adapters, source, came)
+        read, problems, count = _understood(adapters, source, came)
+        came = came[:count]
     skew = take_alerts(source, read)
     _quarantine(problems)
     if skew is not None and (wrong := words_of_clock(skew)):
@@ -212,6 +252,7 @@ def _take_source(adapters: Mapping[str, Adapter], source: Source, came: list[Cam
     Arrival.objects.filter(id__in=[one.id for one in came if one.id not in problems]).delete()
     Source.objects.filter(id=source.id).update(last_received_at=came[-1].at)
     tell_live(source.workspace_id, "alerts")
+    return came
 
 
 def _quarantine(problems: Mapping[int, Problem]) -> None:
@@ -228,21 +269,28 @@ def _quarantine(problems: Mapping[int, Problem]) -> None:
 
 def _understood(
     adapters: Mapping[str, Adapter], source: Source, came: list[Came]
-) -> tuple[list[tuple[int, list[Incoming]]], dict[int, Problem]]:
-    """What an adapter makes of it; and what it cannot understand, with why."""
+) -> tuple[list[tuple[int, list[Incoming]]], dict[int, Problem], int]:
+    """What an adapter makes of it; what it cannot understand, with why; and how many arrivals that were, up to its share."""
     read: list[tuple[int, list[Incoming]]] = []
     problems: dict[int, Problem] = {}
     config = {**source.config, "workspace": str(source.workspace_id)}
     adapter = adapters.get(source.protocol)
-    for one in came:
+    alerts, until = 0, time.monotonic() + SHARE_SECONDS
+    for count, one in enumerate(came):
+        if count and (alerts >= SHARE_ALERTS or time.monotonic() > until):
+            return read, problems, count
         if adapter is None:
             problems[one.id] = Problem(f"Nothing reads {source.protocol}.")
             continue
         try:
             with transaction.atomic() if source.protocol in _WRITING else nullcontext():
                 found = adapter(bytes(one.body), one.at, config)
-                read.append((one.id, found))
-                if partly := getattr(found, "problems", ()):
+                read.append((one.id, found[:MOST_ALERTS]))
+                alerts += len(found[:MOST_ALERTS])
+                partly = list(getattr(found, "problems", ()))
+                if len(found) > MOST_ALERTS:
+                    partly.insert(0, f"it has {len(found):,} alerts; this hub reads the first {MOST_ALERTS:,}")
+                if partly:
                     # What could be used of it was taken; the rest is kept and shown.
                     problems[one.id] = Problem(describe(WatchbillError("; ".join(partly))))
         except WatchbillError as error:
@@ -253,7 +301,7 @@ def _understood(
         except Exception as error:
             log.error("intake.quarantined", source=str(source.id), arrival=one.id, error=describe(error), exc_info=True)
             problems[one.id] = Problem(describe(error), type(error).__name__[:100])
-    return read, problems
+    return read, problems, len(came)
 
 
 def sweep(limit: int = BATCH) -> int:
