@@ -22,11 +22,11 @@ MAX_WORDS = 65_536
 
 
 class Refused(Exception):
-    """The server said no: its code (RFC 5321) and words."""
+    """The server said no: its code (RFC 5321) and words. ``recipient``: it said so of the receiver alone."""
 
-    def __init__(self, code: int, words: str) -> None:
+    def __init__(self, code: int, words: str, *, recipient: bool = False) -> None:
         super().__init__(f"{code} {words}")
-        self.code, self.words = code, words
+        self.code, self.words, self.recipient = code, words, recipient
 
 
 def _connect(host: str, port: int, policy: Policy, resolve: Resolve, deadline: Deadline) -> socket.socket:
@@ -150,7 +150,7 @@ def _refusal(error: Exception, server: str, deadline: Deadline) -> Exception:
     match error:
         case smtplib.SMTPRecipientsRefused():
             code, words = next(iter(error.recipients.values()), (550, b""))
-            return Refused(code, text(words))
+            return Refused(code, text(words), recipient=True)
         case smtplib.SMTPResponseException():
             return Refused(error.smtp_code, text(error.smtp_error))
         case smtplib.SMTPNotSupportedError():

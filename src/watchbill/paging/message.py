@@ -70,15 +70,25 @@ class Sent:
 
 
 class Temporary(Exception):
-    """It may go through later: the server is away, busy, or slow. ``retry_after`` is how many seconds it asked to be left alone."""
+    """It may go through later: the server is away, busy, or slow. ``retry_after`` is how many seconds it asked to be left alone.
 
-    def __init__(self, words: str, *, retry_after: float | None = None) -> None:
+    ``contact``: it is this receiver's address that fails, which says nothing about the channel.
+    """
+
+    def __init__(self, words: str, *, retry_after: float | None = None, contact: bool = False) -> None:
         super().__init__(words)
-        self.retry_after = retry_after
+        self.retry_after, self.contact = retry_after, contact
 
 
 class Permanent(Exception):
-    """It will never go through like this: the address does not exist, the credentials are refused."""
+    """It will never go through like this: the address does not exist, the credentials are refused.
+
+    ``contact``: it is this receiver's address that fails, which says nothing about the channel.
+    """
+
+    def __init__(self, words: str, *, contact: bool = False) -> None:
+        super().__init__(words)
+        self.contact = contact
 
 
 class Gone(Permanent):

@@ -150,6 +150,10 @@ class Page(models.Model):
         ]
 
 
+#: Messages to somebody's contact that were attempted in vain, or whose outcome nobody knows.
+VAIN = Q(sent_at=None, attempts__gt=0, contact_id__isnull=False, state__in=["waiting", "failed", "stopped", "unknown"])
+
+
 class Delivery(models.Model):
     """One message of a page to one target by one method: leased, attempted, sent or failed; or stopped, with the stage that stopped it.
 
@@ -241,6 +245,8 @@ class Delivery(models.Model):
             models.Index(
                 fields=["contact_id", "-sent_at"], name="paging_delivery_recent", condition=Q(sent_at__isnull=False)
             ),
+            # Serves the question which contacts failed since they last took a message (turns.py).
+            models.Index(fields=["contact_id", "-attempted_at"], name="paging_delivery_vain", condition=VAIN),
             # Serves receipts.
             models.Index(fields=["provider_id"], name="paging_delivery_receipt", condition=~Q(provider_id="")),
         ]

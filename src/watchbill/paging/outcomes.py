@@ -16,6 +16,8 @@ from watchbill.paging.setup import stand_ins
 from watchbill.people.contacts import drop_contact
 from watchbill.runtime.now import now
 
+#: With failures of the addresses of so many persons at once, the channel is what fails.
+MANY = 3
 DELIVERED = declare("page.delivered", "a message of a page went out, or failed for good", "state", "method")
 
 
@@ -24,6 +26,7 @@ class Outcome:
     """What came of one attempt: what the provider said when it took it, else why it did not.
 
     ``final``: trying again is no use. ``gone``: the contact serves nobody any more. ``pause``: the seconds that the provider asked to wait.
+    ``contact``: it is this receiver's address that failed, not the channel.
     """
 
     sent: Sent | None = None
@@ -31,6 +34,7 @@ class Outcome:
     final: bool = False
     gone: bool = False
     pause: float | None = None
+    contact: bool = False
 
 
 @command("page.stopped", needs=None)
@@ -188,7 +192,8 @@ def finish(delivery_id: UUID, channel: Channel, outcome: Outcome) -> None:
             sent_out(by=by, workspace_id=workspace_id, delivery=delivery, sent=outcome.sent)
             Channel.objects.filter(id=channel.id).update(last_ok_at=now(), last_problem="", last_problem_at=None)
             return
-        Channel.objects.filter(id=channel.id).update(last_problem=outcome.failure, last_problem_at=now())
+        if not outcome.contact or _fails_for_many(channel, delivery):
+            Channel.objects.filter(id=channel.id).update(last_problem=outcome.failure, last_problem_at=now())
         # A test is of this one channel: it is tried once, and says what came of that.
         tests = delivery.page.subject_kind == "channel"
         others = [] if tests else stand_ins(channel)
@@ -212,6 +217,20 @@ def finish(delivery_id: UUID, channel: Channel, outcome: Outcome) -> None:
         elif delivery.attempts == 1 + len(others):
             # Nobody waits for a server to come back while there is another way.
             _go_round(delivery)
+
+
+def _fails_for_many(channel: Channel, delivery: Delivery) -> bool:
+    """Whether messages to this many persons fail, and none has gone out since: then it is no longer the one's own address.
+
+    So a hub that has lost the internet says so, and one browser that is gone takes the channel from nobody.
+    """
+    failing = Delivery.objects.filter(
+        workspace_id=channel.workspace_id, channel_id=channel.id, state="waiting", attempts__gt=0
+    )
+    if channel.last_ok_at is not None:
+        failing = failing.filter(attempted_at__gt=channel.last_ok_at)
+    others = failing.exclude(id=delivery.id).values_list("person_id", "address").order_by().distinct()[: 2 * MANY]
+    return len({*others, (delivery.person_id, delivery.address)}) >= MANY
 
 
 def _paused(delivery: Delivery, pause: float, retry: Retry) -> None:

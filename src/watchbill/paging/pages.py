@@ -21,6 +21,7 @@ from watchbill.paging.queries import (
     access_policies,
     is_demo,
     own_contacts,
+    own_failures,
     own_habits,
     own_notices,
     pages_about,
@@ -160,8 +161,9 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
         pages_about(reader.actor, place.id, ("test", reader.person_id)).first() if reader.actor.may("page.read", place.id) else None
     )  # fmt: skip
     goes_out = any(not step["stage"] for step in rules[0][2])
+    failed = own_failures(reader.actor, place.id)
     context = {
-        "contacts": [(one, contact_text(one), one.id in stopped) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
+        "contacts": [(one, contact_text(one), one.id in stopped, failed.get(one.id)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
         "demo": is_demo(place.id), "notices": own_notices(reader.actor, place.id),
         "answer": _own_words(goes_out, any(one.verified for one in ways)),
     }  # fmt: skip

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Max, Prefetch, QuerySet
 from django.urls import reverse
 
 from watchbill.base.actor import Actor
@@ -14,7 +14,7 @@ from watchbill.base.ids import as_uuids
 from watchbill.facts.subjects import Shown
 from watchbill.oncall.models import Schedule
 from watchbill.oncall.queries import schedule_names
-from watchbill.paging.models import Channel, Delivery, Habit, NoticesOff, Page, PageEvent, Policy
+from watchbill.paging.models import VAIN, Channel, Delivery, Habit, NoticesOff, Page, PageEvent, Policy
 from watchbill.paging.rules import SHOWN, words_of_shift
 from watchbill.people.models import ContactMethod, Membership, Team, Workspace
 from watchbill.people.queries import access_names, access_teams
@@ -176,6 +176,15 @@ def own_notices(reader: Actor, workspace_id: UUID) -> bool:
 def own_contacts(reader: Actor) -> list[ContactMethod]:
     """One's own contacts in their order."""
     return list(ContactMethod.objects.filter(person_id=reader.id).order_by("position", "id"))
+
+
+def own_failures(reader: Actor, workspace_id: UUID) -> dict[UUID, Delivery]:
+    """The last message to each of one's own contacts that has failed since it last took one."""
+    mine = Delivery.objects.filter(workspace_id=workspace_id, contact_id__in=[one.id for one in own_contacts(reader)])
+    sent = dict(mine.filter(sent_at__isnull=False).order_by().values_list("contact_id").annotate(last=Max("sent_at")))
+    vain = mine.filter(VAIN, attempted_at__isnull=False).order_by("contact_id", "-attempted_at").distinct("contact_id")
+    found = {one.contact_id: one for one in vain if one.contact_id is not None}
+    return {key: one for key, one in found.items() if key not in sent or (one.attempted_at or sent[key]) > sent[key]}
 
 
 def is_demo(workspace_id: UUID) -> bool:

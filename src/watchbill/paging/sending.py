@@ -113,9 +113,10 @@ def _attempt(job: _Job) -> Outcome:
                 KINDS[job.channel.kind].send(job.method, job.address, job.message, job.channel.config, secret)
             )
     except Temporary as error:
-        return Outcome(failure=mask_text(str(error))[:500], pause=error.retry_after)
+        return Outcome(failure=mask_text(str(error))[:500], pause=error.retry_after, contact=error.contact)
     except Permanent as error:
-        return Outcome(failure=mask_text(str(error))[:500], final=True, gone=isinstance(error, Gone))
+        gone = isinstance(error, Gone)
+        return Outcome(failure=mask_text(str(error))[:500], final=True, gone=gone, contact=gone or error.contact)
     except WatchbillError as error:
         return Outcome(failure=mask_text(error.detail)[:500])
     except Exception as error:

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Max
 
-from watchbill.paging.models import Delivery, Page
+from watchbill.paging.models import VAIN, Delivery, Page
 from watchbill.paging.rules import SENDERS
 
 #: The senders that one person may hold.
@@ -145,18 +146,24 @@ def take_turn() -> Turn | None:
     return Turn(found[0], until, found[2], found[1] == "sending" and found[2] is not None, found[3])
 
 
+def _reached(contacts: set[UUID], at: datetime) -> set[UUID]:
+    """The contacts that took a message lately, and have refused none since."""
+    mine = Delivery.objects.filter(contact_id__in=contacts).order_by()
+    sent = mine.filter(sent_at__gt=at - REACHED).values_list("contact_id").annotate(last=Max("sent_at"))
+    vain = mine.filter(VAIN, attempted_at__gt=at - REACHED).values_list("contact_id").annotate(last=Max("attempted_at"))
+    failed = dict(vain)
+    return {
+        contact for contact, last in sent if contact is not None and (contact not in failed or failed[contact] < last)
+    }
+
+
 def set_priorities(page: Page, rows: Sequence[Delivery], at: datetime) -> None:
     """What is critical goes first: 0 where the last message of this kind arrived, 1 where that is not known, 2 for all that can wait."""
     if page.urgency != "high" or page.can_wait or page.shadow:
         return
     working = [row for row in rows if row.channel is not None and row.channel.last_problem_at is None]
     contacts = {row.contact_id for row in working if row.contact_id is not None}
-    sent = (
-        Delivery.objects.filter(contact_id__in=contacts, sent_at__gt=at - REACHED)
-        if contacts
-        else Delivery.objects.none()
-    )
-    reached = set(sent.order_by().values_list("contact_id", flat=True).distinct())
+    reached = _reached(contacts, at) if contacts else set[UUID]()
     for row in rows:
         row.priority = Delivery.Priority.CRITICAL
     for row in working:

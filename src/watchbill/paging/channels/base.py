@@ -17,15 +17,15 @@ REFUSED = "will not go out: "
 
 
 @contextmanager
-def going_out() -> Iterator[None]:
-    """An exchange with a provider: what goes wrong on the way is for now."""
+def going_out(*, contact: bool = False) -> Iterator[None]:
+    """An exchange with a provider: what goes wrong on the way is for now. ``contact``: the server is named by the receiver, not by the channel."""
     try:
         yield
     except NotAllowed as error:
         # Trying again is no use: somebody has to change a setting.
-        raise Permanent(f"{REFUSED}{error.detail} {error.hint}".strip()) from None
+        raise Permanent(f"{REFUSED}{error.detail} {error.hint}".strip(), contact=contact) from None
     except (Unavailable, TooLarge, Invalid) as error:
-        raise Temporary(error.detail) from None
+        raise Temporary(error.detail, contact=contact) from None
 
 
 def pause_of(headers: Mapping[str, str]) -> float | None:

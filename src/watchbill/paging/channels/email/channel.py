@@ -1,5 +1,6 @@
 """E-mail through an SMTP server (RFC 5321). A code of 4xx is temporary, 5xx permanent; nothing answers for the receiver."""
 
+import re
 from email.message import EmailMessage
 from email.utils import formatdate
 
@@ -17,6 +18,7 @@ from watchbill.people.values import clean_contact
 LONGEST_SUBJECT = 200
 #: Credentials and protocol: until somebody mends the settings nothing goes through, but mending them is what will happen.
 _SETTINGS = {530, 534, 535, 538, 504, 421}
+_POLICY = re.compile(r"\s*[45]\.7\.")
 
 
 def compose(message: Message, sender: str, address: str) -> EmailMessage:
@@ -52,10 +54,13 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
             )  # fmt: skip
     except Refused as error:
         words = f"the mail server said {error.code}: {error.words[:200]}"
+        # What a server says of one receiver is about that one, unless it is about who sends (RFC 3463: x.7.x, policy; sign in first).
+        contact = error.recipient and error.code not in _SETTINGS and not _POLICY.match(error.words)
         if error.code >= 500 and error.code not in _SETTINGS:
-            raise Permanent(words) from None
+            raise Permanent(words, contact=contact) from None
         # SMTP has no field for it; servers that defer unknown senders say it in words.
-        raise Temporary(words, retry_after=read_pause(error.words) if error.code < 500 else None) from None
+        pause = read_pause(error.words) if error.code < 500 else None
+        raise Temporary(words, retry_after=pause, contact=contact) from None
     return Sent(str(mail["Message-ID"]))
 
 

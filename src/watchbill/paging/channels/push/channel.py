@@ -1,7 +1,8 @@
 """Notifications of browsers: Web Push (RFC 8030), encrypted for the browser alone (RFC 8291), identified by VAPID (RFC 8292).
 
-No relay stands between: the message goes from the hub to the push service that the browser itself named. The key that identifies the
-hub is computed from the hub's key, so it is the same after a restart, and stored nowhere.
+No relay stands between: the message goes from the hub to the push service that the browser itself named, so what fails there is that
+contact's and not the channel's. The key that identifies the hub is computed from the hub's key, so it is the same after a restart, and
+stored nowhere.
 """
 
 import json
@@ -83,20 +84,20 @@ def _send(method: str, address: str, message: Message, config: Config, secret: s
             **Vapid02(private_key=hub_key()).sign(claims), "Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream",
             "TTL": str(TTL[message.urgency]), "Urgency": "high" if message.urgency == "high" else "low" if message.silent else "normal",
         }  # fmt: skip
-        with going_out():
+        with going_out(contact=True):
             answer = fetch("POST", to.endpoint, headers=headers, body=encrypt(payload(message), to), redirects=0)
     except Invalid as error:
-        raise Temporary(error.detail) from None
+        raise Temporary(error.detail, contact=True) from None
     except ValueError as error:
-        raise Permanent(f"the browser's keys are none: {error}") from None
+        raise Permanent(f"the browser's keys are none: {error}", contact=True) from None
     if 200 <= answer.status < 300:
         return Sent(answer.headers.get("location", "")[:200])
     if answer.status in (404, 410):
         raise Gone("the browser takes no notifications any more")
     words = f"the push service answered {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
     if answer.status in (400, 401, 403, 413):
-        raise Permanent(words)
-    raise Temporary(words, retry_after=pause_of(answer.headers))
+        raise Permanent(words, contact=True)
+    raise Temporary(words, retry_after=pause_of(answer.headers), contact=True)
 
 
 def _check(config: dict[str, str]) -> None:

@@ -91,7 +91,8 @@ def _read(status: int, body: bytes, pause: float | None) -> Sent:
     code, words = told.get("code"), str(told.get("message") or "no reason given")[:200]
     words = f"Twilio said {status}{f' ({code})' if code else ''}: {words}"
     if code in _NEVER:
-        raise Permanent(words)
+        # 21601 and 21612 are about the number that it comes from.
+        raise Permanent(words, contact=code not in (21601, 21612))
     raise Temporary(words, retry_after=pause)
 
 
