@@ -16,6 +16,7 @@ from tests.night import Night, night
 from watchbill.base.ids import HUB, uuid7
 from watchbill.paging.ability import _LOOKS, CODES, Ability, Reason, ability
 from watchbill.runtime.now import now
+from watchbill.signals.rules import words_of_clock
 
 ROOT = Path(__file__).resolve().parents[2]
 Break = Callable[[Night], object]
@@ -207,6 +208,11 @@ WARNINGS: dict[str, tuple[Break, str, str]] = {
         "of the handbook are given by no route: Sev1",
     ),
     "resolved-firing": (resolved_by_hand, "warning", "1 incident is resolved, and its alerts still fire: INC-1."),
+    "sender-clock": (
+        lambda it: it.db.run("UPDATE signals_source SET last_problem_at = wb_now(), last_problem = %s", words_of_clock(timedelta(minutes=-10))),
+        "warning",
+        "clock is about 10 min behind",
+    ),
     "silenced": (lambda it: silence(it, 'service="web"'), "note", "1 silence holds alerts back now."),
     "unrouted-quiet": (lambda it: group(it, "info"), "note", "1 alert fires without a route"),
     "never-tested": (

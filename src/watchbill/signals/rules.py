@@ -120,8 +120,8 @@ CLOCK = "Its sender's clock"
 
 def words_of_clock(skew: timedelta) -> str:
     """A sender's clock that is so far ahead, or behind, as a problem; empty where it is near enough."""
-    minutes = int(abs(skew).total_seconds()) // 60
-    if not minutes:
+    minutes = round(abs(skew).total_seconds() / 60)
+    if abs(skew) < timedelta(minutes=1):
         return ""
     where = "ahead of" if skew > timedelta() else "behind"
     return f"{CLOCK} is about {minutes:,} min {where} this hub's: its alerts open and end late. Set the clock, by NTP."

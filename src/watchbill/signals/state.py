@@ -152,7 +152,9 @@ def read_promise(heard: Heard, key: str, number: int, at: datetime, starts: date
         one.promise = msgspec.structs.replace(last, number=number, over=True)
         return Reading(False, ends, max(ends - last.at, timedelta()) or stated.skew)
     known = last.moved > 0
-    if step > 0 and abs(step - gap) <= max(_JITTER, last.pace) and (known or gap >= _SHORTEST):
+    # What waited in a queue comes at once: it is no measure of time.
+    paced = 0 < step <= 2 * gap and abs(step - gap) <= max(_JITTER, last.pace)
+    if paced and (known or gap >= _SHORTEST):
         pace = min(gap, last.pace or gap) if gap >= _SHORTEST else last.pace
         one.promise = Promise(number, at, ends, last.moved + 1, pace)
         if one.over is not None and one.over.number >= last.number:
