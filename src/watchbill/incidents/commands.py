@@ -24,8 +24,9 @@ from watchbill.paging.queries import policy_named
 from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.signals import history
+from watchbill.signals.heard import ADMINS, NOBODY
 from watchbill.signals.models import Alert, Group
-from watchbill.signals.unrouted import MARK
+from watchbill.signals.unrouted import MARK, setting_of
 
 OPENED = declare("incident.opened", "an incident was opened", "number", "severity")
 CHANGED = declare("incident.changed", "an incident changed", "what")
@@ -119,6 +120,22 @@ def escalation_of(
         policy = together(policy, everyone)
         why += "; all hands at once"
     return policy, why
+
+
+def declared_escalation_of(
+    workspace_id: UUID, route: Mapping[str, Any], severity: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], str]:
+    """The same for an incident that a person declared: where neither their choice nor the severity names anybody, whoever hears of
+    alerts without a route is paged, which are the admins unless the handbook names somebody else. Never nobody."""
+    policy, why = escalation_of(workspace_id, route, severity, False)
+    if any(target["kind"] != "none" for step in policy.get("steps", []) for target in step.get("targets", [])):
+        return policy, why
+    setting = setting_of(workspace_id)
+    named = policy_named(workspace_id, canonical(setting.pages)) if setting.pages not in (ADMINS, NOBODY) else None
+    if named is not None:
+        return named.stamp(), f"{why}; `unrouted` of {setting.path} names {setting.pages}"
+    why = f"{why}: the admins hear of it"
+    return paging.to_admins(workspace_id, "Declared incidents", why), why
 
 
 def start_clocks(by: Actor, incident: Incident, begun: datetime, only: Iterable[str] = ()) -> None:
@@ -221,12 +238,15 @@ def _page_at_last(by: Actor, incident: Incident, group: Group) -> None:
 
 def _open(
     by: Actor, workspace_id: UUID, title: str, summary: str, route: Mapping[str, Any], labels: Mapping[str, str], *, severity: str = "",
-    group_id: UUID | None = None, runbook_url: str = "", note: str = "",
+    group_id: UUID | None = None, runbook_url: str = "", note: str = "", declared: bool = False,
 ) -> Incident:  # fmt: skip
     at, wanted = now(), severity or str(route.get("severity") or "")
     level = level_named(workspace_id, wanted)
     severity_told = stamp(level) if level else None
-    policy, why = escalation_of(workspace_id, route, severity_told, False)
+    if declared:
+        policy, why = declared_escalation_of(workspace_id, route, severity_told)
+    else:
+        policy, why = escalation_of(workspace_id, route, severity_told, False)
     if wanted and level is None:
         why += f"; “{wanted}” is no severity of the live handbook, so no clock runs"
     why += f"; {note}" if note else ""
@@ -264,7 +284,7 @@ def _open(
 def declare_incident(
     *, by: Actor, workspace_id: UUID, title: str, severity: str = "", summary: str = "", pages: str = ""
 ) -> Incident:
-    """Opens an incident that a person saw first. ``pages`` names an escalation; without it the severity says whom."""
+    """Opens an incident that a person saw first. ``pages`` names an escalation; without it the severity says whom, else the admins hear."""
     title = " ".join(title.replace("\0", "").split())
     if not title:
         raise Invalid("Say what is wrong.", field="title")
@@ -273,7 +293,7 @@ def declare_incident(
     route = {"pages": pages[:200], "name": "declared by a person"} if pages else {}
     if pages and policy_named(workspace_id, canonical(pages)) is None:
         raise Invalid("There is no such escalation.", field="pages")
-    return _open(by, workspace_id, title, summary, route, {}, severity=severity)
+    return _open(by, workspace_id, title, summary, route, {}, severity=severity, declared=True)
 
 
 @command("incident.shadow", needs=None)

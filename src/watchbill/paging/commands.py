@@ -45,6 +45,16 @@ def admins_of(workspace_id: UUID, why: str) -> list[Target]:
     return [{"kind": "person", "id": str(one), "name": "", "why": why} for one in found]
 
 
+#: When the admins are paged again about what nobody else is named for, in seconds from the step before.
+_ADMINS_AGAIN = (0, 300, 600)
+
+
+def to_admins(workspace_id: UUID, name: str, why: str) -> dict[str, Any]:
+    """An escalation to those who look after a workspace, which asks them again while nobody answers."""
+    steps = [{"after": after, "targets": admins_of(workspace_id, why)} for after in _ADMINS_AGAIN]
+    return {"key": "", "name": name, "steps": steps, "repeat": 0, "otherwise": []}
+
+
 def end_about(*, by: Actor, workspace_id: UUID, subject: Subject, why: str) -> None:
     """Ends what still pages about a subject, if anything does."""
     rows = Page.objects.filter(workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]))
