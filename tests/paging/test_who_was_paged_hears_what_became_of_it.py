@@ -86,6 +86,8 @@ def test_who_was_paged_hears_who_takes_it_and_that_it_is_over(cast: Cast, db: An
         assert "Taken by Apo Approver. [Sev1]" in last[1].get_content()  # type: ignore[attr-defined]
         assert "/reply/" not in last[1].get_content(), "there is nothing to answer"  # type: ignore[attr-defined]
         it.fire(service="web", status="resolved")
+        clock.forward(seconds=301)
+        it.run()
         assert [row[:3] for row in notices(it)] == [("Edo Editor", "email", "sent")] * 2
         over = it.mail.got[-1][1]
         assert "Over: INC-1 was resolved" in over.get_content()  # type: ignore[attr-defined]
@@ -103,6 +105,8 @@ def test_a_page_that_nobody_took_ends_with_one_notice(cast: Cast, db: Any, clock
     with night(cast, db, edo=Script("silence")) as it:
         it.set_up().fire(service="web")
         it.fire(service="web", status="resolved")
+        clock.forward(seconds=301)
+        it.run()
         assert [row[:3] for row in notices(it)] == [("Edo Editor", "email", "sent")]
 
 
@@ -135,6 +139,8 @@ def test_who_wants_none_of_it_says_so(cast: Cast, db: Any, clock: Any) -> None:
         it.fire(service="web")
         take(it, "apo")
         it.fire(service="web", status="resolved")
+        clock.forward(seconds=301)
+        it.run()
         assert notices(it) == []
         answer = browser.put("/api/v1/workspaces/main/my-paging/notices", {"on": True}, content_type="application/json")
         assert answer.status_code == 204
@@ -214,6 +220,8 @@ def test_an_erased_persons_name_stands_in_no_notice(cast: Cast, db: Any, clock: 
         it.set_up().fire(service="web")
         take(it, "apo")
         it.fire(service="web", status="resolved")
+        clock.forward(seconds=301)
+        it.run()
         assert len(notices(it)) == 2
         for gone in (cast.apo, cast.edo):
             with cast.acts(cast.ada) as by:

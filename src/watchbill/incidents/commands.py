@@ -411,7 +411,7 @@ def add_note(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str) -> 
     return incident
 
 
-def _resolve(by: Actor, incident: Incident, text: str) -> None:
+def _resolve(by: Actor, incident: Incident, text: str, until: datetime | None = None) -> None:
     incident.resolved_from = incident.state
     incident.state, incident.resolved_at, incident.snoozed_until = Incident.State.RESOLVED, now(), None
     incident.waiting_for = ""
@@ -423,7 +423,8 @@ def _resolve(by: Actor, incident: Incident, text: str) -> None:
         clocks.cancel(**common, kind=kind)
     page = live_page(incident)
     if page is not None:
-        paging.end(by=by, workspace_id=incident.workspace_id, page_id=page.id, why=f"{incident.code} was resolved")
+        why = f"{incident.code} was resolved"
+        paging.end(by=by, workspace_id=incident.workspace_id, page_id=page.id, why=why, until=until)
     for line in IncidentEvent.objects.filter(incident=incident, what=CALLED).values_list("id", flat=True):
         paging.end_about(
             by=by, workspace_id=incident.workspace_id, subject=(CALL, line), why=f"{incident.code} was resolved"
@@ -447,9 +448,9 @@ def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "")
 
 
 @command("incident.resolve_for_group", needs=None)
-def resolve_for_group(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
-    """Resolves an incident whose alerts have all ended. Only the hub itself does this."""
-    _resolve(by, incident, "none of its alerts fires any more")
+def resolve_for_group(*, by: Actor, workspace_id: UUID, incident: Incident, until: datetime | None = None) -> None:
+    """Resolves an incident whose alerts have all ended; ``until`` then they may reopen it. Only the hub itself does this."""
+    _resolve(by, incident, "none of its alerts fires any more", until)
     record(subject_of(incident), detail={"number": incident.number})
 
 

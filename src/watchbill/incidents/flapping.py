@@ -5,7 +5,7 @@ The rule, in one sentence: whoever took it has it still and hears, and where nob
 Alerts that join the group of an incident (`grow`): its owner hears; one that a person resolved is open again, and pages from its first step.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.urls import reverse
@@ -38,6 +38,12 @@ def count(group: Group, incident: Incident) -> bool:
     return True
 
 
+def reopens_until(group: Group | None) -> datetime | None:
+    """Until when what fires again reopens a group that is over; None where nothing does."""
+    window = reopen_window(group.route) if group is not None else timedelta()
+    return group.resolved_at + window if group is not None and group.resolved_at and window else None
+
+
 @command("incident.fire_again", needs=None)
 def fire_again(*, by: Actor, workspace_id: UUID, incident: Incident, group: Group) -> None:
     """Reopens an incident whose alerts fire again soon after they had ended. Only the hub itself does this."""
@@ -68,7 +74,13 @@ def _go_on(by: Actor, incident: Incident, group: Group) -> None:
     quiet = max(reopen_window(group.route), timedelta(seconds=REOPEN_WITHIN))
     page = paging.resume(by=by, workspace_id=incident.workspace_id, subject=subject, quiet=quiet)
     if page is not None and page.state == "acknowledged" and owner is None:
-        paging.end(by=by, workspace_id=incident.workspace_id, page_id=page.id, why="whoever acknowledged it is gone")
+        paging.end(
+            by=by,
+            workspace_id=incident.workspace_id,
+            page_id=page.id,
+            why="whoever acknowledged it is gone",
+            over=False,
+        )
         page = None
     if page is None and incident.policy.get("escalation", {}).get("steps"):
         commands.page_about(by, incident)

@@ -166,7 +166,8 @@ def resolve(fact: Fact) -> None:
     if incident is not None:
         if group is not None:
             flapping.count(group, incident)
-        commands.resolve_for_group(by=by, workspace_id=incident.workspace_id, incident=incident)
+        until = flapping.reopens_until(group)
+        commands.resolve_for_group(by=by, workspace_id=incident.workspace_id, incident=incident, until=until)
 
 
 @subscribe("page.acknowledged", "incidents.answered")

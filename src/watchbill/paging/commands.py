@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, NotFound
@@ -14,7 +14,7 @@ from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.paging.models import Delivery, Page, PageEvent, Policy
 from watchbill.paging.reach import Reach, Target
-from watchbill.paging.rules import go_on
+from watchbill.paging.rules import go_on, wait_of
 from watchbill.paging.shorten import shorten
 from watchbill.paging.turns import set_priorities
 from watchbill.people.queries import holders_of
@@ -25,11 +25,15 @@ from watchbill.signals import silences
 STARTED = declare("page.started", "somebody is paged", "about", "shadow")
 ACKNOWLEDGED = declare("page.acknowledged", "somebody acknowledged a page", "about", "by", "via")
 ESCALATED = declare("page.escalated", "a page went on to its next step", "about", "step")
-ENDED = declare("page.ended", "a page is over", "about", "why", "over")
+ENDED = declare("page.ended", "a page is over", "about", "why", "over", "until")
 RESUMED = declare("page.resumed", "a page that was over goes on", "about", "state")
 EXHAUSTED = declare("page.exhausted", "nobody could be reached", "about")
 #: The clock that acknowledging meets.
 ACKNOWLEDGE = "acknowledge"
+#: The step of a message that nobody has to answer, what says that it is over, and why one is not sent.
+NOTICE = -1
+OVER_ROWS = Q(address="notice:over") | Q(target__endswith="(over)")
+NOT_OVER = "it is not over: its alerts fire again"
 Subject = tuple[str, object]
 _SWEPT = 50
 
@@ -302,8 +306,12 @@ def escalate(*, by: Actor, workspace_id: UUID, page_id: UUID, reason: str = "") 
 
 
 @command("page.end", needs=None)
-def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = True) -> Page:
-    """Ends a page: its subject is over, or where ``over`` is false another page follows. The command that closes the subject decides who may."""
+def end(
+    *, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = True, until: datetime | None = None
+) -> Page:
+    """Ends a page: its subject is over, or where ``over`` is false another page follows. The command that closes the subject decides who may.
+
+    ``until``: it may reopen by itself as long, so nobody is told before that it is over."""
     page = _page(workspace_id, page_id)
     record((page.subject_kind, page.subject_id), detail={"page": str(page.id), "why": why[:200]})
     if page.state != "ended":
@@ -314,7 +322,12 @@ def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = 
             ENDED,
             workspace_id=workspace_id,
             subject=("page", page.id),
-            data={"about": _about(page), "why": why[:300], "over": over},
+            data={
+                "about": _about(page),
+                "why": why[:300],
+                "over": over,
+                "until": until.isoformat() if until else "",
+            },
         )
         _say(page, "ended", why, by.id if by.kind == "person" else None)
     return page
@@ -324,7 +337,8 @@ def end(*, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = 
 def resume(*, by: Actor, workspace_id: UUID, subject: Subject, quiet: timedelta) -> Page | None:
     """Lets the latest page about a subject go on as if the subject had not been over: acknowledged stays acknowledged, and the next step begins when
     it would have begun, at the latest now. Where nobody had acknowledged, messages that the end had stopped go out, and who was paged by now is
-    paged again unless that was less than ``quiet`` ago. None where there was no page. The command that reopens the subject decides who may."""
+    paged again unless that was less than ``quiet`` ago; at once where anybody was told that it was over, and the next step counts from there.
+    None where there was no page. The command that reopens the subject decides who may."""
     rows = Page.objects.select_for_update().filter(
         workspace_id=workspace_id, subject_kind=subject[0], subject_id=str(subject[1]), shadow=False
     )
@@ -348,15 +362,24 @@ def resume(*, by: Actor, workspace_id: UUID, subject: Subject, quiet: timedelta)
             page=page, step__gte=0, state="stopped", stage="settle", done_at__gte=ended_at
         )
         stopped.update(state="waiting", stage="", reason="", done_at=None)
-        _page_again(by, page, at, quiet)
+        _page_again(by, page, at, quiet, _take_back(page, ended_at))
+    else:
+        _take_back(page, ended_at)
     return page
 
 
-def _page_again(by: Actor, page: Page, at: datetime, quiet: timedelta) -> None:
+def _take_back(page: Page, ended_at: datetime | None) -> bool:
+    """Stops what waits to say that it is over. Answers whether anybody was told so already, or is being told now."""
+    said = Delivery.objects.filter(page=page, step=NOTICE, due_at__gte=ended_at or page.started_at).filter(OVER_ROWS)
+    said.filter(state="waiting").update(state="stopped", stage="settle", reason=NOT_OVER, done_at=now())
+    return said.filter(state__in=["sending", "sent", "delivered", "unknown"]).exists()
+
+
+def _page_again(by: Actor, page: Page, at: datetime, quiet: timedelta, calmed: bool) -> None:
     """Who was paged by now believes that it is over: they are paged again, as a further round, but not at every flap."""
     paged = Delivery.objects.filter(page=page, step__gte=0)
     last = paged.aggregate(last=Max("made_at"))["last"] or page.started_at
-    if at - last < quiet:
+    if at - last < quiet and not calmed:
         return
     page.round += 1
     page.policy = {**page.policy, "repeat": int(page.policy.get("repeat", 0)) + 1}
@@ -365,6 +388,8 @@ def _page_again(by: Actor, page: Page, at: datetime, quiet: timedelta) -> None:
         page.save()
         _advance(by, page)
         return
+    if calmed:
+        page.next_at = at + wait_of(page.policy.get("steps", []), page.step)
     page.save()
     so_far = [target for step in page.policy.get("steps", [])[: page.step] for target in step.get("targets", [])]
     _begin(page, so_far, Reach(at))

@@ -38,9 +38,12 @@ def over(fact: Fact) -> None:
     Delivery.objects.filter(page=page, step=STEP, state="waiting", address=TAKEN).update(
         state="stopped", stage="settle", reason="it was over before it went out", done_at=now()
     )
-    _tell(
-        fact, OVER, f"it is over: {fact.data['why']}", {one for one in (page.acknowledged_by, _closed_by(page)) if one}
-    )
+    if page.state != "ended":
+        # It fires again already, and goes on.
+        return
+    knows = {one for one in (page.acknowledged_by, _closed_by(page)) if one}
+    until = datetime.fromisoformat(fact.data["until"]) if fact.data.get("until") else None
+    _tell(fact, OVER, f"it is over: {fact.data['why']}", knows, until)
 
 
 def _closed_by(page: Page) -> UUID | None:
@@ -59,8 +62,13 @@ def _words(delivery: Delivery, page: Page) -> str:
     return f"Taken by {_name(page.acknowledged_by) or 'somebody'}"
 
 
-def _tell(fact: Fact, what: str, why: str, knows: set[UUID]) -> None:
-    """Makes the notices of a page: one to each whom a message about its subject reached, but not to who knows."""
+def says_over(delivery: Delivery) -> bool:
+    """Whether a message is a notice that it is over."""
+    return delivery.step == STEP and (delivery.address == OVER or delivery.target.endswith("(over)"))
+
+
+def _tell(fact: Fact, what: str, why: str, knows: set[UUID], until: datetime | None = None) -> None:
+    """Makes the notices of a page: one to each whom a message about its subject reached, but not to who knows; ``until`` then they wait."""
     page = Page.objects.filter(id=UUID(fact.subject_id)).first()
     if page is None or page.once or page.shadow or page.subject_kind not in _ABOUT:
         return
@@ -73,7 +81,14 @@ def _tell(fact: Fact, what: str, why: str, knows: set[UUID]) -> None:
             told.setdefault((row.person_id, "" if row.person_id else row.address), []).append(row)
     off = set(NoticesOff.objects.filter(workspace_id=page.workspace_id).values_list("person_id", flat=True))
     made = [_notice(page, what, why, sent) for (person, _), sent in told.items() if person not in off]
-    Delivery.objects.bulk_create([one for one in made if one is not None], ignore_conflicts=True)
+    for one in made:
+        if one is not None:
+            one.due_at = max(one.due_at, until or one.due_at)
+            # One that was stopped because it fired again is the same message.
+            same = Delivery.objects.filter(page=page, round=one.round, step=STEP, target=one.target, method=one.method)
+            same = same.filter(contact_id=one.contact_id, address=one.address, state="stopped", stage="settle")
+            if not same.update(state="waiting", stage="", reason="", done_at=None, due_at=one.due_at, why=one.why):
+                Delivery.objects.bulk_create([one], ignore_conflicts=True)
 
 
 def _notice(page: Page, what: str, why: str, sent: list[Delivery]) -> Delivery | None:

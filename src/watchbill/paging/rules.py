@@ -151,13 +151,16 @@ class Next:
 def go_on(steps: Sequence[Mapping[str, Any]], repeat: int, step: int, round_: int, at: datetime) -> Next:
     """The next thing of a page whose time has come. ``step`` counts the steps of this round that have begun."""
     if step < len(steps):
-        following = steps[step + 1] if step + 1 < len(steps) else None
-        wait = float(following["after"]) if following else _last_wait(steps)
-        return Next("step", step + 1, round_, at + timedelta(seconds=wait))
+        return Next("step", step + 1, round_, at + wait_of(steps, step + 1))
     if round_ < repeat:
         wait = float(steps[1]["after"]) if len(steps) > 1 else _last_wait(steps)
         return Next("again", 1, round_ + 1, at + timedelta(seconds=wait))
     return Next("nobody", step, round_, None)
+
+
+def wait_of(steps: Sequence[Mapping[str, Any]], step: int) -> timedelta:
+    """How long a step, the first is 1, waits before the next thing happens."""
+    return timedelta(seconds=float(steps[step]["after"]) if step < len(steps) else _last_wait(steps))
 
 
 #: How long the last step waits before nobody counts as reached, where no step says a time.
@@ -245,6 +248,8 @@ class Look:
     urgency: str = "high"
     quiet_until: datetime | None = None
     settles: bool = True
+    #: It says that it is over.
+    says_over: bool = False
     #: This is the first message of an incident to this target by this method: nothing of it went there yet.
     first: bool = False
 
@@ -271,6 +276,8 @@ def weigh(look: Look, now: datetime) -> Verdict:
 
 
 def _settle(look: Look, now: datetime) -> Verdict | None:
+    if look.says_over and look.page_state != "ended":
+        return Verdict("settle", "it is not over: its alerts fire again")
     if not look.settles:
         return None
     if look.page_state == "acknowledged":

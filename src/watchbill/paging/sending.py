@@ -236,7 +236,7 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
         recent=recent, waiting=same.filter(state="waiting", due_at__lte=at + MINUTE).count() if len(recent) == A_MINUTE - 1 else 0,
         urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
         # That nobody could be reached is told also when somebody turned up in between.
-        settles=delivery.step > 0,
+        settles=delivery.step > 0, says_over=notices.says_over(delivery),
         first=not page.once and delivery.step >= 0 and not delivery.address.startswith((THREAD, ANSWER)) and not same.filter(page=page, sent_at__isnull=False).exists(),
     )  # fmt: skip
 
