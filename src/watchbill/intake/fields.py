@@ -141,10 +141,17 @@ def texts(value: Any) -> dict[str, str]:
 
 
 def labels(value: Any) -> dict[str, str]:
-    """The labels of an alert. Raises Unusable for too many."""
+    """The labels of an alert: one without a name or a value is none, as at Prometheus.
+
+    Raises Unusable for too many, or where labels were given and none is left.
+    """
     if isinstance(value, dict) and len(value) > MOST_LABELS:
         raise Unusable(f"labels: {len(value):,} labels; this hub reads up to {MOST_LABELS}")
-    return texts(value)
+    given = texts(value)
+    found = {name: text for name, text in given.items() if name and text}
+    if given and not found:
+        raise Unusable("labels: an alert has at least one label with a name and a value")
+    return found
 
 
 def moment(value: Any) -> datetime | None:

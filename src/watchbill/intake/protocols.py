@@ -310,14 +310,16 @@ _BY_NAME = {
 
 
 def protocol_of(path: str) -> Protocol | None:
-    """The protocol of an address; None where there is nothing."""
-    if path == "/v2/enqueue":
-        return _PAGERDUTY
+    """The protocol of an address; None where there is nothing. Slashes at its end count for nothing."""
     if path.startswith("/ping/"):
         return _PING
+    path = path.rstrip("/")
+    if path == "/v2/enqueue":
+        return _PAGERDUTY
     parts = path.split("/")
     if len(parts) == 4 and parts[1] == "intake" and parts[2]:
         return _BY_NAME.get(parts[3])
-    if len(parts) == 6 and parts[1] == "intake" and parts[2] and parts[3:] == ["api", "v2", "alerts"]:
-        return _PROMETHEUS
+    # Version 1 of Alertmanager's API, by which Loki's ruler sends by default before 3.2, takes the same list.
+    if len(parts) == 6 and parts[1] == "intake" and parts[2] and parts[3] == "api" and parts[5] == "alerts":
+        return _PROMETHEUS if parts[4] in ("v1", "v2") else None
     return None
