@@ -213,6 +213,14 @@ WARNINGS: dict[str, tuple[Break, str, str]] = {
         "warning",
         "clock is about 10 min behind",
     ),
+    "unusable-message": (
+        lambda it: it.db.run(
+            "INSERT INTO signals_arrival (source_id, workspace_id, received_at, body, problem) "
+            "SELECT id, workspace_id, wb_now(), '', 'This is no JSON.' FROM signals_source LIMIT 1"
+        ),
+        "warning",
+        "1 message of the last 24 hours could not be used",
+    ),
     "silenced": (lambda it: silence(it, 'service="web"'), "note", "1 silence holds alerts back now."),
     "unrouted-quiet": (lambda it: group(it, "info"), "note", "1 alert fires without a route"),
     "never-tested": (

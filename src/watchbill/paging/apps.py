@@ -10,8 +10,8 @@ class PagingConfig(AppConfig):
         from watchbill.facts.subjects import register
         from watchbill.paging import (  # noqa: F401 - they declare what they publish, listen to and look at
             alarm,
-            clocks,
             looks,
+            looks_integrations,
             notices,
             presses,
             queries,
