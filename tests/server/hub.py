@@ -95,7 +95,7 @@ class Hub:
         return answer.status_code == 200 and not any(one.startswith("worker") for one in answer.json()["degraded"])
 
     def signed_in(self) -> httpx.Client:
-        browser = httpx.Client(base_url=self.url, follow_redirects=True)
+        browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=30)
         link = self.link()
         if link in self.used:
             link = run("link", env=self.env).stdout.strip()
