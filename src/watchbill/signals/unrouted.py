@@ -83,7 +83,7 @@ class Unpaged:
 
 
 #: Groups that are looked at, the newest first: a page or message names a few, and thousands must not hold up whoever looks.
-MOST = 2000
+MOST = 5000
 _FIND = """
 WITH g AS MATERIALIZED (
   SELECT id, title, severity, firing, opened_at, route, told_id, labels::text AS labels FROM signals_group
