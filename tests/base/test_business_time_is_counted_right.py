@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchbill.base.calendar import Calendar, Span, after, go_on, part_way, read_span, remaining
+from watchbill.base.calendar import Calendar, after, go_on, part_way, remaining
+from watchbill.base.durations import Span, read_span, words_of
 from watchbill.base.errors import Invalid
 
 BERLIN = Calendar("Europe/Berlin", off=frozenset({date(2026, 12, 25)}), short={date(2026, 12, 24): time(12)})
@@ -38,6 +39,11 @@ CASES = [
     ("one business day begun at night", "2026-11-19 23:00", "P1D", True, "2026-11-23 09:00"),
     ("a business day that ends on the half day", "2026-12-23 15:00", "P1D", True, "2026-12-24 12:00"),
     ("two and a half business days", "2026-11-16 09:00", "P2.5D", True, "2026-11-18 13:00"),
+    ("a day and a half by the clock", "2026-11-20 10:00", "P1DT12H", False, "2026-11-21 22:00"),
+    ("a business day and two hours of the next", "2026-11-20 15:00", "P1DT2H", True, "2026-11-23 17:00"),
+    ("a business day and two hours, over a night", "2026-11-20 16:00", "P1DT2H", True, "2026-11-24 10:00"),
+    ("a month and a day", "2026-01-31 10:00", "P1M1D", False, "2026-03-01 10:00"),
+    ("ninety minutes in two units", "2026-11-20 10:00", "PT1H30M", False, "2026-11-20 11:30"),
     ("business hours over the change of clocks", "2026-10-23 16:00", "PT2H", True, "2026-10-26 10:00"),
 ]  # fmt: skip
 
@@ -47,10 +53,31 @@ def test_when_a_span_is_over(what: str, start: str, length: str, business: bool,
     assert after(at(start), read_span(length, business), BERLIN) == at(due)
 
 
-@pytest.mark.parametrize("text", ["", "P", "PT", "15 min", "P0D", "PT-5M", "P1DT2H", "PT1e9S", "P99999999Y", "pt5m"])
+@pytest.mark.parametrize(
+    "text", ["", "P", "PT", "15 min", "P0D", "PT-5M", "P1D2H", "P2H", "PT5D", "P1DT", "PT1e9S", "P99999999Y", "pt5m"]
+)
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="no length of time"):
         read_span(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "business", "words"),
+    [
+        ("PT15M", False, "15 min"),
+        ("PT1H", True, "1 business h"),
+        ("P1D", False, "1 day"),
+        ("P2D", True, "2 business days"),
+        ("P1M", False, "1 month"),
+        ("P3M", False, "3 months"),
+        ("P1Y", False, "1 year"),
+        ("P2W", False, "2 weeks"),
+        ("P1DT12H", False, "1 day 12 h"),
+        ("PT90S", False, "90 s"),
+    ],
+)
+def test_a_length_has_words(text: str, business: bool, words: str) -> None:
+    assert words_of(text, business) == words
 
 
 def test_a_calendar_that_never_opens_is_named() -> None:

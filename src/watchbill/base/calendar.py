@@ -3,49 +3,23 @@
 A span of business *hours* counts only while business runs. A span of business *days* counts days: it is over at the same local
 time on the n-th business day after the one it began on; what begins outside of business hours begins when they next open. A span
 of months or years is over on the same day of the month, or on its last. Plain hours and days are elapsed time: “24 h” is 24 hours also when the
-clocks change, “P1D” is the same local time tomorrow. Length syntax: ISO 8601 durations of one unit, as the compiler writes them.
+clocks change, “P1D” is the same local time tomorrow. Of a length in several units the months come first, then the days, then the rest.
+Lengths are ISO 8601 durations (`base.durations`).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from watchbill.base.durations import Span
 from watchbill.base.errors import Invalid
 
-_ISO = re.compile(r"P(?:(?P<n>\d+(?:\.\d+)?)(?P<unit>[DWMY])|T(?P<tn>\d+(?:\.\d+)?)(?P<tunit>[HMS]))$")
-_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0}
 #: The days of the week, Monday first, as settings and runbooks name them.
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 #: No deadline is looked for further away than this many days: a calendar without any business day must end, too.
 HORIZON = 4000
-
-
-@dataclass(frozen=True)
-class Span:
-    """A length of time: ``seconds`` elapsed or of business time, or whole ``days`` or ``months``; ``business`` says which days count."""
-
-    seconds: float = 0.0
-    days: float = 0.0
-    months: int = 0
-    business: bool = False
-
-
-def read_span(text: str, business: bool = False) -> Span:
-    """Reads “PT15M”, “P5D”, “P1M”. Raises Invalid for what is none, and for nothing at all."""
-    match = _ISO.match(text)
-    number = float(match["n"] or match["tn"]) if match else 0.0
-    if not match or number <= 0 or number > 1e6:
-        raise Invalid(
-            f"“{text[:40]}” is no length of time.", hint="Write it as ISO 8601, e.g. PT15M or P5D.", field="duration"
-        )
-    if match["tunit"]:
-        return Span(seconds=number * _SECONDS[match["tunit"]], business=business)
-    if match["unit"] in "MY":
-        return Span(months=max(1, round(number * (12 if match["unit"] == "Y" else 1))), business=business)
-    return Span(days=number * (7 if match["unit"] == "W" else 1), business=business)
 
 
 @dataclass(frozen=True)
@@ -120,19 +94,19 @@ def _same_time(local: datetime, day: date) -> datetime:
 def after(start: datetime, span: Span, calendar: Calendar) -> datetime:
     """When a span that begins at ``start`` is over, in UTC. ``start`` is aware."""
     start = start.astimezone(UTC)
+    if span.months:
+        start = _months(start, span.months, calendar)
     if span.business and (span.seconds or span.days):
         begun = calendar.opening(start)
-        return (
-            _business_days(begun, span.days, calendar)
-            if span.days
-            else _business_seconds(begun, span.seconds, calendar)
-        )
-    if span.months:
-        return _months(start, span.months, calendar)
+        if span.days:
+            begun = _business_days(begun, span.days, calendar)
+        if not span.seconds:
+            return begun
+        return _business_seconds(begun if calendar.is_open(begun) else calendar.opening(begun), span.seconds, calendar)
     if span.days:
         whole, part = int(span.days), span.days % 1
         local = calendar.local(start)
-        return _same_time(local, local.date() + timedelta(days=whole)) + timedelta(days=part)
+        start = _same_time(local, local.date() + timedelta(days=whole)) + timedelta(days=part)
     return start + timedelta(seconds=span.seconds)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any
 
-from watchbill.base.calendar import Calendar, Span, after, go_on, part_way, read_span, remaining
+from watchbill.base.calendar import Calendar, after, go_on, part_way, remaining
+from watchbill.base.durations import Span, read_span
 from watchbill.base.errors import Invalid
 
 WARN = (50, 80)

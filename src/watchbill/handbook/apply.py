@@ -14,7 +14,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from watchbill.base.calendar import DAYS, Calendar, read_span
+from watchbill.base.calendar import DAYS, Calendar
+from watchbill.base.durations import read_span
 from watchbill.base.errors import Invalid
 from watchbill.clocks.rules import Policy, policy_json
 from watchbill.handbook.models import Binding, PolicyItem, Revision

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
+from watchbill.base.durations import words_of
 from watchbill.handbook.compile import VERSION, Handbook
 from watchbill.handbook.config import FILE, Config
 from watchbill.handbook.lock import Lock, digest, match, reading_of
@@ -27,7 +28,6 @@ FEWER = (
 )  # fmt: skip
 #: Findings that a plan and a review say, too: no alert would page anybody, or none begin an incident of a severity.
 UNHEARD = ("WB121", "WB122")
-_WORDS = {"PT": {"S": "s", "M": "min", "H": "h"}, "P": {"D": "d", "M": "months", "Y": "years"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +208,7 @@ def words(value: Any) -> str:
     if value is None or value == "" or value == []:
         return "nothing"
     if isinstance(value, dict) and "duration" in value:
-        text = str(value["duration"])
-        number = "".join(c for c in text if c.isdigit() or c == ".")
-        unit = _WORDS["PT" if "T" in text else "P"].get(text[-1:], text)
-        unit = (
-            unit.rstrip("s")
-            if number == "1" and len(unit) > 1
-            else "days"
-            if unit == "d" and number != "1"
-            else "day"
-            if unit == "d"
-            else unit
-        )
-        return f"{number} {'business ' if value.get('business') else ''}{unit}"
+        return words_of(str(value["duration"]), bool(value.get("business")))
     if isinstance(value, dict):
         return str(
             value.get("name") or value.get("text") or ", ".join(f"{key}: {words(one)}" for key, one in value.items())

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from datetime import time
 from typing import TYPE_CHECKING, cast
 
-from watchbill.base.calendar import DAYS, read_span
+from watchbill.base.calendar import DAYS
+from watchbill.base.durations import read_span
 from watchbill.oncall import rules as oncall
 
 # The compiler is imported where it is used: a web process starts faster without it.

@@ -5,7 +5,6 @@ year. Periods of so many days are counted from Monday, 1 January 2024, so that e
 """
 
 import calendar
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -15,9 +14,11 @@ from zoneinfo import ZoneInfo
 
 from watchbill.base.calendar import DAYS
 from watchbill.base.cron import times_on
+from watchbill.base.durations import Span, read_span
+from watchbill.base.errors import Invalid
 from watchbill.handbook.compile import Handbook
 from watchbill.handbook.config import Config
-from watchbill.language.items import Duration, Recurs
+from watchbill.language.items import Recurs
 
 MOST_DAYS = 3660
 _ANCHOR = date(2024, 1, 1)
@@ -94,27 +95,31 @@ def _on(item: Recurs, day: date, config: Config) -> tuple[list[time | None], int
     """The times of day at which an item is due on a day, and how often at each."""
     if item.cron:
         return list(times_on(item.cron, config.time_zone, day)), 1
-    every = item.every
-    if every is None or not _falls(item, every, day, config):
+    span = _span(item.every.duration, item.every.business) if item.every else Span()
+    if not _falls(item, span, day, config):
         return [], 0
-    inside = re.fullmatch(r"PT(\d+(?:\.\d+)?)([SMH])", every.duration)
-    if inside:
-        seconds = float(inside[1]) * {"S": 1, "M": 60, "H": 3600}[inside[2]]
-        if seconds < 86400:
-            return [None], max(1, int(86400 // max(seconds, 1)))
+    if not span.months and not span.days and span.seconds < 86400:
+        return [None], max(1, int(86400 // max(span.seconds, 1)))
     times: list[time | None] = [_time(text) for text in item.at] or [None]
     return times, item.times if len(times) == 1 else 1
 
 
-def _falls(item: Recurs, every: Duration, day: date, config: Config) -> bool:
-    match = re.fullmatch(r"P(?:T)?(\d+(?:\.\d+)?)([SMHDY])", every.duration)
-    if not match:
+def _span(text: str, business: bool = False) -> Span:
+    """A length of time; none at all where it is none (“0 days”)."""
+    try:
+        return read_span(text, business)
+    except Invalid:
+        return Span()
+
+
+def _falls(item: Recurs, every: Span, day: date, config: Config) -> bool:
+    if every == Span(business=every.business):
         return False
-    count, unit = max(1, int(float(match[1]))), match[2]
-    if every.duration.startswith("PT"):
-        whole = int(float(match[1]) * {"S": 1, "M": 60, "H": 3600}[unit] // 86400)
+    if not every.months and not every.days:
+        whole = int(every.seconds // 86400)
         return whole <= 1 or (day - _ANCHOR).days % whole == 0
-    if unit == "D":
+    if not every.months:
+        count = max(1, int(every.days))
         if count % 7 == 0:
             weeks = count // 7
             wanted = item.days or ["monday"]
@@ -125,11 +130,10 @@ def _falls(item: Recurs, every: Duration, day: date, config: Config) -> bool:
                 return False
             return not item.days or DAYS[day.weekday()] in item.days
         return (day - _ANCHOR).days % count == 0
-    months = count if unit == "M" else count * 12
     if item.months:
         if day.month not in item.months:
             return False
-    elif (day.year * 12 + day.month - 1) % months:
+    elif (day.year * 12 + day.month - 1) % every.months:
         return False
     return day == _day_in_month(item, day)
 
@@ -151,10 +155,9 @@ def _time(text: str) -> time:
 
 
 def _hours(iso: str) -> float:
-    match = re.fullmatch(r"PT?(\d+(?:\.\d+)?)([SMHDY])", iso)
-    if not match:
-        return 0.0
-    return float(match[1]) * {"S": 1 / 3600, "M": 1 / 60, "H": 1.0, "D": 8.0, "Y": 0.0}[match[2]]
+    """Hours of work: a day has eight."""
+    span = _span(iso)
+    return span.seconds / 3600 + span.days * 8
 
 
 @lru_cache(maxsize=64)

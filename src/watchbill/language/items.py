@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from watchbill.base.cron import read_cron
+from watchbill.base.durations import is_length
 from watchbill.base.errors import Invalid
 from watchbill.language.values.duration import Length, read_deadline
 from watchbill.language.values.frequency import Frequency
@@ -46,12 +47,16 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _length(text: str) -> str:
+    if not is_length(text):
+        raise ValueError(f"“{text[:40]}” is no length of time; write ISO 8601, e.g. PT15M or P5D")
+    return text
+
+
 class Duration(Model):
     """A length of time, ISO 8601 in the unit as written; ``business`` time counts the workspace's business hours only."""
 
-    duration: str = Field(
-        pattern=r"^P(?:\d+(?:\.\d+)?[YMD])?(?:T\d+(?:\.\d+)?[HMS])?$|^P\d+W$", description="ISO 8601, e.g. PT15M"
-    )
+    duration: Annotated[str, AfterValidator(_length)] = Field(description="ISO 8601, e.g. PT15M")
     business: bool = False
     at_least: str | None = Field(None, description="the near end of a range")
     note: str = ""

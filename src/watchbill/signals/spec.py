@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from watchbill.base.calendar import read_span
+from watchbill.base.durations import read_span
 from watchbill.base.errors import Invalid
 from watchbill.language.items import Duration, Item, Time
 from watchbill.signals.matchers import read_matcher
