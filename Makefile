@@ -64,7 +64,7 @@ lock: $(VENV)/bin/python ## Pin the requirements anew, hashed, without registry 
 	@"$(BIN)/uv" pip compile $(LOCK) --upgrade requirements/alerta.in -o requirements/alerta.txt
 
 clean: ## Remove environments and caches (never data)
-	@rm -rf $(VENV) .venv-idp .venv-alerta .mypy_cache .ruff_cache .import_linter_cache .hypothesis artefacts
+	@rm -rf $(VENV) .venv-idp .venv-alerta .mypy_cache .ruff_cache .import_linter_cache .hypothesis .test-cluster artefacts
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Watchbill needs Python 3.11 or later; this is $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 2; }

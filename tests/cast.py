@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.db import connection, transaction
 from django.test import Client
 
@@ -16,17 +18,22 @@ from watchbill.base.actor import Actor, system
 from watchbill.base.ids import HUB, uuid7
 from watchbill.people.queries import Reader, load_reader
 
+_owners: dict[str, psycopg.Connection[Any]] = {}
+
 
 def as_owner(query: str, *args: Any) -> None:
-    """As the superuser."""
-    import os
-
-    import psycopg
-
-    with psycopg.connect(
-        os.environ["DATABASE_URL"].replace("postgresql://", "postgresql://"), autocommit=True
-    ) as owner:
-        owner.execute(query, args or None)
+    """As the superuser, on one connection that is kept."""
+    url = os.environ["DATABASE_URL"]
+    for attempt in range(2):
+        if url not in _owners or _owners[url].closed:
+            _owners[url] = psycopg.connect(url, autocommit=True)
+        try:
+            _owners[url].execute(query, args or None)
+            return
+        except psycopg.OperationalError:  # A test ended all connections, or the server.
+            _owners.pop(url).close()
+            if attempt:
+                raise
 
 
 @contextmanager
