@@ -212,12 +212,54 @@ def test_within_a_severity_what_is_late_comes_first_then_the_oldest_and_none_com
                 late(it, one, "resolve")
         incident(it, 6, "Sev1", 1, minutes=3, state="acknowledged")
         with cast.acts(cast.edo) as by:
-            assert [one.number for one in access_urgent(by, cast.main)] == [6, 5, 4, 3, 2, 1]
+            assert [one.number for one in access_urgent(by, cast.main)] == [5, 6, 4, 3, 2, 1]
             for limit in (20, 6, 2):
                 shown, found = access_burning(by, cast.main, limit)
-                assert [one.number for one in shown] == [6, 5, 4, 3, 2, 1][:limit]
-                assert (found.total, found.waiting, found.late, found.unpaged) == (6, 5, 1, 5)
-        assert (found.total, found.waiting, found.late, found.unpaged) == (6, 5, 1, 5)
+                assert [one.number for one in shown] == [5, 6, 4, 3, 2, 1][:limit]
+                assert (found.total, found.waiting, found.late, found.unpaged, found.alarming) == (6, 5, 1, 5, 5)
+        assert (found.total, found.waiting, found.late, found.unpaged, found.alarming) == (6, 5, 1, 5, 5)
+
+
+def test_within_a_severity_what_nobody_has_acknowledged_comes_first(cast: Cast, db: Any) -> None:
+    from watchbill.incidents.queries import access_urgent
+
+    with ready(cast, db) as it:
+        rows = ((1, 1, "acknowledged", True), (2, 1, "open", False), (3, 1, "open", True), (4, 2, "open", True), (5, 0, "acknowledged", False), (6, 0, "open", False))  # fmt: skip
+        for number, rank, state, is_late in rows:
+            one = incident(it, number, f"Sev{rank}" if rank else "", rank, minutes=20 - number, state=state)
+            if is_late:
+                late(it, one, "resolve")
+        with cast.acts(cast.edo) as by:
+            assert [one.number for one in access_urgent(by, cast.main)] == [3, 2, 1, 4, 6, 5]
+        program = api(cast.token(cast.edo))
+        answer = program.get("/api/v1/workspaces/main/incidents?order=urgent").json()["items"]
+        assert [one["number"] for one in answer] == [3, 2, 1, 4, 6, 5]
+        for url in ("/w/main/", "/w/main/incidents"):
+            listed = re.findall(
+                r'<li class="incident .*?<b>INC-(\d)', signed_in(cast.edo).get(url).content.decode(), re.S
+            )
+            assert listed == [*"321465"], url
+
+
+@pytest.mark.parametrize(("alarming", "others", "more"), [(3, 0, ""), (5, 0, "and 2 more"), (4, 25, "and 1 more"), (30, 0, "and 27 more")])  # fmt: skip
+def test_the_red_banner_says_how_many_more_there_are(
+    cast: Cast, db: Any, alarming: int, others: int, more: str
+) -> None:
+    """Also where what is late stands below all that is listed, since its severity is low."""
+    with ready(cast, db) as it:
+        for number in range(1, others + 1):
+            page(it, incident(it, number, "Sev0", 1, minutes=60 - number), "running")
+        for number in range(others + 1, others + alarming + 1):
+            one = incident(it, number, "Sev3", 4, minutes=60 - number)
+            page(it, one, "running")
+            late(it, one)
+        whole = signed_in(cast.ada).get("/w/main/").content.decode()
+        banner = re.search(r'id="alarm">.*?</div>\s*</div>', whole, re.S)
+        assert banner is not None
+        assert f"{alarming} incidents are late." in banner[0]
+        assert re.findall(r"INC-(\d+)", banner[0]) == [str(others + number) for number in (1, 2, 3)]
+        assert ("more" in banner[0]) is bool(more)
+        assert more in banner[0]
 
 
 def test_acknowledge_in_the_row_leads_back_to_the_list(cast: Cast, db: Any) -> None:

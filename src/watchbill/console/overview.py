@@ -52,7 +52,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "verdict": calm.verdict(found),
         "burning": burning,
         "incidents": rows,
-        "alarming": [one for one in rows if one.alarming][:3],
+        "more_alarming": burning.alarming - len(burning.worst),
         "more_incidents": burning.total - len(urgent),
         "alarm": alarm_of(burning),
         "todo": todo,

@@ -149,7 +149,7 @@ def list_incidents(
     cursor: Annotated[str, Query(max_length=100)] = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Incidents, the newest first; ``state=open`` are all that are not over. ``order=urgent`` are those that are not over, as the
-    console lists them: the worst severity first, then what is late, then the oldest; its pages are counted, so that one may move."""
+    console lists them: the worst severity first, then what nobody has acknowledged, then what is late, then the oldest; its pages are counted, so that one may move."""
     reader, place = place_of(request, slug)
     if order == "urgent":
         if state in ("acknowledged", "resolved"):

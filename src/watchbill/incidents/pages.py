@@ -103,11 +103,6 @@ class Row:
     late: str
     owner: str
 
-    @property
-    def alarming(self) -> bool:
-        """Whether it is late, or reached nobody."""
-        return any(getattr(self.incident, name, None) for name in ("late_since", "unreached", "unpaged"))
-
 
 def incident_rows(reader: Reader, found: Sequence[Incident]) -> list[Row]:
     """Incidents as a list shows them: one query for the names of all."""

@@ -58,8 +58,8 @@ _NO_RANK = 1_000_000
 
 
 def access_urgent(reader: Actor, workspace_id: UUID, *, words: str = "") -> QuerySet[Incident]:
-    """Incidents that are not over, in the order in which somebody should look at them: the worst severity first, then what is late,
-    then the oldest. Each has ``late_since`` and ``late_kind`` (its first clock that nobody met in time), ``unreached`` (its page found
+    """Incidents that are not over, in the order in which somebody should look at them: the worst severity first, then what nobody has
+    acknowledged, then what is late, then the oldest. Each has ``late_since`` and ``late_kind`` (its first clock that nobody met in time), ``unreached`` (its page found
     nobody) and ``unpaged`` (nobody was ever paged about it)."""
     about = {"workspace_id": workspace_id, "subject_kind": "incident", "subject_id": OuterRef("key")}
     late = Clock.objects.filter(**about, state="breached", met_at=None).order_by("due_at")
@@ -71,20 +71,38 @@ def access_urgent(reader: Actor, workspace_id: UUID, *, words: str = "") -> Quer
         unreached=Exists(pages.filter(state="exhausted")),
         unpaged=Q(state="open") & ~Exists(pages),
         weight=Case(When(rank__gt=0, then=F("rank")), default=Value(_NO_RANK), output_field=IntegerField()),
+        taken=~Q(state="open"),
         in_time=Q(late_since=None),
     )
-    return found.order_by("weight", "in_time", "opened_at", "number")
+    return found.order_by("weight", "taken", "in_time", "opened_at", "number")
+
+
+#: What stands first, in red: what is late, reached nobody, or was never paged.
+_ALARMING = Q(late_since__isnull=False) | Q(unreached=True) | Q(unpaged=True)
+
+
+def is_alarming(incident: Incident) -> bool:
+    """Whether an incident of ``access_urgent`` is late, reached nobody, or pages nobody."""
+    return any(getattr(incident, name, None) for name in ("late_since", "unreached", "unpaged"))
 
 
 @dataclass(frozen=True)
 class Burning:
-    """How many incidents are not over; of them not acknowledged, late, without anybody who could be reached, and paging nobody."""
+    """How many incidents are not over; of them not acknowledged, late, without anybody who could be reached, and paging nobody.
+
+    ``alarming``: how many are any of the last three; ``worst``: the first of them."""
 
     total: int = 0
     waiting: int = 0
     late: int = 0
     unreached: int = 0
     unpaged: int = 0
+    alarming: int = 0
+    worst: tuple[Incident, ...] = ()
+
+
+#: How many the red banner names.
+_NAMED = 3
 
 
 def access_burning(reader: Actor, workspace_id: UUID, limit: int) -> tuple[list[Incident], Burning]:
@@ -97,13 +115,19 @@ def access_burning(reader: Actor, workspace_id: UUID, limit: int) -> tuple[list[
         late, unreached, unpaged = (
             sum(1 for one in rows if getattr(one, name)) for name in ("late_since", "unreached", "unpaged")
         )
-        return rows, Burning(len(rows), waiting, late, unreached, unpaged)
+        alarming = [one for one in rows if is_alarming(one)]
+        return rows, Burning(len(rows), waiting, late, unreached, unpaged, len(alarming), tuple(alarming[:_NAMED]))
     open_ones = access_incidents(reader, workspace_id, state="open")
     numbers = open_ones.aggregate(total=Count("id"), waiting=Count("id", filter=Q(state="open")))
-    late, unreached, unpaged = (
-        found.filter(**one).count() for one in ({"late_since__isnull": False}, {"unreached": True}, {"unpaged": True})
+    late, unreached, unpaged, alarming = (
+        found.filter(one).count()
+        for one in (Q(late_since__isnull=False), Q(unreached=True), Q(unpaged=True), _ALARMING)
     )
-    return rows[:limit], Burning(**numbers, late=late, unreached=unreached, unpaged=unpaged)
+    # What is late may stand far below, where its severity is low.
+    worst = tuple(found.filter(_ALARMING)[:_NAMED]) if alarming else ()
+    return rows[:limit], Burning(
+        **numbers, late=late, unreached=unreached, unpaged=unpaged, alarming=alarming, worst=worst
+    )
 
 
 def access_incident(reader: Actor, workspace_id: UUID, number: int) -> Incident:
