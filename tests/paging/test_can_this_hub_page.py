@@ -208,6 +208,11 @@ WARNINGS: dict[str, tuple[Break, str, str]] = {
         "of the handbook are given by no route: Sev1",
     ),
     "resolved-firing": (resolved_by_hand, "warning", "1 incident is resolved, and its alerts still fire: INC-1."),
+    "no-sender": (
+        lambda it: it.db.run("UPDATE signals_source SET revoked_at = wb_now()"),
+        "warning",
+        "No integration takes alerts in",
+    ),
     "sender-clock": (
         lambda it: it.db.run("UPDATE signals_source SET last_problem_at = wb_now(), last_problem = %s", words_of_clock(timedelta(minutes=-10))),
         "warning",
@@ -234,6 +239,17 @@ WARNINGS: dict[str, tuple[Break, str, str]] = {
         "is 40 days old",
     ),
 }  # fmt: skip
+
+
+def test_an_integration_that_only_carries_answers_sends_no_alerts(cast: Cast, db: Any) -> None:
+    from watchbill.signals.commands import create_source
+
+    with ready(cast, db):
+        db.run("UPDATE signals_source SET revoked_at = wb_now()")
+        for protocol, counts in (("slack", 1), ("twilio", 1), ("healthchecks", 0)):
+            with cast.acts(cast.ada) as by:
+                create_source(by=by, workspace_id=cast.main, protocol=protocol, name=protocol)
+            assert len(told(cast, "no-sender")) == counts, protocol
 
 
 def now_text(it: Night, days: int) -> str:

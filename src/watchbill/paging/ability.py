@@ -43,6 +43,7 @@ CODES: dict[str, str] = {
     "never-tested": "nobody has tested their pages yet",
     "test-old": "the last test of somebody's pages is older than 30 days",
     "test-failed": "the last test of somebody's pages reached nobody, and nothing has gone out since",
+    "no-sender": "no integration takes alerts in, so that nothing can send one here",
     "sender-clock": "the clock of an integration's sender is wrong, so that its alerts open and end late",
     "unusable-message": "a message of the last day could not be used, whole or in part",
     "no-worker": "no worker has given a sign of life for 30 seconds",

@@ -1,4 +1,4 @@
-"""What integrations say of their senders, for “Can this hub page?”: clocks that are wrong, and messages that could not be used."""
+"""What integrations say of their senders, for “Can this hub page?”: whether there is one, clocks that are wrong, and messages that could not be used."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,6 +9,23 @@ from watchbill.signals.rules import CLOCK
 
 #: A clock of which nothing was said for so long may be right by now.
 SERVES = timedelta(hours=1)
+
+
+#: Integrations that carry answers, and no alerts.
+_ANSWERS = ("slack", "twilio")
+
+
+@look("the integrations")
+def senders(place: Place) -> Iterator[Reason]:
+    """Whether anything may send alerts here: what nobody sends pages nobody."""
+    if (
+        not Source.objects.filter(workspace_id=place.workspace_id, revoked_at=None)
+        .exclude(protocol__in=_ANSWERS)
+        .exists()
+    ):
+        text = "No integration takes alerts in: nothing can send an alert to this workspace."
+        fix = "Add an integration, and point your monitoring at its address"
+        yield place.reason("no-sender", "warning", text, fix, "integrations")
 
 
 @look("the senders' clocks")
