@@ -115,8 +115,8 @@ def access_burning(reader: Actor, workspace_id: UUID, limit: int) -> tuple[list[
         late, unreached, unpaged = (
             sum(1 for one in rows if getattr(one, name)) for name in ("late_since", "unreached", "unpaged")
         )
-        alarming = [one for one in rows if is_alarming(one)]
-        return rows, Burning(len(rows), waiting, late, unreached, unpaged, len(alarming), tuple(alarming[:_NAMED]))
+        worst = tuple(one for one in rows if is_alarming(one))
+        return rows, Burning(len(rows), waiting, late, unreached, unpaged, len(worst), worst[:_NAMED])
     open_ones = access_incidents(reader, workspace_id, state="open")
     numbers = open_ones.aggregate(total=Count("id"), waiting=Count("id", filter=Q(state="open")))
     late, unreached, unpaged, alarming = (
