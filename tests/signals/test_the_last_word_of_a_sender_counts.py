@@ -67,6 +67,13 @@ TABLE: list[tuple[str, list[Said], bool]] = [
     ("and the next episode by that clock", [(0, True, 3600), (60, False, 3600, 3660), (90, True, 3690)], True),
     ("a sender whose clock is an hour behind", [(0, True, -3600), (60, False, -3601, -3540)], False),
     ("and the next episode by this clock", [(0, True, -3600), (60, False, -3600, -3540), (90, True, -3510)], True),
+    ("the next episode after an end far in the future", [(0, True, 0), (60, False, 0, 86400), (90, True, 90)], True),
+    ("the next episode after an end a minute in the future", [(0, True, 0), (60, False, 0, 120), (90, True, 90)], True),
+    ("the next episode after an end that began in the future", [(0, True, 0), (60, False, 7200, 86400), (90, True, 90)], True),
+    ("one repetition after an end far in the future", [(0, True, 0), (60, False, 0, 86400), (61, True, 0)], False),
+    ("one repetition after an end that began in the future", [(0, True, 7200), (60, False, 7200, 86400), (61, True, 7200)], False),
+    ("an end far in the future, repeated", [(0, True, 0), (60, False, 0, 86400), (90, True, 90), (150, False, 90, 86400)], False),
+    ("the end of a sender whose clock is ahead, with an earlier start", [(0, True, 600), (60, False, 585, 660)], False),
 ]  # fmt: skip
 
 
@@ -145,6 +152,30 @@ def test_what_was_held_back_is_believed_in_the_end(said: list[Any], starts: floa
     assert judge(heard(more), after(200) + STALE).firing
 
 
+@given(_SAID, st.sampled_from([-15.0, 0.0, 40.0]), st.floats(0, 1e9), st.floats(0, 80000), st.floats(0, 5))
+def test_an_end_in_the_future_holds_back_no_next_episode(
+    said: list[Any], starts: float, ahead: float, began: float, gap: float
+) -> None:
+    """Whatever an end says of itself, what begins after it came is another episode; and the end that is kept came by then."""
+    ended: list[Any] = [*sorted(said), (200, False, max(starts, began), 200 + ahead)]
+    over = judge(heard(ended), after(200))
+    assert not over.firing
+    assert over.until is not None
+    assert over.until <= after(200)
+    fires = judge(heard([*ended, (201 + gap, True, 200.5 + gap)]), after(201 + gap))
+    assert (fires.firing, fires.held) == (True, None)
+    # And its own end ends it, however far away that says it is.
+    last: list[Any] = [*ended, (201 + gap, True, 200.5 + gap), (300, False, 200.5 + gap, 300 + ahead)]
+    assert not judge(heard(last), after(300)).firing
+
+
+@given(st.floats(0, 1e9))
+def test_an_end_in_the_future_leaves_a_stale_repetition_held(ahead: float) -> None:
+    more: list[Any] = [(0, True, 0), (60, False, 0, 60 + ahead), (61, True, 0)]
+    found = judge(heard(more), after(61))
+    assert (found.firing, found.held) == (False, after(61) + STALE)
+
+
 @given(_SAID, st.sampled_from([-15.0, 0.0, 40.0]))
 def test_the_last_end_ends_it(said: list[Any], starts: float) -> None:
     more: list[Any] = [*sorted(said), (200, False, starts)]
@@ -194,8 +225,12 @@ class Sender:
     def __init__(self, db: Any, clock: Any, of: Source) -> None:
         self.db, self.clock, self.of, self.start = db, clock, of, clock.now()
 
-    def webhook(self, status: str, starts: float = 0) -> None:
-        ends = self.clock.now().isoformat() if status == "resolved" else "0001-01-01T00:00:00Z"
+    def webhook(self, status: str, starts: float = 0, ahead: float = 0) -> None:
+        ends = (
+            (self.clock.now() + timedelta(seconds=ahead)).isoformat()
+            if status == "resolved"
+            else "0001-01-01T00:00:00Z"
+        )
         alert = {
             "status": status, "labels": {"alertname": "Slow"}, "fingerprint": "f", "startsAt": (self.start + timedelta(seconds=starts)).isoformat(), "endsAt": ends,
         }  # fmt: skip
@@ -271,6 +306,18 @@ def test_what_is_said_once_more_is_open_some_minutes_later_unless_it_ends_again(
     assert db.run("SELECT count(DISTINCT key) FROM signals_group") == [(1,)], "it is the sender's group again"
     alertmanager.webhook("resolved")
     assert {state for state, _ in alertmanager.groups} == {"resolved"}
+
+
+@pytest.mark.parametrize("ahead", [30, 3600, 86400 * 365])
+def test_an_end_in_the_future_is_kept_as_the_time_when_it_came(alertmanager: Sender, db: Any, ahead: float) -> None:
+    alertmanager.webhook("firing")
+    alertmanager.wait(minutes=1)
+    alertmanager.webhook("resolved", ahead=ahead)
+    assert alertmanager.groups == [("resolved", 0)]
+    assert db.run("SELECT ends_at <= wb_now() FROM signals_alert") == [(True,)]
+    alertmanager.wait(minutes=1)
+    alertmanager.webhook("firing", starts=119)
+    assert alertmanager.groups[-1] == ("open", 1), "the next episode waits for nothing"
 
 
 @pytest.mark.parametrize("starts", [(0, -15, -15), (0, -1), (0, -15, 0)])

@@ -211,7 +211,12 @@ def judge(heard: Heard, at: datetime) -> Standing:
         return Standing(True, latest.starts, None if None in promises else max(one for one in promises if one))
     ends = [one.over for one in heard.replicas.values() if one.over is not None]
     last = max(ends, key=lambda one: one.number, default=None)
-    return Standing(False, last.starts if last else None, last.until if last else None, min(held, default=None))
+    return Standing(False, last.starts if last else None, _ended(last) if last else None, min(held, default=None))
+
+
+def _ended(over: Report) -> datetime | None:
+    """When it was over, as an end says: never later than that came, whatever its sender's clock shows."""
+    return None if over.until is None else min(over.until, over.at)
 
 
 def _end(heard: Heard, key: str, one: Replica) -> tuple[Report, int] | None:
@@ -230,12 +235,15 @@ def _believed(one: Replica, fired: Report, end: tuple[Report, int] | None) -> da
     if end is None:
         return fired.at
     over, since = end
-    began_after = fired.starts > over.starts and over.until is not None and fired.starts >= over.until
     # Where a report has a promise it ends by itself: then an end that is only repeated does not count anew, and a second replica
     # with the same start is heard through the repetitions of the first one's end.
     if one.before > (over.number if fired.until is None else since):
         return fired.at
     if fired.number < over.number:
-        # The end of an earlier episode that came late; but not long after.
-        return fired.at if began_after and over.at - fired.at < STALE else None
-    return fired.at if began_after or fired.at - over.at >= STALE else fired.at + STALE
+        # The end of an earlier episode that came late; but not long after. Both by the sender's clock, right or wrong.
+        earlier = over.until is not None and over.starts < fired.starts and over.until <= fired.starts
+        return fired.at if earlier and over.at - fired.at < STALE else None
+    # An end, or a start of what ended, that lies in the future holds back nothing that begins after it came.
+    ended, other = _ended(over), fired.starts != over.starts
+    next_one = other and ended is not None and fired.starts > min(over.starts, over.at) and fired.starts >= ended
+    return fired.at if next_one or fired.at - over.at >= STALE else fired.at + STALE
