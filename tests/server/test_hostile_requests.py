@@ -234,7 +234,16 @@ def asgi(method: str, path: str, headers: list[tuple[bytes, bytes]], chunks: lis
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers,
         "client": ("127.0.0.1", 1), "server": ("testserver", 80), "scheme": "http", "http_version": "1.1", "root_path": "",
     }  # fmt: skip
-    asyncio.run(Hub()(scope, receive, send))
+
+    async def main() -> None:
+        hub = Hub()
+        hub.door.start()
+        try:
+            await hub(scope, receive, send)
+        finally:
+            await hub.door.stop()
+
+    asyncio.run(main())
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 

@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -54,6 +54,8 @@ _PUT = (
 )
 
 
+#: Seconds for which an answer to `Door.able` is believed; and bytes of what is tried after something could not be stored, at most.
+ABLE, LARGEST_TRY = 1.0, 65_536
 #: An integration: its id, its workspace's, its protocol.
 _Found = tuple[UUID, UUID, str]
 
@@ -69,11 +71,18 @@ class _Waiting:
     told: Callable[[Answer], None]
 
 
+@dataclass(slots=True)
+class _Question:
+    """Whether an alert could be stored now; ``told`` gets why not, or nothing."""
+
+    told: Callable[[str], None]
+
+
 class Door:
     """Intake of one web process: one connection that finds keys, one that writes."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[_Waiting] = asyncio.Queue(MOST_WAITING)
+        self.queue: asyncio.Queue[_Waiting | _Question] = asyncio.Queue(MOST_WAITING)
         self.known: dict[bytes, tuple[float, _Found | None]] = {}
         self.slugs: dict[tuple[UUID, str], float] = {}
         self.salt = secrets.token_bytes(16)
@@ -81,6 +90,9 @@ class Door:
         self.refusals = Buckets(REFUSALS, REFUSALS)
         self.writer: asyncio.Task[None] | None = None
         self.finder = _Line("watchbill-intake-keys")
+        self.asked: tuple[float, asyncio.Task[str]] | None = None
+        #: When something was stored last; and how large it was, while something could not be stored.
+        self.stored, self.refused = -1e9, 0
 
     def start(self) -> None:
         """Begins to write."""
@@ -94,9 +106,42 @@ class Door:
             self.writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.writer
+        if self.asked:
+            self.asked[1].cancel()
         while not self.queue.empty():
             _fail([self.queue.get_nowait()])
         await self.finder.close()
+
+    async def able(self, patience: float) -> str:
+        """Why this process can take and store no alert, asked on the way that an alert takes; empty where it can. Back after ``patience`` seconds.
+
+        One question is under way, however many ask, and its answer holds for a moment.
+        """
+        if self.queue.full():
+            return "more waits than it takes"
+        at = time.monotonic()
+        if self.asked is None or (self.asked[1].done() and at - self.asked[0] > ABLE):
+            self.asked = at, asyncio.create_task(self._try())
+        began, answer = self.asked
+        await asyncio.wait({answer}, timeout=patience if at - began < patience else patience / 8)
+        if answer.done():
+            return answer.result()
+        # A busy one is slow to answer this question, too; it stores meanwhile.
+        return "" if time.monotonic() - self.stored < patience else "the database does not answer"
+
+    async def _try(self) -> str:
+        if self.writer is None or self.writer.done():
+            return "nothing writes what comes"
+        try:
+            await self.finder.row(_FIND, b"")
+        except (psycopg.Error, OSError) as error:
+            return f"keys cannot be looked up ({type(error).__name__})"
+        said: asyncio.Future[str] = self.loop.create_future()
+        try:
+            self.queue.put_nowait(_Question(partial(_settle, said)))
+        except asyncio.QueueFull:
+            return "more waits than it takes"
+        return await said
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request of a sender: which protocol it is shows in the address (`protocols.py`)."""
@@ -245,10 +290,7 @@ class Door:
             while len(batch) < BATCH and not self.queue.empty():
                 batch.append(self.queue.get_nowait())
             try:
-                sources, workspaces, bodies = zip(
-                    *((one.source, one.workspace, one.body) for one in batch), strict=True
-                )
-                await line.row(_PUT, list(sources), list(workspaces), list(bodies), ARRIVED)
+                await self._store(line, [one for one in batch if isinstance(one, _Waiting)])
             except asyncio.CancelledError:
                 _fail(batch)
                 await line.close()
@@ -256,10 +298,28 @@ class Door:
             except Exception as error:
                 log.error("intake.not_stored", error=type(error).__name__, requests=len(batch))
                 await line.close()
-                _fail(batch)
+                _fail(batch, error)
             else:
                 for one in batch:
-                    one.told(one.answer)
+                    if isinstance(one, _Question):
+                        one.told("")
+                    else:
+                        one.told(one.answer)
+
+    async def _store(self, line: "_Line", batch: list[_Waiting]) -> None:
+        """Stores what came. Where nothing did, but somebody asks: tries to, as large as what could not be stored last, and takes it back."""
+        if not batch:
+            nobody = UUID(int=0)
+            await line.row(_PUT, [nobody], [nobody], [secrets.token_bytes(self.refused)], ARRIVED, keep=False)
+            self.refused = 0
+            return
+        sources, workspaces, bodies = zip(*((one.source, one.workspace, one.body) for one in batch), strict=True)
+        try:
+            await line.row(_PUT, list(sources), list(workspaces), list(bodies), ARRIVED)
+        except Exception:
+            self.refused = min(LARGEST_TRY, *(len(one) for one in bodies))
+            raise
+        self.stored, self.refused = time.monotonic(), 0
 
 
 class _Line:
@@ -273,21 +333,22 @@ class _Line:
         self.connection: psycopg.AsyncConnection[Any] | None = None
         self.lock = asyncio.Lock()
 
-    async def row(self, query: str, *values: object) -> Any:
-        """The first row that it answers with, or None."""
+    async def row(self, query: str, *values: object, keep: bool = True) -> Any:
+        """The first row that it answers with, or None. Without ``keep`` what it does is taken back."""
         async with self.lock:
             try:
-                return await self._row(query, values)
+                return await self._row(query, values, keep)
             except psycopg.OperationalError:
                 if self.connection is None or not self.connection.closed:
                     raise
-                return await self._row(query, values)
+                return await self._row(query, values, keep)
 
-    async def _row(self, query: str, values: tuple[object, ...]) -> Any:
+    async def _row(self, query: str, values: tuple[object, ...], keep: bool) -> Any:
         if self.connection is None or self.connection.closed:
             self.connection = None
             self.connection = await _connect(self.name)
-        return await (await self.connection.execute(query.encode(), values)).fetchone()
+        async with contextlib.nullcontext() if keep else self.connection.transaction(force_rollback=True):
+            return await (await self.connection.execute(query.encode(), values)).fetchone()
 
     async def close(self) -> None:
         if self.connection is not None:
@@ -298,16 +359,22 @@ def _is_uuid(key: str) -> bool:
     return len(key) == 36 and key.count("-") == 4
 
 
-def _settle(done: "asyncio.Future[Answer]", answer: Answer) -> None:
+_T = TypeVar("_T")
+
+
+def _settle(done: "asyncio.Future[_T]", answer: _T) -> None:
     """Answers the task that waits, unless its sender has gone."""
     if not done.done():
         done.set_result(answer)
 
 
-def _fail(batch: list[_Waiting]) -> None:
+def _fail(batch: Iterable[_Waiting | _Question], error: Exception | None = None) -> None:
     """Tells those who wait that it was not stored: their senders come again."""
     for one in batch:
-        one.told(one.protocol.refuse(503, "It could not be stored; send it again.", "5"))
+        if isinstance(one, _Question):
+            one.told(f"what comes cannot be stored ({type(error).__name__})" if error else "it stops")
+        else:
+            one.told(one.protocol.refuse(503, "It could not be stored; send it again.", "5"))
 
 
 async def _connect(name: str) -> psycopg.AsyncConnection[Any]:

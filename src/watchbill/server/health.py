@@ -1,6 +1,6 @@
 """Is the hub well: for /readyz, /metrics and `watchbill doctor`.
 
-Ready is a process that can take and store an alert. Everything else that is not as it should be (age, quarantine, seals, a missing worker) is said
+Ready is a process that can take and store an alert: the door tries that on its own connections (`Door.able`). Everything else that is not as it should be (age, quarantine, seals, a missing worker) is said
 as degraded, and closes nothing: a load balancer that sends alerts elsewhere, or nowhere, would make it worse.
 """
 
@@ -45,7 +45,7 @@ def code_migrations() -> set[tuple[str, str]]:
 
 
 def readiness() -> tuple[bool, dict[str, Any]]:
-    """Whether this process can take and store an alert, and what is not as it should be though it can."""
+    """Whether the pages' database has what the intake needs, and what is not as it should be."""
     checks: dict[str, str] = {}
     degraded: list[str] = []
     try:
