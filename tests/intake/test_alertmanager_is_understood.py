@@ -141,6 +141,28 @@ def test_any_bytes_are_read_or_refused_with_a_reason(body: bytes) -> None:
         assert isinstance(read(body, NOW), list)
 
 
-def test_alerts_that_the_sender_left_out_are_said() -> None:
-    (found,) = read(json.dumps(json.loads(changed()) | {"truncatedAlerts": 1200}).encode(), NOW)
+@pytest.mark.parametrize(
+    "version",
+    ["4", 4, 4.0, "4.0", "4.0.0", " 4 ", "v4", "1", 1, 1.0, "", None, True, False, [], ["4"], {}, {"major": 4}],
+)
+def test_a_version_is_text_a_number_or_missing(version: Any) -> None:
+    found = read(json.dumps(FIRING | {"version": version}).encode(), NOW)
+    assert (len(found), found.problems) == (2, ())
+
+
+def test_a_version_that_is_missing_is_no_problem() -> None:
+    found = read(json.dumps({name: value for name, value in FIRING.items() if name != "version"}).encode(), NOW)
+    assert (len(found), found.problems) == (2, ())
+
+
+@pytest.mark.parametrize("version", ["5", 5, 5.0, 4.5, "4.1", "four", -4, 40, 1e300])
+def test_another_version_is_read_and_said(version: Any) -> None:
+    found = read(json.dumps(FIRING | {"version": version}).encode(), NOW)
+    assert len(found) == 2
+    assert "is not known" in found.problems[0]
+
+
+@pytest.mark.parametrize("count", [1200, 1200.0, "1200", " 1200 "])
+def test_alerts_that_the_sender_left_out_are_said(count: Any) -> None:
+    (found,) = read(json.dumps(json.loads(changed()) | {"truncatedAlerts": count}).encode(), NOW)
     assert found.annotations["left out"] == "the sender left out 1,200 more alerts of this group (max_alerts)"

@@ -2,6 +2,7 @@
 Fields that are not needed may be anything.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,9 @@ from watchbill.intake.fields import Unusable, kind, moment, text, texts
 from watchbill.signals.rules import Incoming, Read
 
 _STATUS = {"firing": True, "alerting": True, "resolved": False, "ok": False}
+#: Alertmanager's is 4, Grafana's 1; as text or number.
 VERSIONS = ("", "4", "1")
+_VERSION = re.compile(r"\s*v?(\d+)(?:\.0+)*\s*", re.IGNORECASE)
 
 
 def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> Read:
@@ -25,7 +28,7 @@ def read(body: bytes, received_at: datetime, config: Mapping[str, Any]) -> Read:
         raise Invalid(f"This is no webhook of Alertmanager: its alerts are {kind(rows)}, not a list.")
     found: list[Incoming] = []
     problems: list[str] = []
-    version, key, common = text(told.get("version")), text(told.get("groupKey")), texts(told.get("groupLabels"))
+    version, key, common = _version(told.get("version")), text(told.get("groupKey")), texts(told.get("groupLabels"))
     if version not in VERSIONS:
         problems.append(f"version: {version[:20]!r} of Alertmanager's webhook is not known; it was read as version 4")
     more = _left_out(told.get("truncatedAlerts"))
@@ -64,9 +67,16 @@ def _fires(status: Any, ends: datetime | None, received_at: datetime) -> bool:
     return ends is None or ends > received_at
 
 
+def _version(value: Any) -> str:
+    """The version as text, whether it came as text or as a number; empty where none is said."""
+    told = text(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    found = _VERSION.fullmatch(told)
+    return found[1] if found else told
+
+
 def _left_out(value: Any) -> dict[str, str]:
     """What `max_alerts` of the sender cut off: said beside the alerts that came."""
-    told = text(value)
+    told = text(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
     count = int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else 0
     more = "alert" if count == 1 else "alerts"
     return {"left out": f"the sender left out {count:,} more {more} of this group (max_alerts)"} if count > 0 else {}
