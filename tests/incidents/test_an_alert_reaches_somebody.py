@@ -84,9 +84,7 @@ def test_when_nobody_answers_those_whom_the_handbook_names_hear_of_it(cast: Cast
             it.run()
         assert it.rows("SELECT state, round FROM paging_page WHERE subject_kind = 'incident'") == [("exhausted", 1)]
         assert any(
-            "Nobody could be reached" in str(message["Subject"])
-            for to, message in it.mail.got
-            if to == "ada@example.org"
+            "Nobody acknowledged" in str(message["Subject"]) for to, message in it.mail.got if to == "ada@example.org"
         )
         assert it.rows("SELECT count(*) FROM ledger_entry WHERE action = 'page.exhausted'") == [(1,)]
 

@@ -210,12 +210,13 @@ def test_where_nobody_who_was_called_in_answers_whoever_asked_hears_so(cast: Cas
         it.mail.got.clear()
         clock.forward(minutes=6)
         it.run()
-        assert ("called in, and could not be reached",) in it.rows(
-            "SELECT text FROM incidents_event WHERE what = 'unreached'"
-        )
+        assert ("called in, and did not answer",) in it.rows(
+            "SELECT text FROM incidents_event WHERE what = 'no answer'"
+        ), "the page went out to them"
         assert it.rows("SELECT DISTINCT d.target FROM paging_delivery d JOIN paging_page p ON p.id = d.page_id WHERE p.subject_kind = 'call' AND d.step = 0 ORDER BY 1")[0] in [("Edo Editor",), ("Ada Admin",)]  # fmt: skip
         reads = signed_in(cast.edo).get("/w/main/incidents/1").content.decode()
-        assert "not reached" in reads
+        assert "no answer" in reads
+        assert "not reached" not in reads
 
 
 def test_resolved_it_pages_nobody_and_reopened_it_pages_again(cast: Cast, db: Any, clock: Any) -> None:

@@ -267,7 +267,7 @@ def test_a_quiet_shift_is_said_in_one_sentence_and_a_long_one_is_cut() -> None:
         words_of_shift(begun, 0, [], 0)
         == "The shift before you, since 2026-11-16 09:00 UTC: paged never. No page is open."
     )
-    lines = words_of_shift(None, 1, [(f"INC-{n}", "exhausted") for n in range(9)], 9).splitlines()
+    lines = words_of_shift(None, 1, [(f"INC-{n}", "unreached") for n in range(9)], 9).splitlines()
     assert lines[0] == "The shift before you: paged once."
     assert lines[1] == "Not over: INC-0 (nobody could be reached)"
     assert (len(lines), lines[-1]) == (7, "and 4 more.")

@@ -80,12 +80,14 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def alarm_of(burning: Burning) -> str:
-    """What stands first, in red: what is late, and what reached nobody."""
+    """What stands first, in red: what is late, and what nobody heard or answered."""
     parts = []
     if burning.late:
         parts.append(f"{count_of(burning.late, 'incident')} {'is' if burning.late == 1 else 'are'} late")
     if burning.unreached:
         parts.append(f"nobody could be reached about {count_of(burning.unreached, 'incident')}")
+    if burning.unacknowledged:
+        parts.append(f"nobody answered any page about {count_of(burning.unacknowledged, 'incident')}")
     if burning.unpaged:
         parts.append(f"{count_of(burning.unpaged, 'incident')} {'pages' if burning.unpaged == 1 else 'page'} nobody")
     text = "; ".join(parts)

@@ -57,7 +57,7 @@ PHRASES = {
     "page.step": "began a step of the page about",
     "page.acknowledge": "acknowledged the page about",
     "page.escalate": "escalated the page about",
-    "page.exhausted": "reached nobody about",
+    "page.exhausted": "went through all steps without an answer about",
     "page.told": "told what it had to about",
     "page.end": "ended the page about",
     "page.resume": "went on with the page about",

@@ -17,12 +17,13 @@ from watchbill.ledger.command import command, record
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.queries import target_named
+from watchbill.paging.unanswered import judged, outcomes_of
 from watchbill.people.models import Person, Workspace
 
 
 @dataclass(frozen=True)
 class Called:
-    """Somebody who was called in, and how the page about it stands: called, coming, not reached, over."""
+    """Somebody who was called in, and how the page about it stands: called, coming, no answer (it went out), not reached, over."""
 
     name: str
     reason: str
@@ -32,7 +33,9 @@ class Called:
     answered_by: UUID | None
 
 
-_STATES = {"running": "called", "acknowledged": "coming", "exhausted": "not reached", "ended": "over"}
+_STATES = {
+    "running": "called", "acknowledged": "coming", "unacknowledged": "no answer", "unreached": "not reached", "ended": "over",
+}  # fmt: skip
 
 
 @command("incident.call", needs="incident.respond")
@@ -84,21 +87,23 @@ def answered(event_id: str, page: Page) -> None:
         changed(line.incident, "comes")
 
 
-def unanswered(event_id: str) -> None:
-    """Nobody who was called in answered."""
-    line = _line(event_id)
+def unanswered(event_id: str, page: Page) -> None:
+    """Nobody who was called in answered: they did not, or could not be reached."""
+    line, unreached = _line(event_id), judged(page) == "unreached"
     if line is not None:
-        say(line.incident, "unreached", "called in, and could not be reached", about=line.about)
-        changed(line.incident, "unreached")
+        what, why = ("unreached", "could not be reached") if unreached else ("no answer", "did not answer")
+        say(line.incident, what, f"called in, and {why}", about=line.about)
+        changed(line.incident, what)
 
 
 def calls_about(reader: Actor, incident: Incident) -> list[Called]:
-    """Who was called in, the latest first: two queries."""
+    """Who was called in, the latest first: two queries, and one more where somebody did not answer."""
     reader.require("incident.read", incident.workspace_id)
     lines = {str(one.id): one for one in IncidentEvent.objects.filter(incident=incident, what=CALLED).order_by("-id")}
     pages: Mapping[str, Any] = {
         one.subject_id: one for one in Page.objects.filter(workspace_id=incident.workspace_id, subject_kind=CALL, subject_id__in=list(lines))
     }  # fmt: skip
+    outcomes = outcomes_of(pages.values())
     found = []
     for identifier, line in lines.items():
         page = pages.get(identifier)
@@ -108,7 +113,7 @@ def calls_about(reader: Actor, incident: Incident) -> list[Called]:
                 line.text,
                 line.by,
                 line.at,
-                _STATES[page.state] if page else "called",
+                _STATES[outcomes.get(page.id, page.state)] if page else "called",
                 page.acknowledged_by if page else None,
             )
         )

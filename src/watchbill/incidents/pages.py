@@ -26,6 +26,7 @@ from watchbill.incidents.queries import (
 from watchbill.incidents.rules import WORDS, may_wait, tone_of
 from watchbill.paging.models import Page
 from watchbill.paging.queries import Targets, access_policies, access_targets, pages_about
+from watchbill.paging.unanswered import outcome_of
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
 from watchbill.people.queries import Place, Reader, names_of
@@ -46,6 +47,7 @@ _CLOCKS = {
 _CALLS = {
     "called": ("notice", "called"),
     "coming": ("ok", "coming"),
+    "no answer": ("wrong", "no answer"),
     "not reached": ("wrong", "not reached"),
     "over": ("off", "over"),
 }
@@ -125,6 +127,7 @@ def _burning_words(burning: Burning) -> str:
         f"{burning.waiting} not acknowledged" if burning.waiting else "",
         f"{burning.late} late" if burning.late else "",
         f"nobody could be reached about {burning.unreached}" if burning.unreached else "",
+        f"nobody answered any page about {burning.unacknowledged}" if burning.unacknowledged else "",
         f"{burning.unpaged} page{'' if burning.unpaged > 1 else 's'} nobody" if burning.unpaged else "",
     ]
     return ", ".join(part for part in parts if part) + "."
@@ -196,6 +199,8 @@ def _answer(found: Incident, page: Page | None, who: str | None) -> str:
     if page is None:
         return "It pages nobody: see why below."
     if page.state == "exhausted":
+        if outcome_of(page) == "unacknowledged":
+            return "Nobody acknowledged: everybody was paged, and nobody answered. Acknowledge it, or call somebody."
         return "Nobody could be reached. Acknowledge it, or call somebody."
     steps = len(page.policy.get("steps", []))
     told = list(

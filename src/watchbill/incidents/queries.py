@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from uuid import UUID
 
 from django.db.models import (
@@ -29,6 +31,7 @@ from watchbill.clocks.models import Clock
 from watchbill.facts.subjects import Shown
 from watchbill.incidents.models import Incident, IncidentEvent, SeverityLevel
 from watchbill.paging.models import Page, Policy
+from watchbill.paging.unanswered import arrived
 
 
 def access_incidents(reader: Actor, workspace_id: UUID, *, state: str = "", words: str = "") -> QuerySet[Incident]:
@@ -59,8 +62,9 @@ _NO_RANK = 1_000_000
 
 def access_urgent(reader: Actor, workspace_id: UUID, *, words: str = "") -> QuerySet[Incident]:
     """Incidents that are not over, in the order in which somebody should look at them: the worst severity first, then what nobody has
-    acknowledged, then what is late, then the oldest. Each has ``late_since`` and ``late_kind`` (its first clock that nobody met in time), ``unreached`` (its page found
-    nobody) and ``unpaged`` (nobody was ever paged about it)."""
+    acknowledged, then what is late, then the oldest. Each has ``late_since`` and ``late_kind`` (its first clock that nobody met in time),
+    ``unacknowledged`` and ``unreached`` (all steps of its page went by: messages went out and nobody answered, or none reached anybody),
+    and ``unpaged`` (nobody was ever paged about it)."""
     about = {"workspace_id": workspace_id, "subject_kind": "incident", "subject_id": OuterRef("key")}
     late = Clock.objects.filter(**about, state="breached", met_at=None).order_by("due_at")
     pages = Page.objects.filter(**about, shadow=False)
@@ -68,7 +72,8 @@ def access_urgent(reader: Actor, workspace_id: UUID, *, words: str = "") -> Quer
         key=Cast("id", TextField()),
         late_since=Subquery(late.values("due_at")[:1]),
         late_kind=Subquery(late.values("kind")[:1]),
-        unreached=Exists(pages.filter(state="exhausted")),
+        unacknowledged=Exists(pages.filter(arrived(), state="exhausted")),
+        unreached=Exists(pages.filter(~arrived(), state="exhausted")),
         unpaged=Q(state="open") & ~Exists(pages),
         weight=Case(When(rank__gt=0, then=F("rank")), default=Value(_NO_RANK), output_field=IntegerField()),
         taken=~Q(state="open"),
@@ -77,24 +82,28 @@ def access_urgent(reader: Actor, workspace_id: UUID, *, words: str = "") -> Quer
     return found.order_by("weight", "taken", "in_time", "opened_at", "number")
 
 
-#: What stands first, in red: what is late, reached nobody, or was never paged.
-_ALARMING = Q(late_since__isnull=False) | Q(unreached=True) | Q(unpaged=True)
+#: What ``access_urgent`` says of an incident that somebody has to look at now.
+MARKS = ("unacknowledged", "unreached", "unpaged")
+#: What stands first, in red: those, and what is late.
+_ALARMING = Q(late_since__isnull=False) | reduce(or_, (Q(**{name: True}) for name in MARKS))
 
 
 def is_alarming(incident: Incident) -> bool:
-    """Whether an incident of ``access_urgent`` is late, reached nobody, or pages nobody."""
-    return any(getattr(incident, name, None) for name in ("late_since", "unreached", "unpaged"))
+    """Whether an incident of ``access_urgent`` is late, reached nobody, was answered by nobody, or pages nobody."""
+    return any(getattr(incident, name, None) for name in ("late_since", *MARKS))
 
 
 @dataclass(frozen=True)
 class Burning:
-    """How many incidents are not over; of them not acknowledged, late, without anybody who could be reached, and paging nobody.
+    """How many incidents are not over; of them not acknowledged, late, paged through all steps without an answer, without anybody who
+    could be reached, and paging nobody.
 
-    ``alarming``: how many are any of the last three; ``worst``: the first of them."""
+    ``alarming``: how many are any of the last four; ``worst``: the first of them."""
 
     total: int = 0
     waiting: int = 0
     late: int = 0
+    unacknowledged: int = 0
     unreached: int = 0
     unpaged: int = 0
     alarming: int = 0
@@ -112,22 +121,20 @@ def access_burning(reader: Actor, workspace_id: UUID, limit: int) -> tuple[list[
     rows = list(found[: limit + 1])
     if len(rows) <= limit:
         waiting = sum(1 for one in rows if one.state == "open")
-        late, unreached, unpaged = (
-            sum(1 for one in rows if getattr(one, name)) for name in ("late_since", "unreached", "unpaged")
-        )
+        late = sum(1 for one in rows if getattr(one, "late_since", None))
+        marked = {name: sum(1 for one in rows if getattr(one, name)) for name in MARKS}
         worst = tuple(one for one in rows if is_alarming(one))
-        return rows, Burning(len(rows), waiting, late, unreached, unpaged, len(worst), worst[:_NAMED])
+        return rows, Burning(len(rows), waiting, late, alarming=len(worst), worst=worst[:_NAMED], **marked)
     open_ones = access_incidents(reader, workspace_id, state="open")
     numbers = open_ones.aggregate(total=Count("id"), waiting=Count("id", filter=Q(state="open")))
-    late, unreached, unpaged, alarming = (
+    late, alarming, *rest = (
         found.filter(one).count()
-        for one in (Q(late_since__isnull=False), Q(unreached=True), Q(unpaged=True), _ALARMING)
+        for one in (Q(late_since__isnull=False), _ALARMING, *(Q(**{name: True}) for name in MARKS))
     )
     # What is late may stand far below, where its severity is low.
     worst = tuple(found.filter(_ALARMING)[:_NAMED]) if alarming else ()
-    return rows[:limit], Burning(
-        **numbers, late=late, unreached=unreached, unpaged=unpaged, alarming=alarming, worst=worst
-    )
+    marked = dict(zip(MARKS, rest, strict=True))
+    return rows[:limit], Burning(**numbers, late=late, alarming=alarming, worst=worst, **marked)
 
 
 def access_incident(reader: Actor, workspace_id: UUID, number: int) -> Incident:

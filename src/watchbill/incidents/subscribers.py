@@ -12,6 +12,7 @@ from watchbill.incidents.models import Incident, IncidentEvent
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.subscribers import ERASED
+from watchbill.paging.unanswered import WORDS, judged
 from watchbill.people.models import Workspace
 from watchbill.runtime.now import now
 from watchbill.runtime.rows import row_of
@@ -184,14 +185,19 @@ def answered(fact: Fact) -> None:
 
 @subscribe("page.exhausted", "incidents.unreached")
 def unreached(fact: Fact) -> None:
-    """Nobody could be reached: the timeline says so."""
+    """All steps of a page went by: the timeline says whether nobody acknowledged, or nobody could be reached."""
+    page = Page.objects.filter(id=UUID(fact.subject_id)).first()
+    if page is None:
+        return
     if fact.data["about"][0] == commands.CALL:
-        calling.unanswered(fact.data["about"][1])
+        calling.unanswered(fact.data["about"][1], page)
         return
     incident = _incident(fact.data["about"])
     if incident is not None:
-        commands.say(incident, "unreached", "nobody could be reached")
-        commands.changed(incident, "unreached")
+        found = judged(page)
+        what = "unreached" if found == "unreached" else "no answer"
+        commands.say(incident, what, f"{WORDS[found]}: all steps went by")
+        commands.changed(incident, what)
 
 
 @subscribe("page.escalated", "incidents.escalated", about="incident")

@@ -15,6 +15,7 @@ from watchbill.paging.ability import access_ability
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
 from watchbill.paging.queries import access_channels, access_page, access_pages
+from watchbill.paging.unanswered import Outcome, outcome_of, outcomes_of
 from watchbill.people.edge import place_of
 from watchbill.runtime.now import now
 from watchbill.runtime.rest import ERRORS, MOST, Page, cut, decode_cursor
@@ -42,7 +43,10 @@ class PageDeliveryOut(Schema):
 
 
 class PageOut(Schema):
-    """A page. Its state is running, acknowledged, exhausted (nobody could be reached), ended, or told (nobody has to answer it)."""
+    """A page. Its state is running, acknowledged, exhausted (all steps went by), ended, or told (nobody has to answer it).
+
+    Where it is exhausted, ``outcome`` is unacknowledged (messages went out, and nobody answered) or unreached (none went out, or all failed).
+    """
 
     id: UUID
     about: list[str]
@@ -51,6 +55,7 @@ class PageOut(Schema):
     urgency: str
     shadow: bool
     state: str
+    outcome: Literal["", "unacknowledged", "unreached"]
     step: int
     escalation: str
     started_at: datetime
@@ -192,10 +197,10 @@ class NoticesIn(Schema):
     on: bool
 
 
-def _page(one: PageRow) -> dict[str, Any]:
+def _page(one: PageRow, outcome: Outcome | None = None) -> dict[str, Any]:
     return {
         "id": one.id, "about": [one.subject_kind, one.subject_id], "title": one.title, "why": one.why, "urgency": one.urgency, "shadow": one.shadow,
-        "state": one.stands, "step": one.step, "escalation": one.policy.get("name", ""), "started_at": one.started_at, "next_at": one.next_at,
+        "state": one.stands, "outcome": outcome or "", "step": one.step, "escalation": one.policy.get("name", ""), "started_at": one.started_at, "next_at": one.next_at,
         "acknowledged_at": one.acknowledged_at, "acknowledged_by": one.acknowledged_by, "acknowledged_via": one.acknowledged_via,
     }  # fmt: skip
 
@@ -223,7 +228,8 @@ def list_pages(
     if before is not None:
         found = found.filter(id__lt=before)
     items, following = cut(list(found[: limit + 1]), limit, lambda one: one.id)
-    return {"items": [_page(one) for one in items], "next": following}
+    outcomes = outcomes_of(items)
+    return {"items": [_page(one, outcomes.get(one.id)) for one in items], "next": following}
 
 
 @router.post("/workspaces/{slug}/pages/test", response={201: PageOut, **ERRORS})
@@ -240,7 +246,7 @@ def get_page(request: HttpRequest, slug: str, page_id: UUID) -> dict[str, Any]:
     found = access_page(reader.actor, place.id, page_id)
     names = list(PageDeliveryOut.model_fields)
     deliveries = [{name: getattr(one, name) for name in names} for one in found.deliveries.all()]
-    return _page(found) | {
+    return _page(found, outcome_of(found)) | {
         "deliveries": deliveries,
         "history": [{"at": one.at, "what": one.what, "why": one.why} for one in found.events.all()],
     }
@@ -254,7 +260,7 @@ def act_on_page(request: HttpRequest, slug: str, page_id: UUID, payload: PageAct
         found, _ = commands.acknowledge(by=reader.actor, workspace_id=place.id, page_id=page_id)
     else:
         found = commands.escalate(by=reader.actor, workspace_id=place.id, page_id=page_id, reason=payload.reason)
-    return _page(found)
+    return _page(found, outcome_of(found))
 
 
 def _roster(found: roster.Roster, reader: Actor, workspace_id: UUID) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from watchbill.paging.reach import Reach, Target
 from watchbill.paging.rules import go_on, wait_of
 from watchbill.paging.shorten import shorten
 from watchbill.paging.turns import set_priorities
+from watchbill.paging.unanswered import WORDS, judged
 from watchbill.people.queries import holders_of
 from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
@@ -27,7 +28,7 @@ ACKNOWLEDGED = declare("page.acknowledged", "somebody acknowledged a page", "abo
 ESCALATED = declare("page.escalated", "a page went on to its next step", "about", "step")
 ENDED = declare("page.ended", "a page is over", "about", "why", "over", "until")
 RESUMED = declare("page.resumed", "a page that was over goes on", "about", "state")
-EXHAUSTED = declare("page.exhausted", "nobody could be reached", "about")
+EXHAUSTED = declare("page.exhausted", "all steps of a page went by, and nobody acknowledged", "about")
 #: The clock that acknowledging meets.
 ACKNOWLEDGE = "acknowledge"
 #: The step of a message that nobody has to answer, what says that it is over, and why one is not sent.
@@ -169,16 +170,19 @@ def _exhaust(page: Page, reach: Reach) -> None:
     told = page.policy.get("otherwise") or admins_of(
         page.workspace_id, "admins hear of it where the handbook names nobody"
     )
-    _say(
-        page,
-        "nobody could be reached",
-        f"all steps went by without an acknowledgement{_still_tried(page)}" if page.step else "no step reaches anybody",
-    )
+    found = judged(page)
+    if found == "unacknowledged":
+        why = "all steps went by, and what went out was not answered"
+    elif page.step:
+        why = f"all steps went by, and nothing went out{_still_tried(page)}"
+    else:
+        why = "no step reaches anybody"
+    _say(page, WORDS[found], why)
     _begin(page, told, reach, step=0)
     record(
         (page.subject_kind, page.subject_id),
         action="page.exhausted",
-        detail={"page": str(page.id), "shadow": page.shadow},
+        detail={"page": str(page.id), "shadow": page.shadow, "outcome": found},
     )
     publish(EXHAUSTED, workspace_id=page.workspace_id, subject=("page", page.id), data={"about": _about(page)})
 

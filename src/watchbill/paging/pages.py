@@ -28,6 +28,7 @@ from watchbill.paging.queries import (
 )
 from watchbill.paging.rules import ways_of
 from watchbill.paging.stopped import ways_from
+from watchbill.paging.unanswered import WORDS, outcome_of, outcomes_of
 from watchbill.people import contacts
 from watchbill.people.edge import place_of
 from watchbill.people.pages import as_uuid
@@ -35,8 +36,10 @@ from watchbill.people.queries import Place, Reader, contact_text, names_of
 from watchbill.runtime.http import start_of
 
 FEED = 50
+#: How a page stands: its state, or what became of it where all its steps went by.
 STATES = {
-    "running": ("wrong", "not acknowledged"), "acknowledged": ("ok", "acknowledged"), "exhausted": ("wrong", "nobody reached"), "ended": ("off", "over"), "told": ("off", "no answer needed"),
+    "unacknowledged": ("wrong", WORDS["unacknowledged"]), "unreached": ("wrong", WORDS["unreached"]),
+    "running": ("wrong", "not acknowledged"), "acknowledged": ("ok", "acknowledged"), "ended": ("off", "over"), "told": ("off", "no answer needed"),
 }  # fmt: skip
 _WORDS = {"email": "e-mail", "sms": "text message", "voice": "phone call", "push": "notification of the browser"}
 _ANSWERED = {403, 409, 422, 429}
@@ -51,8 +54,9 @@ def pages(request: HttpRequest, slug: str) -> HttpResponse:
     show, start = "shadow" if request.GET.get("show") == "shadow" else "real", start_of(request)
     wanted = access_pages(reader.actor, place.id).exclude(subject_kind__in=["contact"]).filter(shadow=show == "shadow")
     found = list(wanted[start : start + FEED + 1])
+    outcomes = outcomes_of(found)
     context = {
-        "rows": [(one, STATES[one.stands]) for one in found[:FEED]], "show": show, "following": start + FEED if len(found) > FEED else None,
+        "rows": [(one, STATES[outcomes.get(one.id, one.stands)]) for one in found[:FEED]], "show": show, "following": start + FEED if len(found) > FEED else None,
         "policies": list(access_policies(reader.actor, place.id).exclude(key=roster.OWNERS)),
     }  # fmt: skip
     return render(request, "paging/pages.html", context)
@@ -79,9 +83,9 @@ def page(request: HttpRequest, slug: str, page_id: UUID) -> HttpResponse:
         reader.actor,
         {one.by for one in events if one.by} | ({found.acknowledged_by} if found.acknowledged_by else set()),
     )
-    paged = any(one.person_id == reader.person_id for one in found.deliveries.all())
+    paged, outcome = any(one.person_id == reader.person_id for one in found.deliveries.all()), outcome_of(found)
     context = {
-        "page": found, "pill": STATES[found.stands], "error": error, "events": [(one, names.get(one.by) if one.by else "") for one in events],
+        "page": found, "pill": STATES[outcome or found.stands], "outcome": WORDS[outcome] if outcome else "", "error": error, "events": [(one, names.get(one.by) if one.by else "") for one in events],
         "who": names.get(found.acknowledged_by, "somebody") if found.acknowledged_by else "",
         "can_answer": found.state in ("running", "exhausted") and not found.shadow and (paged or reader.actor.may("incident.respond", place.id)),
     }  # fmt: skip
@@ -163,7 +167,7 @@ def mine(request: HttpRequest, slug: str) -> HttpResponse:
     goes_out = any(not step["stage"] for step in rules[0][2])
     failed = own_failures(reader.actor, place.id)
     context = {
-        "contacts": [(one, contact_text(one), one.id in stopped, failed.get(one.id)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[test.stands] if test else None, "error": error,
+        "contacts": [(one, contact_text(one), one.id in stopped, failed.get(one.id)) for one in mine], "push_key": public_key() if "push" in here else "", "rules": rules, "test": test, "test_pill": STATES[outcome_of(test) or test.stands] if test else None, "error": error,
         "demo": is_demo(place.id), "notices": own_notices(reader.actor, place.id),
         "answer": _own_words(goes_out, any(one.verified for one in ways)),
     }  # fmt: skip

@@ -16,6 +16,7 @@ from watchbill.oncall.models import Schedule
 from watchbill.oncall.queries import schedule_names
 from watchbill.paging.models import VAIN, Channel, Delivery, Habit, NoticesOff, Page, PageEvent, Policy
 from watchbill.paging.rules import SHOWN, words_of_shift
+from watchbill.paging.unanswered import outcomes_of
 from watchbill.people.models import ContactMethod, Membership, Team, Workspace
 from watchbill.people.queries import access_names, access_teams
 
@@ -152,9 +153,10 @@ def digest(workspace_id: UUID, person_id: UUID, since: datetime | None, until: d
         mine = mine.filter(made_at__gte=since)
     paged = known.filter(id__in=mine.values("page_id"))
     waiting = known.exclude(state="ended").order_by("-id")
-    return words_of_shift(
-        since, paged.count(), [(one.title, one.state) for one in waiting[: SHOWN + 1]], waiting.count()
-    )
+    shown = list(waiting[: SHOWN + 1])
+    outcomes = outcomes_of(shown)
+    told = [(one.title, outcomes.get(one.id, one.state)) for one in shown]
+    return words_of_shift(since, paged.count(), told, waiting.count())
 
 
 def access_channels(reader: Actor, workspace_id: UUID) -> QuerySet[Channel]:

@@ -140,7 +140,7 @@ def notice_way(told: Iterable[Told], ways: Iterable[Way], available: Iterable[st
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What happens to a page at an instant: a step begins, it starts over, or nobody was reached; and when it is looked at again."""
+    """What happens to a page at an instant: a step begins, it starts over, or nobody is left to page; and when it is looked at again."""
 
     what: str
     step: int
@@ -176,13 +176,14 @@ def _last_wait(steps: Sequence[Mapping[str, Any]]) -> float:
 SHOWN = 5
 _STANDS = {
     "running": "nobody acknowledged it yet",
-    "exhausted": "nobody could be reached",
+    "unacknowledged": "nobody acknowledged: all steps went by",
+    "unreached": "nobody could be reached",
     "acknowledged": "acknowledged",
 }
 
 
 def words_of_shift(since: datetime | None, paged: int, waiting: Sequence[tuple[str, str]], count: int) -> str:
-    """A shift in a few lines: since when it was, how often somebody was paged, and what is not over: (title, state), the newest first."""
+    """A shift in a few lines: since when it was, how often somebody was paged, and what is not over: (title, how it stands), the newest first."""
     begun = f", since {since:%Y-%m-%d %H:%M} UTC" if since else ""
     times = f"{paged} times" if paged > 1 else "once" if paged else "never"
     lines = [f"The shift before you{begun}: paged {times}."]

@@ -32,6 +32,7 @@ from watchbill.paging.rules import A_MINUTE, LEASE, MINUTE, SEND_SECONDS, Look, 
 from watchbill.paging.shorten import shorten
 from watchbill.paging.texts import ANSWER, takes_answers
 from watchbill.paging.turns import Turn, take_turn
+from watchbill.paging.unanswered import at_the_end
 from watchbill.people import tokens
 from watchbill.people.models import ContactMethod, Membership, Person, Workspace
 from watchbill.runtime.isolation import clear_failure, is_transient, note_failure
@@ -235,7 +236,7 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
         already=same.filter(page=page, round=delivery.round, step=delivery.step, state__in=["sent", "delivered"]).exists(),
         recent=recent, waiting=same.filter(state="waiting", due_at__lte=at + MINUTE).count() if len(recent) == A_MINUTE - 1 else 0,
         urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
-        # That nobody could be reached is told also when somebody turned up in between.
+        # That nobody answered is told also when somebody turned up in between.
         settles=delivery.step > 0, says_over=notices.says_over(delivery),
         first=not page.once and delivery.step >= 0 and not delivery.address.startswith((THREAD, ANSWER)) and not same.filter(page=page, sent_at__isnull=False).exists(),
     )  # fmt: skip
@@ -283,7 +284,8 @@ def _message(delivery: Delivery, page: Page) -> Message:
             workspace_id=page.workspace_id, delivery=delivery, person_id=delivery.person_id, digest=tokens.digest(text), expires_at=now() + SERVES
         ).save(force_insert=True)  # fmt: skip
         reply = f"{settings.PUBLIC_URL}/reply/{text}"
-    title = page.title if delivery.step else f"Nobody could be reached: {page.title}"
+    # Whoever is told at the end hears what is true then: somebody may have answered, or a message have gone out, in between.
+    title = page.title if delivery.step else f"{at_the_end(page)}: {page.title}"
     return Message(
         str(delivery.id), shorten(title, 300), page.text, delivery.why, url, reply if delivery.person_id else "",
         page.urgency, delivery.method == "sms" and bool(reply) and takes_answers(page.workspace_id), 0, Workspace.objects.filter(id=page.workspace_id).values_list("name", flat=True).first() or "",

@@ -19,7 +19,7 @@ class EscalationStep(Model):
 class Escalation(Item):
     """An escalation policy: its steps in order until somebody acknowledges.
 
-    ``repeat`` is how many more times it goes through the steps; ``otherwise`` hears that nobody could be reached.
+    ``repeat`` is how many more times it goes through the steps; ``otherwise`` hears that nobody acknowledged.
     """
 
     kind: Literal["escalation"] = "escalation"
