@@ -101,8 +101,9 @@ def _signed(request: HttpRequest) -> tuple[Reply, Actor, Delivery, Page]:
 @csrf_exempt
 @require_POST
 def voice(request: HttpRequest, key: str) -> HttpResponse:
-    """What a call says: what is wrong, and which keys there are."""
-    *_, delivery, page = _signed(request)
+    """What a call says: what is wrong, and which keys there are. Where Twilio says that a machine took it, nobody waits for its end."""
+    reply, _, delivery, page = _signed(request)
+    _note(request, reply)
     return twilio.answer(twilio.ask(page.title, delivery.why, _action(key)))
 
 
@@ -113,9 +114,12 @@ def _action(key: str) -> str:
 @csrf_exempt
 @require_POST
 def pressed(request: HttpRequest, key: str) -> HttpResponse:
-    """A key was pressed: 1 acknowledges, 2 escalates, anything else asks again."""
+    """A key was pressed, so somebody heard it: 1 acknowledges, 2 escalates, anything else asks again."""
     reply, actor, delivery, page = _signed(request)
     digit = request.POST.get("Digits", "")
+    if digit:
+        sid = request.POST.get("CallSid", "")
+        receipt(workspace_id=reply.workspace_id, delivery_id=delivery.id, provider_id=sid, state="delivered")
     if digit == "1":
         page, first = commands.acknowledge(by=actor, workspace_id=reply.workspace_id, page_id=page.id, via="voice")
         return twilio.answer(
@@ -139,6 +143,11 @@ def pressed(request: HttpRequest, key: str) -> HttpResponse:
 def status(request: HttpRequest, key: str) -> HttpResponse:
     """What became of a call or a text message."""
     reply, *_ = _signed(request)
+    _note(request, reply)
+    return HttpResponse(status=204)
+
+
+def _note(request: HttpRequest, reply: Reply) -> None:
     told = twilio.read_status(request)
     if told is not None:
         # Each attempt has a key of its own: the newest is that of the last attempt.
@@ -147,4 +156,3 @@ def status(request: HttpRequest, key: str) -> HttpResponse:
             workspace_id=reply.workspace_id, delivery_id=reply.delivery_id, provider_id=told[0], state=told[1], reason=told[2],
             current=current,
         )  # fmt: skip
-    return HttpResponse(status=204)

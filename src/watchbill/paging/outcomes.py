@@ -155,11 +155,12 @@ def _note(delivery: Delivery, what: str, why: str) -> None:
     ).save(force_insert=True)  # fmt: skip
 
 
-def hasten(delivery: Delivery) -> None:
-    """After a failure for good: the target's next method is due now; where nothing of the step is left to hope for, the next step is."""
+def hasten(delivery: Delivery, what: str = "nobody of this step could be reached") -> None:
+    """After a failure for good, or a call that no key answered: the target's next method is due now; where nothing of the step is left to hope
+    for, the next step is, and the page's history says ``what``."""
     at = now()
     if _next_method(delivery, at) is None and delivery.step > 0 and _is_spent(delivery, at):
-        _next_step(delivery, at, "nobody of this step could be reached", last_too=True)
+        _next_step(delivery, at, what, last_too=True)
 
 
 def _go_round(delivery: Delivery) -> str:
@@ -247,12 +248,13 @@ def _paused(delivery: Delivery, pause: float, retry: Retry) -> None:
 def receipt(
     *, workspace_id: UUID, delivery_id: UUID, provider_id: str, state: str, reason: str = "", current: bool = True
 ) -> bool:  # fmt: skip
-    """What a provider says later about a message: “delivered”, or “failed” with its reason. Says whether it changed anything.
+    """What a provider says later about a message: “delivered”; “answered”, a call without a key; or “failed”; with its reason. Says whether it
+    changed anything.
 
     It can come before the provider's own answer to us was written, or after we gave up waiting for that: whoever got the message got it.
     ``current``: it is about the last attempt; a failure of an earlier one says nothing of that.
     """
-    by, kinds = system("worker"), Delivery.State
+    kinds = Delivery.State
     with transaction.atomic():
         delivery = (
             Delivery.objects.select_for_update(of=("self",)).select_related("page").filter(workspace_id=workspace_id, id=delivery_id).first()
@@ -260,25 +262,44 @@ def receipt(
         if delivery is None or not delivery.attempts or delivery.state in (kinds.DELIVERED, kinds.FAILED):
             return False
         known = delivery.state == kinds.SENT
+        if known and delivery.done_at is not None and state != "delivered":
+            # The end of this call was heard already.
+            return False
         if state == "failed":
-            # Sent by another attempt, tried again anyway, or not wanted any more: this failure is none of the message.
-            theirs = (
-                delivery.provider_id == provider_id
-                if known
-                else current and delivery.state in (kinds.SENDING, kinds.UNKNOWN)
-            )
-            if not theirs:
-                return False
-            delivery.provider_id = provider_id[:200]
-            failed(by=by, workspace_id=workspace_id, delivery=delivery, reason=reason)
-            return True
+            return _failed_later(delivery, provider_id, reason, current)
         if not known:
-            delivery.stage = ""
-            sent_out(by=by, workspace_id=workspace_id, delivery=delivery, sent=Sent(provider_id, receipt=True))
-            Channel.objects.filter(id=delivery.channel_id or UUID(int=0)).update(
-                last_ok_at=now(), last_problem="", last_problem_at=None
-            )
-        delivery.state, delivery.done_at = kinds.DELIVERED, now()
-        delivery.save(update_fields=["state", "done_at"])
+            _sent_after_all(delivery, provider_id)
+        if state == "answered":
+            delivery.reason, delivery.done_at = reason[:500], now()
+            delivery.save(update_fields=["reason", "done_at"])
+            _tell(delivery, "sent")
+            hasten(delivery, "a call was answered, and no key was pressed")
+            return True
+        delivery.state, delivery.reason, delivery.done_at = kinds.DELIVERED, "", now()
+        delivery.save(update_fields=["state", "reason", "done_at"])
         _tell(delivery, "delivered")
     return True
+
+
+def _failed_later(delivery: Delivery, provider_id: str, reason: str, current: bool) -> bool:
+    """A provider says that a message failed. Sent by another attempt, tried again anyway, or not wanted any more: that is none of the message."""
+    kinds = Delivery.State
+    if delivery.state == kinds.SENT:
+        theirs = delivery.provider_id == provider_id
+    else:
+        theirs = current and delivery.state in (kinds.SENDING, kinds.UNKNOWN)
+    if theirs:
+        delivery.provider_id = provider_id[:200]
+        failed(by=system("worker"), workspace_id=delivery.workspace_id, delivery=delivery, reason=reason)
+    return theirs
+
+
+def _sent_after_all(delivery: Delivery, provider_id: str) -> None:
+    """A provider has a message of which we do not know that it went out."""
+    delivery.stage = ""
+    sent_out(
+        by=system("worker"), workspace_id=delivery.workspace_id, delivery=delivery, sent=Sent(provider_id, receipt=True)
+    )  # fmt: skip
+    Channel.objects.filter(id=delivery.channel_id or UUID(int=0)).update(
+        last_ok_at=now(), last_problem="", last_problem_at=None
+    )

@@ -1,7 +1,8 @@
 """Twilio's requests to us: their signature, the keys that are pressed, receipts.
 
 Sources: https://www.twilio.com/docs/usage/security#validating-requests, /docs/voice/twiml/gather,
-/docs/voice/api/call-resource#statuscallback, /docs/messaging/guides/track-outbound-message-status.
+/docs/voice/api/call-resource#statuscallback, /docs/voice/answering-machine-detection (AnsweredBy),
+/docs/messaging/guides/track-outbound-message-status.
 """
 
 import hmac
@@ -49,14 +50,26 @@ def answer(text: str) -> HttpResponse:
     return HttpResponse(text, content_type="application/xml; charset=utf-8")
 
 
+def who_answered(request: HttpRequest) -> str:
+    """Who took a call, where Twilio's detection of answering machines says so: “voicemail”, “a fax machine” or “somebody”; else empty."""
+    told = request.POST.get("AnsweredBy", "")
+    machine = "voicemail" if told.startswith("machine_") else ""
+    return machine or {"fax": "a fax machine", "human": "somebody"}.get(told, "")
+
+
 def read_status(request: HttpRequest) -> tuple[str, str, str] | None:
-    """The provider's number, “delivered” or “failed”, and why; None where it is not the end yet."""
-    post = request.POST
-    sid, state = (
-        post.get("CallSid") or post.get("MessageSid") or "",
-        post.get("CallStatus") or post.get("MessageStatus") or "",
-    )
-    if state in _FAILED:
+    """The provider's number, “delivered”, “answered” or “failed”, and why; None where it is not the end yet.
+
+    A call that was answered may have been answered by voicemail, so it is no receipt: only a pressed key is (`intake/replies.py`).
+    """
+    post, who = request.POST, who_answered(request)
+    call, message = post.get("CallStatus", ""), post.get("MessageStatus", "")
+    sid = post.get("CallSid") or post.get("MessageSid") or ""
+    if call in _FAILED or message in _FAILED:
         code = post.get("ErrorCode", "")
-        return sid, "failed", f"{_FAILED[state]}{f' ({code})' if code else ''}"[:200]
-    return (sid, "delivered", "") if state in ("completed", "delivered") else None
+        return sid, "failed", f"{_FAILED[call or message]}{f' ({code})' if code else ''}"[:200]
+    # A machine needs no waiting for the end of the call.
+    if call == "completed" or (post.get("CallSid") and who and who != "somebody"):
+        words = f"answered by {who}, no key pressed" if who else "answered, no key pressed (perhaps voicemail)"
+        return sid, "answered", words
+    return (sid, "delivered", "") if message == "delivered" else None
