@@ -1,6 +1,7 @@
 """`/readyz` is 503 exactly where this process cannot take and store an alert: it tries what an alert does, on the same connections, and is back soon."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from watchbill.intake import edge
 from watchbill.intake.edge import MOST_WAITING, Door, _Waiting
 from watchbill.intake.protocols import Answer, protocol_of
 from watchbill.server.asgi import Hub
+from watchbill.server.sharing import Shared
 
 COLUMNS = "(source_id, workspace_id, received_at, body)"
 FULL = "CREATE FUNCTION wb_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} RAISE SQLSTATE '53100' USING MESSAGE = 'could not extend file'; END $$"
@@ -120,6 +122,29 @@ def test_who_is_not_answered_says_so_in_time(db: Any) -> None:
             assert (await hub._readiness())[0]
 
         asked(steps)
+
+
+def test_an_answer_of_the_moment_before_is_not_given_where_all_hangs(db: Any) -> None:
+    dsn, password = db.connection.info.dsn, db.connection.info.password
+    hangs = threading.Event()
+    with psycopg.connect(dsn, password=password) as other:
+
+        def look() -> None:
+            hangs.wait()
+
+        async def steps(hub: Hub) -> None:
+            assert (await hub._readiness())[0]
+            other.execute("LOCK TABLE signals_arrival IN ACCESS EXCLUSIVE MODE")
+            hub.ready = Shared("test-look", look, lambda: None)
+            begun = time.monotonic()
+            assert not (await hub._readiness())[0]
+            assert time.monotonic() - begun < 2
+            other.rollback()
+
+        try:
+            asked(steps)
+        finally:
+            hangs.set()
 
 
 def test_pages_that_reach_nothing_close_no_door(db: Any) -> None:

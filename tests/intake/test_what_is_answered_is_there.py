@@ -144,6 +144,23 @@ def owner(hub: Hub) -> psycopg.Connection[Any]:
     )
 
 
+def connects(hub: Hub) -> bool:
+    """Whether a new connection to its PostgreSQL can be made."""
+    try:
+        with owner(hub) as session:
+            return session.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.OperationalError:
+        return False
+
+
+def restart_database(hub: Hub) -> None:
+    """Kills PostgreSQL, and waits for the one that the supervisor starts instead."""
+    killed = hub.children()["postgres"]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: hub.children().get("postgres", killed) != killed and connects(hub), 60, "no new PostgreSQL")
+    wait_for(hub.ready, 60)
+
+
 def flood(url: str, stop: threading.Event, answered: list[str], name: str) -> None:
     """One sender that does not give up: what is not answered with 200 is sent again, as Alertmanager does."""
     number = 0
@@ -212,8 +229,7 @@ def test_a_database_that_was_restarted_costs_no_sender_a_refusal(hub: Hub) -> No
     assert httpx.post(url, content=body("Before")).status_code == 200
     assert httpx.get(f"{base}?create=1").status_code == 201
     for target, wanted in ((url, 200), (unknown, 200), (f"{base}?create=1", 200)):
-        os.kill(hub.children()["postgres"], signal.SIGKILL)
-        wait_for(hub.ready, 60)
+        restart_database(hub)
         assert httpx.post(target, content=body("After")).status_code == wanted, target
 
 

@@ -87,7 +87,10 @@ class Hub:
         return (self.data.parent / "hub.out").read_text()
 
     def link(self) -> str:
-        return re.findall(r"http\S+/signin/link/\S+", self.said())[-1]
+        pattern = r"http\S+/signin/link/\S+"
+        # A page may be served before the supervisor has said where to sign in.
+        wait_for(lambda: re.search(pattern, self.said()) is not None, 30, "no sign-in link was printed")
+        return str(re.findall(pattern, self.said())[-1])
 
     def ready(self) -> bool:
         answer = httpx.get(f"{self.url}/readyz", timeout=5)

@@ -12,10 +12,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
-from tests.intake.test_what_is_answered_is_there import body, integration, open_groups, owner
+from tests.intake.test_what_is_answered_is_there import body, connects, integration, open_groups
 from tests.server.hub import Hub, running, wait_for
 
 pytestmark = pytest.mark.process
@@ -57,15 +56,6 @@ def seconds(caller: httpx.Client, path: str) -> tuple[float, httpx.Response]:
     begun = time.monotonic()
     answer = caller.get(path, timeout=30)
     return time.monotonic() - begun, answer
-
-
-def connects(hub: Hub) -> bool:
-    """Whether a new connection to its PostgreSQL can be made."""
-    try:
-        with owner(hub) as session:
-            return session.execute("SELECT 1").fetchone() == (1,)
-    except psycopg.OperationalError:
-        return False
 
 
 def test_a_stopped_database_is_said_within_two_seconds_and_nothing_that_was_sent_is_lost() -> None:

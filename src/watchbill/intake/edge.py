@@ -55,7 +55,7 @@ _PUT = (
 
 
 #: Seconds for which an answer to `Door.able` is believed; and bytes of what is tried after something could not be stored, at most.
-ABLE, LARGEST_TRY = 1.0, 65_536
+ABLE, LARGEST_TRY = 0.5, 65_536
 #: An integration: its id, its workspace's, its protocol.
 _Found = tuple[UUID, UUID, str]
 
@@ -112,15 +112,15 @@ class Door:
             _fail([self.queue.get_nowait()])
         await self.finder.close()
 
-    async def able(self, patience: float) -> str:
+    async def able(self, patience: float, since: float = 0.0) -> str:
         """Why this process can take and store no alert, asked on the way that an alert takes; empty where it can. Back after ``patience`` seconds.
 
-        One question is under way, however many ask, and its answer holds for a moment.
+        One question is under way, however many ask, and its answer holds for a moment, unless it was asked before ``since`` (as `time.monotonic`).
         """
         if self.queue.full():
             return "more waits than it takes"
         at = time.monotonic()
-        if self.asked is None or (self.asked[1].done() and at - self.asked[0] > ABLE):
+        if self.asked is None or (self.asked[1].done() and self.asked[0] < max(at - ABLE, since)):
             self.asked = at, asyncio.create_task(self._try())
         began, answer = self.asked
         await asyncio.wait({answer}, timeout=patience if at - began < patience else patience / 8)
