@@ -1,6 +1,7 @@
 """Pages that follow what happens, without moving under somebody's hand."""
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,11 @@ MAIN = "/api/v1/workspaces/main"
 SOON = 15_000
 
 pytestmark = pytest.mark.browser
+
+
+def fresh(words: str) -> str:
+    """Words that no earlier round of the same hub has used."""
+    return f"{words} {secrets.token_hex(4)}"
 
 
 def sender(hub: Hub, browser: httpx.Client, name: str) -> Callable[[str], None]:
@@ -49,41 +55,43 @@ def put_aside(page: Page) -> Iterator[None]:
 
 def test_an_alert_appears_where_alerts_and_senders_are_looked_at(open_page: Opener, hub: Hub) -> None:
     browser = hub.signed_in()
-    send = sender(hub, browser, "Live sender")
+    name, alert = fresh("Live sender"), fresh("LiveAlert")
+    send = sender(hub, browser, name)
     alerts, senders = open_page(), open_page("phone")
     stay(alerts, "/w/main/alerts")
     stay(senders, "/w/main/integrations")
-    card = senders.locator("section", has=senders.get_by_role("heading", name="Live sender"))
+    card = senders.locator("section", has=senders.get_by_role("heading", name=name))
     expect(card).to_contain_text("Nothing came yet.")
-    send("LiveAlert")
-    expect(alerts.get_by_role("link", name="LiveAlert")).to_be_visible(timeout=SOON)
+    send(alert)
+    expect(alerts.get_by_role("link", name=alert)).to_be_visible(timeout=SOON)
     expect(card).to_contain_text("Last received", timeout=SOON)
     assert alerts.evaluate("window.same"), "it was not loaded again"
     assert senders.evaluate("window.same"), "it was not loaded again"
-    alerts.get_by_role("link", name="LiveAlert").click()
-    expect(alerts.get_by_role("heading", name="LiveAlert")).to_be_visible()
+    alerts.get_by_role("link", name=alert).click()
+    expect(alerts.get_by_role("heading", name=alert)).to_be_visible()
 
 
 def test_a_silence_and_who_takes_over_appear_before_ones_eyes(open_page: Opener, hub: Hub) -> None:
     browser = hub.signed_in()
     silences, schedule = open_page(), open_page("phone")
+    works, swap = fresh("Somebody works on it"), fresh("Live swap")
     place = hub.pages["schedule"].split("/")[2]
     base = f"/api/v1/workspaces/{place}"
     stay(silences, f"/w/{place}/silences")
     stay(schedule, hub.pages["schedule"])
     quiet = {
-        "match": ['service="live"'], "reason": "Somebody works on it", "starts_at": "2098-01-01T06:00:00Z", "ends_at": "2098-01-01T08:00:00Z",
+        "match": ['service="live"'], "reason": works, "starts_at": "2098-01-01T06:00:00Z", "ends_at": "2098-01-01T08:00:00Z",
     }  # fmt: skip
     answer = put(browser, f"{base}/silences", quiet, "POST")
     assert answer.status_code == 201, answer.text
-    expect(silences.get_by_text("Somebody works on it")).to_be_visible(timeout=SOON)
+    expect(silences.get_by_text(works)).to_be_visible(timeout=SOON)
     person = browser.get(f"{base}/people").json()["items"][0]
     over = {
-        "person_id": person["id"], "starts_at": "2098-01-01T06:00:00Z", "ends_at": "2098-01-01T08:00:00Z", "reason": "Live swap",
+        "person_id": person["id"], "starts_at": "2098-01-01T06:00:00Z", "ends_at": "2098-01-01T08:00:00Z", "reason": swap,
     }  # fmt: skip
     answer = put(browser, f"{base}/oncall/{hub.pages['schedule'].rpartition('/')[2]}/overrides", over, "POST")
     assert answer.status_code == 201, answer.text
-    expect(schedule.get_by_text("Live swap")).to_be_visible(timeout=SOON)
+    expect(schedule.get_by_text(swap)).to_be_visible(timeout=SOON)
 
 
 def test_counts_beside_the_navigation_go_up_on_any_page(open_page: Opener, hub: Hub) -> None:
@@ -144,16 +152,16 @@ def test_what_arrives_while_a_form_is_opened_does_not_close_it(open_page: Opener
 
 def test_a_page_that_nobody_looks_at_asks_for_nothing_and_catches_up(open_page: Opener, hub: Hub) -> None:
     browser = hub.signed_in()
-    page = open_page()
+    page, unseen = open_page(), fresh("Unseen")
     stay(page, "/w/main/incidents")
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     with put_aside(page):
-        assert put(browser, f"{MAIN}/incidents", {"title": "Unseen", "severity": ""}, "POST").status_code == 201
+        assert put(browser, f"{MAIN}/incidents", {"title": unseen, "severity": ""}, "POST").status_code == 201
     assert asked == []
     page.evaluate("Object.defineProperty(document, 'hidden', { value: false, configurable: true })")
-    expect(page.get_by_text("Unseen")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text(unseen)).to_be_visible(timeout=SOON)
 
 
 def test_a_button_that_needs_a_script_works_after_the_page_has_refreshed_itself(open_page: Opener, hub: Hub) -> None:
@@ -185,11 +193,12 @@ def test_nothing_moves_while_the_pointer_is_on_its_way_to_a_button(open_page: Op
     page = open_page()
     stay(page, f"/w/main/incidents/{number}")
     page.evaluate("document.addEventListener('watchbill:held', () => { window.held = true; })")
-    # A hand is never quite still.
+    # A hand is never quite still, and is there before anything changes.
     page.evaluate(
-        """() => { window.moves = 0; window.shake = setInterval(() => { window.moves += 1;
-          document.querySelector("main button").dispatchEvent(
-            new PointerEvent("pointermove", { bubbles: true, pointerType: "mouse" })); }, 200); }"""
+        """() => { window.moves = 0;
+          const move = () => { window.moves += 1; document.querySelector("main button").dispatchEvent(
+            new PointerEvent("pointermove", { bubbles: true, pointerType: "mouse" })); };
+          move(); window.shake = setInterval(move, 200); }"""
     )
     note = {"do": "note", "text": "Somebody else wrote this."}
     assert put(browser, f"{MAIN}/incidents/{number}", note, "POST").status_code == 200
