@@ -37,6 +37,15 @@ def test_every_command_permission_fact_and_principal_is_documented() -> None:
     assert found == wanted
 
 
+def test_the_tables_that_the_code_writes_are_written() -> None:
+    """Run `python tools/access_tables.py` where this fails."""
+    import tools.access_tables as tables
+
+    for name, written in (("access.md", tables.TABLES["command"]), ("security.md", [*tables.QUIETER.values()][0])):
+        text = (ROOT / "docs" / name).read_text()
+        assert [one for one in written if f"{one}\n" not in text and "`test." not in one] == []
+
+
 def test_every_permission_that_a_command_needs_exists_and_is_held_by_some_role() -> None:
     import watchbill.server.urls  # noqa: F401
     from watchbill.ledger.command import COMMANDS

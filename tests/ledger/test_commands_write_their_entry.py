@@ -12,6 +12,7 @@ from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Broken
 from watchbill.base.ids import HUB
 from watchbill.ledger.command import COMMANDS, command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.people.models import Team
 from watchbill.runtime.now import now
 
@@ -25,7 +26,7 @@ def registry() -> Any:
 
 
 def test_a_command_without_an_entry_is_rolled_back(cast: Cast) -> None:
-    @command("test.silent", needs=None)
+    @command("test.silent", needs=None, quieter=harmless("a test"))
     def silent(*, by: Actor) -> None:
         """Changes something and says nothing."""
         Team(workspace_id=cast.main, slug="ghost", name="Ghost", created_at=now()).save(force_insert=True)
@@ -37,7 +38,7 @@ def test_a_command_without_an_entry_is_rolled_back(cast: Cast) -> None:
 
 
 def test_the_entry_goes_with_the_transaction(cast: Cast, db: Any) -> None:
-    @command("test.fails", needs=None)
+    @command("test.fails", needs=None, quieter=harmless("a test"))
     def fails(*, by: Actor) -> None:
         """Records, then breaks."""
         record(("x", 1), workspace_id=cast.main)
@@ -52,23 +53,23 @@ def test_the_entry_goes_with_the_transaction(cast: Cast, db: Any) -> None:
 def test_shapes_that_are_refused_at_import() -> None:
     with pytest.raises(Broken, match="keyword-only"):
 
-        @command("test.positional", needs=None)
+        @command("test.positional", needs=None, quieter=harmless("a test"))
         def positional(by: Actor) -> None:
             """Wrong."""
 
     with pytest.raises(Broken, match="docstring"):
 
-        @command("test.silent2", needs=None)
+        @command("test.silent2", needs=None, quieter=harmless("a test"))
         def undocumented(*, by: Actor) -> None:
             pass
 
-    @command("test.taken", needs=None)
+    @command("test.taken", needs=None, quieter=harmless("a test"))
     def taken(*, by: Actor) -> None:
         """The first of its name."""
 
     with pytest.raises(Broken, match="twice"):
 
-        @command("test.taken", needs=None)
+        @command("test.taken", needs=None, quieter=harmless("a test"))
         def twice(*, by: Actor) -> None:
             """Taken."""
 

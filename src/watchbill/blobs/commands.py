@@ -10,6 +10,7 @@ from watchbill.base.errors import Invalid
 from watchbill.blobs.models import Blob
 from watchbill.blobs.store import key, store, take_in
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.runtime.jobs import defer
 from watchbill.runtime.now import now
 
@@ -22,7 +23,7 @@ def clean_file_name(name: str) -> str:
     return name
 
 
-@command("file.add", needs="file.add")
+@command("file.add", needs="file.add", quieter=harmless("a file"))
 def add_file(
     *, by: Actor, workspace_id: UUID, name: str, content: Iterator[bytes], subject: tuple[str, str] = ("", "")
 ) -> Blob:

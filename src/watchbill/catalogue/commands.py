@@ -10,6 +10,7 @@ from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.base.ids import slugify
 from watchbill.catalogue.models import Environment, Service, ServiceEnvironment, ServiceLink
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.outbound.rules import Policy, check_url
 from watchbill.people.models import Team
 from watchbill.people.values import clean_name
@@ -45,7 +46,11 @@ def _links(links: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return found
 
 
-@command("environment.create", needs="service.edit")
+@command(
+    "environment.create",
+    needs="service.edit",
+    quieter=harmless("a name in the catalogue; routes match the labels of alerts"),
+)
 def create_environment(*, by: Actor, workspace_id: UUID, name: str) -> Environment:
     """Makes an environment."""
     name = clean_name(name, longest=60)
@@ -60,7 +65,11 @@ def create_environment(*, by: Actor, workspace_id: UUID, name: str) -> Environme
     return environment
 
 
-@command("service.create", needs="service.edit")
+@command(
+    "service.create",
+    needs="service.edit",
+    quieter=harmless("a name in the catalogue; routes match the labels of alerts"),
+)
 def create_service(
     *, by: Actor, workspace_id: UUID, name: str, summary: str = "", owner_id: UUID | None = None,
     environment_ids: Iterable[UUID] = (), links: Iterable[tuple[str, str]] = (),
@@ -112,7 +121,9 @@ def _set_links(service: Service, links: Iterable[tuple[str, str]]) -> list[list[
     return [[label, url] for label, url in chosen]
 
 
-@command("service.edit", needs="service.edit")
+@command(
+    "service.edit", needs="service.edit", quieter=harmless("a name in the catalogue; routes match the labels of alerts")
+)
 def edit_service(
     *, by: Actor, workspace_id: UUID, service_id: UUID, name: str, summary: str = "", owner_id: UUID | None = None,
     environment_ids: Iterable[UUID] = (), links: Iterable[tuple[str, str]] = (),
@@ -132,7 +143,7 @@ def edit_service(
     return service
 
 
-@command("service.retire", needs="service.edit")
+@command("service.retire", needs="service.edit", quieter=harmless("a name in the catalogue; its alerts page as before"))
 def retire_service(*, by: Actor, workspace_id: UUID, service_id: UUID) -> None:
     """Takes a service out of the catalogue; its history stays."""
     if not Service.objects.filter(workspace_id=workspace_id, id=service_id, retired_at=None).update(retired_at=now()):

@@ -10,6 +10,7 @@ from watchbill.clocks.models import Clock
 from watchbill.clocks.rules import Policy, due_at, left, next_event, policy_json, read_policy, resumed, warnings
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
 
@@ -26,7 +27,7 @@ def _next(clock: Clock, policy: Policy) -> datetime:
     return next_event(clock.warned, warnings(policy, clock.started_at, clock.due_at), clock.due_at)
 
 
-@command("clock.start", needs=None)
+@command("clock.start", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def start(
     *, by: Actor, workspace_id: UUID, subject: Subject, kind: str, policy: Policy, started_at: datetime | None = None
 ) -> Clock:
@@ -55,7 +56,7 @@ def _clock(workspace_id: UUID, subject: Subject, kind: str, states: tuple[str, .
     )
 
 
-@command("clock.meet", needs=None)
+@command("clock.meet", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def meet(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clock | None:
     """Says that it was done. What was breached stays breached, with the time at which it was met. None where nothing waits."""
     clock = _clock(workspace_id, subject, kind, (*OPEN, "breached"))
@@ -78,7 +79,7 @@ def meet(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clock
     return clock
 
 
-@command("clock.cancel", needs=None)
+@command("clock.cancel", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def cancel(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clock | None:
     """Ends a clock that nobody waits for any more. None where none ran."""
     clock = _clock(workspace_id, subject, kind, OPEN)
@@ -89,7 +90,7 @@ def cancel(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clo
     return clock
 
 
-@command("clock.reopen", needs=None)
+@command("clock.reopen", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def reopen(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, undo: bool = False) -> Clock | None:
     """Lets the latest clock of a kind go on as if its subject had not been over: its deadline stays. What is late by then is breached at once, what
     was breached stays breached, and what was met stays met, but for ``undo``. None where nothing changes. The reopening command decides who may."""
@@ -109,7 +110,7 @@ def reopen(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, undo: 
     return clock
 
 
-@command("clock.pause", needs=None)
+@command("clock.pause", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def pause(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, reason: str) -> Clock:
     """Stops the time of a running clock; the reason is recorded. The command that pauses its subject decides who may."""
     clock = _clock(workspace_id, subject, kind, ("running",))
@@ -123,7 +124,7 @@ def pause(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, reason:
     return clock
 
 
-@command("clock.resume", needs=None)
+@command("clock.resume", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def resume(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clock:
     """Lets a paused clock go on with the time that was left. The command that resumes its subject decides who may."""
     clock = _clock(workspace_id, subject, kind, ("paused",))
@@ -138,7 +139,7 @@ def resume(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str) -> Clo
     return clock
 
 
-@command("clock.change", needs=None)
+@command("clock.change", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def change(*, by: Actor, workspace_id: UUID, subject: Subject, kind: str, policy: Policy) -> Clock:
     """Another policy for a clock, reckoned from when it began: a severity that changed. The subject's command decides who may."""
     clock = _clock(workspace_id, subject, kind, ("running",))
@@ -159,7 +160,7 @@ def _breach(clock: Clock) -> None:
     )  # fmt: skip
 
 
-@command("clock.breach", needs=None)
+@command("clock.breach", needs=None, quieter=harmless("only the hub itself does this"))
 def breach(*, by: Actor, workspace_id: UUID, clock: Clock) -> None:
     """Records that a clock was not met in time. Only the hub's own sweep does this."""
     _breach(clock)

@@ -6,10 +6,11 @@ from watchbill.base.actor import Actor
 from watchbill.base.errors import NotFound
 from watchbill.facts.models import Delivery, Fact
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.runtime.now import now
 
 
-@command("event.replay", needs="event.replay")
+@command("event.replay", needs="event.replay", quieter=harmless("what failed is tried again"))
 def replay_fact(*, by: Actor, workspace_id: UUID, fact_id: UUID) -> int:
     """Delivers a fact again to every subscriber, and says to how many."""
     if not Fact.objects.filter(workspace_id=workspace_id, id=fact_id).exists():
@@ -21,7 +22,7 @@ def replay_fact(*, by: Actor, workspace_id: UUID, fact_id: UUID) -> int:
     return count
 
 
-@command("ledger.export", needs="ledger.export")
+@command("ledger.export", needs="ledger.export", quieter=harmless("it reads"))
 def note_export(*, by: Actor, workspace_id: UUID) -> None:
     """Records that the ledger was exported."""
     record(("workspace", workspace_id))

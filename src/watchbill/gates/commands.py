@@ -14,6 +14,7 @@ from watchbill.facts.publish import declare, publish
 from watchbill.gates.models import Approval, DecisionRow, Request
 from watchbill.gates.rules import Context, Decision, Given, decide
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import gated, harmless
 from watchbill.people.queries import holders_of
 from watchbill.runtime.now import now
 
@@ -31,7 +32,7 @@ def _clean(text: str) -> str:
     return " ".join(text.replace("\0", "").split())[:LONGEST]
 
 
-@command("gate.ask", needs=None)
+@command("gate.ask", needs=None, quieter=harmless("it asks somebody else"))
 def ask(
     *, by: Actor, workspace_id: UUID, gate: str, title: str, digest: str, shown: Sequence[Mapping[str, Any]], policy: Sequence[Mapping[str, Any]],
     needs: str, reason: str, url: str = "",
@@ -82,7 +83,11 @@ def _request(workspace_id: UUID, request_id: UUID) -> Request:
     return found
 
 
-@command("gate.answer", needs=None)
+@command(
+    "gate.answer",
+    needs=None,
+    quieter=gated("it is the second person's answer, and counts only if they are independent"),
+)
 def answer(*, by: Actor, workspace_id: UUID, request_id: UUID, approves: bool, digest: str, note: str = "") -> Request:
     """Approves or refuses a request. Decides itself: only who holds the request's permission may, and never the requester."""
     request = _request(workspace_id, request_id)
@@ -126,7 +131,7 @@ def answer(*, by: Actor, workspace_id: UUID, request_id: UUID, approves: bool, d
     return request
 
 
-@command("gate.withdraw", needs=None)
+@command("gate.withdraw", needs=None, quieter=harmless("what was asked for does not happen"))
 def withdraw(*, by: Actor, workspace_id: UUID, request_id: UUID) -> Request:
     """Takes a request back. Decides itself: only the requester may."""
     request = _request(workspace_id, request_id)
@@ -141,7 +146,7 @@ def withdraw(*, by: Actor, workspace_id: UUID, request_id: UUID) -> Request:
     return request
 
 
-@command("gate.review", needs=None)
+@command("gate.review", needs=None, quieter=harmless("it says that an emergency was looked at"))
 def review(*, by: Actor, workspace_id: UUID, request_id: UUID) -> Request:
     """Says that a broken glass was looked at. Decides itself: somebody else who holds the request's permission."""
     request = _request(workspace_id, request_id)

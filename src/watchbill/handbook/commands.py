@@ -23,6 +23,7 @@ from watchbill.handbook.models import Binding, Draft, DraftItem, PolicyItem, Rev
 from watchbill.handbook.queries import access_review, bound_names, rows_from
 from watchbill.language.names import canonical
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, gated, harmless
 from watchbill.paging.queries import name_of
 from watchbill.people import commands as people
 from watchbill.people.models import GroupMapping
@@ -179,7 +180,7 @@ def _bound(book: Handbook, workspace_id: UUID) -> None:
         )
 
 
-@command("handbook.apply", needs="handbook.apply")
+@command("handbook.apply", needs="handbook.apply", quieter=gated("a weakening waits for somebody independent"))
 def apply_handbook(
     *, by: Actor, workspace_id: UUID, slug: str, files: Iterable[tuple[str, str]], lock: str, config: str = "", expected: int | None = None, reason: str = "",
     break_glass: bool = False, rolled_back_to: int | None = None, source_digest: str = "",
@@ -391,7 +392,7 @@ def files_of(draft: Draft) -> Files:
     return Files(tuple((path, text) for path, text in draft.files), draft.base_lock, draft.config)
 
 
-@command("handbook.draft", needs="handbook.apply")
+@command("handbook.draft", needs="handbook.apply", quieter=harmless("a draft enforces nothing"))
 def keep_draft(
     *, by: Actor, workspace_id: UUID, slug: str, files: Iterable[tuple[str, str]], lock: str = "", config: str = "", origin: str = "upload",
     problems: Sequence[list[Any]] = (), source_digest: str = "",
@@ -465,7 +466,7 @@ def _draft(workspace_id: UUID) -> Draft:
     return draft
 
 
-@command("handbook.choose", needs="handbook.apply")
+@command("handbook.choose", needs="handbook.apply", quieter=harmless("a draft enforces nothing; applying it is gated"))
 def choose(*, by: Actor, workspace_id: UUID, version: int, keys: Sequence[str], choice: str) -> int:
     """Chooses for items under review: live, shadow, ignored, gone, is:KEY, or nothing to take it back. Answers for how many."""
     from watchbill.handbook.review import allowed
@@ -485,7 +486,7 @@ def choose(*, by: Actor, workspace_id: UUID, version: int, keys: Sequence[str], 
     return len(items)
 
 
-@command("handbook.discard", needs="handbook.apply")
+@command("handbook.discard", needs="handbook.apply", quieter=harmless("a draft enforces nothing"))
 def discard_draft(*, by: Actor, workspace_id: UUID) -> None:
     """Discards what was brought for review, with the choices made for it. The live handbook stays. A folder is changed in the folder."""
     draft = _draft(workspace_id)
@@ -523,7 +524,7 @@ def apply_draft(
 # Bindings
 
 
-@command("handbook.bind", needs="handbook.bind")
+@command("handbook.bind", needs="handbook.bind", quieter=announced("a name that meant somebody means somebody else"))
 def bind_name(*, by: Actor, workspace_id: UUID, name: str, target_kind: str, target_id: UUID) -> Binding:
     """Binds a name of the runbooks to a person, team, schedule or channel of the workspace; whom it pages changes at once."""
     text = " ".join(name.replace("\0", "").split())[:200]
@@ -553,7 +554,7 @@ def _exists(workspace_id: UUID, kind: str, target_id: UUID) -> None:
         raise NotFound("There is no such person, team, schedule or channel here.")
 
 
-@command("handbook.unbind", needs="handbook.bind")
+@command("handbook.unbind", needs="handbook.bind", quieter=announced("a name that meant somebody means nobody"))
 def unbind_name(*, by: Actor, workspace_id: UUID, name: str) -> None:
     """Takes a name's binding away; what is live and needs it cannot reach anybody until it is bound again."""
     binding = Binding.objects.filter(workspace_id=workspace_id, name=canonical(name)).first()

@@ -14,6 +14,7 @@ from watchbill.facts.subjects import Shown
 from watchbill.incidents.commands import CALL, CALLED, changed, clean, incident_of, not_over, say, subject_of
 from watchbill.incidents.models import Incident, IncidentEvent
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.queries import target_named
@@ -38,7 +39,7 @@ _STATES = {
 }  # fmt: skip
 
 
-@command("incident.call", needs="incident.respond")
+@command("incident.call", needs="incident.respond", quieter=harmless("it pages more people"))
 def call_in(
     *, by: Actor, workspace_id: UUID, incident_id: UUID, target_kind: str, target_id: UUID, reason: str = ""
 ) -> Incident:

@@ -17,6 +17,7 @@ from watchbill.incidents.models import Guide, Incident, IncidentEvent, SeverityL
 from watchbill.incidents.rules import clocks_of, guide_for, together, urgency_of, whom
 from watchbill.language.names import canonical, severity_name
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.models import Policy as Escalation
@@ -167,7 +168,7 @@ def page_about(by: Actor, incident: Incident) -> Page:
     )  # fmt: skip
 
 
-@command("incident.open", needs=None)
+@command("incident.open", needs=None, quieter=harmless("it pages"))
 def open_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> Incident | None:
     """Opens an incident for a group of alerts, as its route says; one that is open already stays. Only the hub itself does this."""
     there = Incident.objects.select_for_update().filter(group_id=group.id).order_by("-number").first()
@@ -280,7 +281,7 @@ def _open(
     return incident
 
 
-@command("incident.declare", needs="incident.respond")
+@command("incident.declare", needs="incident.respond", quieter=harmless("it pages"))
 def declare_incident(
     *, by: Actor, workspace_id: UUID, title: str, severity: str = "", summary: str = "", pages: str = ""
 ) -> Incident:
@@ -296,7 +297,7 @@ def declare_incident(
     return _open(by, workspace_id, title, summary, route, {}, severity=severity, declared=True)
 
 
-@command("incident.shadow", needs=None)
+@command("incident.shadow", needs=None, quieter=harmless("it records whom a shadow would have paged"))
 def shadow_for_group(*, by: Actor, workspace_id: UUID, group: Group) -> None:
     """Records whom a shadow route would have paged about a group. Only the hub itself does this."""
     level = level_named(workspace_id, str(group.shadow.get("severity") or ""))
@@ -330,7 +331,11 @@ def not_over(incident: Incident) -> None:
         raise Conflict(f"{incident.code} is resolved.", hint="Reopen it, if it is not over.")
 
 
-@command("incident.acknowledge", needs="incident.respond")
+@command(
+    "incident.acknowledge",
+    needs="incident.respond",
+    quieter=harmless("whoever answers is named to the others, and the clocks go on"),
+)
 def acknowledge(*, by: Actor, workspace_id: UUID, incident_id: UUID, via: str = "") -> Incident:
     """Says that one sees to it: escalation stops, the clock is met. Again, or too late, does no harm."""
     incident = incident_of(workspace_id, incident_id)
@@ -364,7 +369,7 @@ def _via(via: str) -> str:
     }.get(via, via)
 
 
-@command("incident.note_answer", needs=None)
+@command("incident.note_answer", needs=None, quieter=harmless("only the hub itself does this"))
 def note_answer(*, by: Actor, workspace_id: UUID, incident: Incident, page: Page) -> None:
     """Notes that somebody acknowledged the incident's page in a message or on the phone. Only the hub itself does this."""
     if incident.state == "open" and page.acknowledged_by and page.acknowledged_at:
@@ -372,7 +377,7 @@ def note_answer(*, by: Actor, workspace_id: UUID, incident: Incident, page: Page
     record(subject_of(incident), detail={"page": str(page.id), "via": page.acknowledged_via})
 
 
-@command("incident.escalate", needs="incident.respond")
+@command("incident.escalate", needs="incident.respond", quieter=harmless("it pages more people"))
 def escalate(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str = "") -> Incident:
     """Pages the next step at once."""
     incident = incident_of(workspace_id, incident_id)
@@ -392,7 +397,7 @@ def escalate(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str = 
     return incident
 
 
-@command("incident.note", needs="incident.respond")
+@command("incident.note", needs="incident.respond", quieter=harmless("a line in the timeline"))
 def add_note(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str) -> Incident:
     """Adds a note to the timeline. It tells how it stands: the clocks “respond” and “update” are met, and “update” begins anew."""
     incident = incident_of(workspace_id, incident_id)
@@ -436,7 +441,11 @@ def _resolve(by: Actor, incident: Incident, text: str, until: datetime | None = 
     changed(incident, "resolved")
 
 
-@command("incident.resolve", needs="incident.respond")
+@command(
+    "incident.resolve",
+    needs="incident.respond",
+    quieter=harmless("everybody who was paged hears that it is over, and it opens again where its alerts go on firing"),
+)
 def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "") -> Incident:
     """Says that it is over. A briefing that is owed stays owed."""
     incident = incident_of(workspace_id, incident_id)
@@ -447,14 +456,14 @@ def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "")
     return incident
 
 
-@command("incident.resolve_for_group", needs=None)
+@command("incident.resolve_for_group", needs=None, quieter=harmless("only the hub itself does this"))
 def resolve_for_group(*, by: Actor, workspace_id: UUID, incident: Incident, until: datetime | None = None) -> None:
     """Resolves an incident whose alerts have all ended; ``until`` then they may reopen it. Only the hub itself does this."""
     _resolve(by, incident, "none of its alerts fires any more", until)
     record(subject_of(incident), detail={"number": incident.number})
 
 
-@command("incident.reopen", needs="incident.respond")
+@command("incident.reopen", needs="incident.respond", quieter=harmless("it pages again"))
 def reopen(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> Incident:
     """Opens a resolved incident again: it pages again, and its clocks begin anew from now."""
     incident = incident_of(workspace_id, incident_id)

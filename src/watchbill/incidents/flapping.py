@@ -16,6 +16,7 @@ from watchbill.incidents import commands
 from watchbill.incidents.models import Incident
 from watchbill.incidents.rules import clocks_of
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.people.models import Membership, Workspace
@@ -44,7 +45,7 @@ def reopens_until(group: Group | None) -> datetime | None:
     return group.resolved_at + window if group is not None and group.resolved_at and window else None
 
 
-@command("incident.fire_again", needs=None)
+@command("incident.fire_again", needs=None, quieter=harmless("only the hub itself does this"))
 def fire_again(*, by: Actor, workspace_id: UUID, incident: Incident, group: Group) -> None:
     """Reopens an incident whose alerts fire again soon after they had ended. Only the hub itself does this."""
     was_over = incident.state == Incident.State.RESOLVED
@@ -122,7 +123,7 @@ def _notify_owner(
     )  # fmt: skip
 
 
-@command("incident.grow", needs=None)
+@command("incident.grow", needs=None, quieter=harmless("only the hub itself does this"))
 def grow(*, by: Actor, workspace_id: UUID, incident: Incident, group: Group, firing: int) -> None:
     """Further alerts joined the group of an incident. Its owner hears; nobody owns one that is resolved, so it opens again and pages.
     Only the hub itself does this."""

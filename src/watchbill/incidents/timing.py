@@ -26,12 +26,13 @@ from watchbill.incidents.commands import (
 from watchbill.incidents.models import Incident
 from watchbill.incidents.rules import CLOCKS, WAIT, WORDS, clocks_of
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.paging import commands as paging
 from watchbill.runtime.isolation import together_or_apart
 from watchbill.runtime.now import now
 
 
-@command("incident.brief", needs="incident.respond")
+@command("incident.brief", needs="incident.respond", quieter=harmless("it says that a briefing was given"))
 def briefed(*, by: Actor, workspace_id: UUID, incident_id: UUID) -> Incident:
     """Says that those who have to be briefed were briefed."""
     incident = incident_of(workspace_id, incident_id)
@@ -44,7 +45,7 @@ def briefed(*, by: Actor, workspace_id: UUID, incident_id: UUID) -> Incident:
     return incident
 
 
-@command("incident.severity", needs="incident.respond")
+@command("incident.severity", needs="incident.respond", quieter=announced("an open incident gets a lower severity"))
 def change_severity(*, by: Actor, workspace_id: UUID, incident_id: UUID, severity: str) -> Incident:
     """Gives an incident another severity of the live handbook. Its clocks are reckoned anew from the opening; who is paged stays."""
     incident = incident_of(workspace_id, incident_id)
@@ -97,7 +98,7 @@ def _rewind(by: Actor, incident: Incident) -> None:
             clocks.cancel(**common, kind=kind)
 
 
-@command("incident.wait", needs="incident.respond")
+@command("incident.wait", needs="incident.respond", quieter=announced("the clocks of an open incident stand still"))
 def wait(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> Incident:
     """Pauses the clocks “respond” and “resolve”: somebody else has to do something first, a vendor say. “Update” and “brief” run on."""
     incident = incident_of(workspace_id, incident_id)
@@ -124,7 +125,7 @@ def wait(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> In
     return incident
 
 
-@command("incident.go_on", needs="incident.respond")
+@command("incident.go_on", needs="incident.respond", quieter=harmless("the clocks run again"))
 def go_on(*, by: Actor, workspace_id: UUID, incident_id: UUID) -> Incident:
     """Ends waiting: the paused clocks go on with the time that was left."""
     incident = incident_of(workspace_id, incident_id)
@@ -155,7 +156,11 @@ def _go_on(by: Actor, incident: Incident) -> list[str]:
     return resumed
 
 
-@command("incident.snooze", needs="incident.respond")
+@command(
+    "incident.snooze",
+    needs="incident.respond",
+    quieter=announced("nothing is paged about an open incident for a while"),
+)
 def snooze(*, by: Actor, workspace_id: UUID, incident_id: UUID, minutes: int) -> Incident:
     """Lets an incident rest; it counts as acknowledged, and pages again at the end if it is not resolved by then."""
     incident = incident_of(workspace_id, incident_id)
@@ -173,7 +178,7 @@ def snooze(*, by: Actor, workspace_id: UUID, incident_id: UUID, minutes: int) ->
     return incident
 
 
-@command("incident.wake", needs=None)
+@command("incident.wake", needs=None, quieter=harmless("it pages again"))
 def wake(*, by: Actor, workspace_id: UUID, incident: Incident) -> None:
     """Pages again about an incident whose rest is over. Only the hub's own sweep does this."""
     incident.state, incident.snoozed_until = Incident.State.OPEN, None
@@ -218,7 +223,7 @@ def say_clock(incident: Incident, kind: str, percent: int | None) -> None:
     changed(incident, "clock")
 
 
-@command("incident.follow_up", needs=None)
+@command("incident.follow_up", needs=None, quieter=harmless("only the hub itself does this"))
 def follow_up(*, by: Actor, workspace_id: UUID, incident: Incident, kind: str) -> None:
     """After a clock that was not met. Nobody acknowledged: the next step begins. A briefing is late: those who wait for it hear so.
     Only the hub itself does this."""

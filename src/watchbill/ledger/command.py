@@ -18,6 +18,7 @@ from watchbill.base.actor import Actor
 from watchbill.base.errors import Broken
 from watchbill.base.ids import HUB
 from watchbill.ledger.append import Recorded, append
+from watchbill.ledger.quieter import Quieter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +35,23 @@ class CommandInfo:
     needs: str | None
     doc: str
     module: str
+    quieter: Quieter
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a command made quieter: words with ``{0}``, ``{1}`` … for the persons of ``people``, whom it takes a page from, and how it is undone.
+
+    ``undo`` is a command and what it is called with, beside actor and workspace; empty where nothing in the hub can undo it.
+    """
+
+    command: str
+    by: Actor
+    workspace_id: UUID
+    words: str
+    people: tuple[UUID, ...] = ()
+    loses: tuple[UUID, ...] = ()
+    undo: tuple[str, Mapping[str, Any]] | None = None
 
 
 @dataclass
@@ -42,18 +60,26 @@ class _Running:
     by: Actor
     workspace_id: UUID
     using: str
+    outer: "_Running | None" = None
     recorded: list[Recorded] = field(default_factory=list)
 
 
 _running: ContextVar[_Running | None] = ContextVar("watchbill_command", default=None)
+#: Every command as it is called, by its name: to undo what one did by calling another.
+CALLS: dict[str, Callable[..., Any]] = {}
+#: Who keeps announcements, in the command's transaction; set where messages are sent.
+_keepers: list[Callable[[Announcement], None]] = []
 
 
-def command(name: str, *, needs: str | None, using: str = "default") -> Callable[[Callable[P, R]], Callable[P, R]]:
+def command(
+    name: str, *, needs: str | None, quieter: Quieter, using: str = "default"
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Makes a function a command.
 
     ``needs`` is the permission (``noun.verb``) in ``workspace_id``, or in the hub's own workspace when the function
     takes none. None means that the function decides for itself (a person's own things); it must say so in its docstring.
-    ``using`` is the database principal it runs as, where that is not the caller's.
+    ``quieter`` says whether it can make the hub quieter, and what guards it then. ``using`` is the database principal it runs as, where that
+    is not the caller's.
     Raises Broken, at import, when the function's shape is wrong, and at its end, when it recorded nothing.
     """
 
@@ -64,7 +90,9 @@ def command(name: str, *, needs: str | None, using: str = "default") -> Callable
             raise Broken(f"command {name}: parameters must be keyword-only and include `by: Actor` (wrong: {wrong})")
         if name in COMMANDS:
             raise Broken(f"command {name} is defined twice")
-        info = CommandInfo(name, needs, inspect.cleandoc(function.__doc__ or "").split("\n")[0], function.__module__)
+        info = CommandInfo(
+            name, needs, inspect.cleandoc(function.__doc__ or "").split("\n")[0], function.__module__, quieter
+        )
         if not info.doc:
             raise Broken(f"command {name} has no docstring")
         COMMANDS[name] = info
@@ -79,7 +107,7 @@ def command(name: str, *, needs: str | None, using: str = "default") -> Callable
                 raise Broken(f"command {name}: workspace_id is not a UUID")
             if needs is not None:
                 by.require(needs, workspace_id)
-            running = _Running(info, by, workspace_id, using)
+            running = _Running(info, by, workspace_id, using, _running.get())
             token = _running.set(running)
             try:
                 with transaction.atomic(using=using):
@@ -91,6 +119,7 @@ def command(name: str, *, needs: str | None, using: str = "default") -> Callable
             return result
 
         run.command = info  # type: ignore[attr-defined]
+        CALLS[name] = run
         return run
 
     return decorate
@@ -121,6 +150,35 @@ def record(
     )
     running.recorded.append(recorded)
     return recorded
+
+
+def announce(
+    words: str, *, people: Iterable[UUID] = (), loses: Iterable[UUID] = (), undo: tuple[str, Mapping[str, Any]] | None = None
+) -> None:  # fmt: skip
+    """The running command makes the hub quieter this time: who else looks after the workspace, and who loses a page, hear of it.
+
+    ``words`` is a sentence without a full stop that names persons as ``{0}`` …, by their place in ``people``. A command that runs within another
+    one which is gated or announced itself is a part of it, and what the hub does by itself is nobody's doing: neither is announced.
+    """
+    running = _running.get()
+    if running is None or running.info.quieter.guard != "announced":
+        raise Broken("announce() outside of a command that is declared as announced")
+    outer = running.outer
+    while outer is not None:
+        if outer.info.quieter.guard != "no":
+            return
+        outer = outer.outer
+    if running.by.kind == "system":
+        return
+    made = Announcement(running.info.name, running.by, running.workspace_id, words, tuple(people), tuple(loses), undo)
+    for keep in _keepers:
+        keep(made)
+
+
+def keeps_announcements(function: Callable[[Announcement], None]) -> Callable[[Announcement], None]:
+    """Declares who keeps what was announced, until it is sent."""
+    _keepers.append(function)
+    return function
 
 
 def running_actor() -> Actor | None:

@@ -10,6 +10,7 @@ from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.oncall.models import Feed, Override, Schedule
 from watchbill.oncall.queries import access_schedule, who_is_on
 from watchbill.people import tokens
@@ -59,7 +60,7 @@ def _member(workspace_id: UUID, person_id: UUID) -> None:
         raise NotFound("There is no such person here.", field="person")
 
 
-@command("oncall.override", needs="oncall.override")
+@command("oncall.override", needs="oncall.override", quieter=announced("somebody else is on call than the rota says"))
 def add_override(
     *, by: Actor, workspace_id: UUID, schedule_id: UUID, person_id: UUID, starts_at: datetime, ends_at: datetime, reason: str = ""
 ) -> Override:  # fmt: skip
@@ -87,7 +88,7 @@ def add_override(
     return row
 
 
-@command("oncall.override.end", needs="oncall.override")
+@command("oncall.override.end", needs="oncall.override", quieter=announced("somebody who took over is on call no more"))
 def end_override(*, by: Actor, workspace_id: UUID, override_id: UUID) -> None:
     """Takes an override back; what was served under it stays in the history."""
     row = Override.objects.select_for_update().filter(workspace_id=workspace_id, id=override_id, ended_at=None).first()
@@ -98,7 +99,7 @@ def end_override(*, by: Actor, workspace_id: UUID, override_id: UUID) -> None:
     record(("schedule", row.schedule_id), detail={"person": str(row.person_id), "until": row.ends_at.isoformat()})
 
 
-@command("oncall.feed", needs="oncall.read")
+@command("oncall.feed", needs="oncall.read", quieter=harmless("a calendar to read"))
 def create_feed(*, by: Actor, workspace_id: UUID, schedule_id: UUID | None = None) -> tuple[Feed, str]:
     """Makes the address of a calendar feed: of a schedule, or of one's own shifts. Its key is shown this once."""
     if by.kind != "person":
@@ -116,7 +117,7 @@ def create_feed(*, by: Actor, workspace_id: UUID, schedule_id: UUID | None = Non
     return feed, text
 
 
-@command("oncall.feed.revoke", needs=None)
+@command("oncall.feed.revoke", needs=None, quieter=harmless("a calendar to read"))
 def revoke_feed(*, by: Actor, workspace_id: UUID, feed_id: UUID) -> None:
     """Ends a calendar feed. Decides itself: one's own only."""
     feed = (
@@ -131,7 +132,7 @@ def revoke_feed(*, by: Actor, workspace_id: UUID, feed_id: UUID) -> None:
     record(("person", by.id), detail={"prefix": feed.prefix})
 
 
-@command("oncall.handover", needs=None)
+@command("oncall.handover", needs=None, quieter=harmless("only the hub itself does this"))
 def hand_over(*, by: Actor, workspace_id: UUID, schedule: Schedule, person_id: UUID | None) -> None:
     """Notes that somebody else is on call now. Only the hub's own look does this."""
     before, since = schedule.current_person, schedule.current_since

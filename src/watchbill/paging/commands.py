@@ -12,6 +12,7 @@ from watchbill.base.errors import Conflict, Denied, NotFound
 from watchbill.clocks import commands as clocks
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging.models import Delivery, Page, PageEvent, Policy
 from watchbill.paging.reach import Reach, Target
 from watchbill.paging.rules import go_on, wait_of
@@ -83,7 +84,7 @@ def _about(page: Page) -> list[str]:
     return [page.subject_kind, page.subject_id]
 
 
-@command("page.start", needs=None)
+@command("page.start", needs=None, quieter=harmless("it pages"))
 def start(
     *, by: Actor, workspace_id: UUID, subject: Subject, title: str, policy: Mapping[str, Any], text: str = "", url: str = "", why: str = "",
     labels: Mapping[str, str] | None = None, urgency: str = "high", shadow: bool = False, can_wait: bool = False,
@@ -123,7 +124,7 @@ def start(
     return page
 
 
-@command("page.step", needs=None)
+@command("page.step", needs=None, quieter=harmless("only the hub itself does this"))
 def advance(*, by: Actor, workspace_id: UUID, page: Page, reach: Reach) -> None:
     """Begins the next step of a page whose time has come. Only the hub's own sweep does this."""
     _advance(by, page, reach)
@@ -265,7 +266,9 @@ def _may_answer(by: Actor, page: Page) -> None:
         raise Denied("You were not paged about this.", hint="Who holds incident.respond can acknowledge, too.")
 
 
-@command("page.acknowledge", needs=None)
+@command(
+    "page.acknowledge", needs=None, quieter=harmless("whoever answers is named to the others, and the clocks go on")
+)
 def acknowledge(*, by: Actor, workspace_id: UUID, page_id: UUID, via: str = "") -> tuple[Page, bool]:
     """Says that somebody takes it: escalation stops, the clock is met. Decides itself: who was paged, or holds incident.respond.
 
@@ -290,7 +293,7 @@ def acknowledge(*, by: Actor, workspace_id: UUID, page_id: UUID, via: str = "") 
     return page, True
 
 
-@command("page.escalate", needs=None)
+@command("page.escalate", needs=None, quieter=harmless("it pages more people"))
 def escalate(*, by: Actor, workspace_id: UUID, page_id: UUID, reason: str = "") -> Page:
     """Begins the next step at once, also of what was acknowledged. Decides itself: who was paged, or holds incident.respond."""
     page = _page(workspace_id, page_id)
@@ -309,7 +312,7 @@ def escalate(*, by: Actor, workspace_id: UUID, page_id: UUID, reason: str = "") 
     return page
 
 
-@command("page.end", needs=None)
+@command("page.end", needs=None, quieter=harmless("a part of other commands, which are declared themselves"))
 def end(
     *, by: Actor, workspace_id: UUID, page_id: UUID, why: str, over: bool = True, until: datetime | None = None
 ) -> Page:
@@ -337,7 +340,7 @@ def end(
     return page
 
 
-@command("page.resume", needs=None)
+@command("page.resume", needs=None, quieter=harmless("it pages again"))
 def resume(*, by: Actor, workspace_id: UUID, subject: Subject, quiet: timedelta) -> Page | None:
     """Lets the latest page about a subject go on as if the subject had not been over: acknowledged stays acknowledged, and the next step begins when
     it would have begun, at the latest now. Where nobody had acknowledged, messages that the end had stopped go out, and who was paged by now is

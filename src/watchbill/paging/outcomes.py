@@ -9,6 +9,7 @@ from django.db import transaction
 from watchbill.base.actor import Actor, system
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging.message import Sent
 from watchbill.paging.models import Channel, Delivery, Page, PageEvent
 from watchbill.paging.rules import MOST_ATTEMPTS, PATIENCE, Retry, plan_retry
@@ -37,7 +38,7 @@ class Outcome:
     contact: bool = False
 
 
-@command("page.stopped", needs=None)
+@command("page.stopped", needs=None, quieter=harmless("only the hub itself does this"))
 def stop(*, by: Actor, workspace_id: UUID, delivery: Delivery, stage: str, reason: str) -> None:
     """Records that a message does not go out, and which stage stopped it. Only the hub's own senders do this.
 
@@ -54,7 +55,7 @@ def stop(*, by: Actor, workspace_id: UUID, delivery: Delivery, stage: str, reaso
     _record(delivery, {"stage": stage})
 
 
-@command("page.sent", needs=None)
+@command("page.sent", needs=None, quieter=harmless("only the hub itself does this"))
 def sent_out(*, by: Actor, workspace_id: UUID, delivery: Delivery, sent: Sent) -> None:
     """Records that a message went out. Only the hub's own senders do this."""
     at = now()
@@ -71,7 +72,7 @@ def sent_out(*, by: Actor, workspace_id: UUID, delivery: Delivery, sent: Sent) -
     _tell(delivery, "sent")
 
 
-@command("page.failed", needs=None)
+@command("page.failed", needs=None, quieter=harmless("only the hub itself does this"))
 def failed(*, by: Actor, workspace_id: UUID, delivery: Delivery, reason: str) -> None:
     """Records that a message failed for good: the target's next method, else the next step, comes at once. Only the hub does this."""
     delivery.state, delivery.reason, delivery.done_at, delivery.leased_until = (

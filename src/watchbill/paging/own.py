@@ -12,6 +12,7 @@ from django.conf import settings
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound, TooMany
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging.channels import CARRIERS
 from watchbill.paging.commands import end_about, start, told_once
 from watchbill.paging.models import Habit, NoticesOff, Page, Verification
@@ -26,7 +27,7 @@ MOST_TRIES = 5
 MOST_TESTS, TESTS_WITHIN = 5, timedelta(minutes=5)
 
 
-@command("page.test", needs=None)
+@command("page.test", needs=None, quieter=harmless("a test to oneself"))
 def test_me(*, by: Actor, workspace_id: UUID) -> Page:
     """Pages oneself by all own methods, as a real page would. Decides itself: a member, about nobody but themselves."""
     if by.kind != "person" or not by.may("workspace.read", workspace_id):
@@ -67,7 +68,7 @@ def _own_contact(by: Actor, contact_id: UUID) -> ContactMethod:
     return found
 
 
-@command("contact.code", needs=None)
+@command("contact.code", needs=None, quieter=harmless("a code to one's own contact"))
 def send_code(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     """Sends a code to a contact of one's own. Decides itself: nobody else's."""
     contact, at = _own_contact(by, contact_id), now()
@@ -94,7 +95,7 @@ def send_code(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     record(("person", by.id), detail={"kind": contact.kind})
 
 
-@command("contact.verify", needs=None)
+@command("contact.verify", needs=None, quieter=harmless("one's own contact can be used"))
 def verify_contact(*, by: Actor, workspace_id: UUID, contact_id: UUID, code: str) -> bool:
     """Says whether a code is the one that was sent; then the contact is verified. Decides itself: nobody else's.
 
@@ -121,7 +122,7 @@ def verify_contact(*, by: Actor, workspace_id: UUID, contact_id: UUID, code: str
     return right
 
 
-@command("contact.first", needs=None)
+@command("contact.first", needs=None, quieter=harmless("the order of one's own contacts"))
 def make_first(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     """Puts a contact of one's own before the others of its kind. Decides itself: nobody else's."""
     contact = _own_contact(by, contact_id)
@@ -134,7 +135,9 @@ def make_first(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     record(("person", by.id), detail={"kind": contact.kind})
 
 
-@command("paging.rules", needs=None)
+@command(
+    "paging.rules", needs=None, quieter=harmless("one's own methods; Can this hub page? names whom nothing reaches")
+)
 def set_rules(
     *, by: Actor, workspace_id: UUID, urgency: str, steps: Sequence[Mapping[str, Any]], quiet: Mapping[str, str] | None = None
 ) -> None:  # fmt: skip
@@ -181,7 +184,7 @@ def set_rules(
     )
 
 
-@command("paging.notices", needs=None)
+@command("paging.notices", needs=None, quieter=harmless("one's own notices, which ask for nothing"))
 def set_notices(*, by: Actor, workspace_id: UUID, on: bool) -> None:
     """Says whether one hears that what one was paged for is taken or over. Decides itself: one's own; without a word one hears it."""
     if by.kind != "person" or not by.may("workspace.read", workspace_id):

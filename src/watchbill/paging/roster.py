@@ -25,6 +25,7 @@ from watchbill.facts.publish import subscribe
 from watchbill.facts.subjects import Shown
 from watchbill.ledger.append import canonical
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.oncall.models import Schedule
 from watchbill.paging.commands import admins_of, end_about, start, told_once
 from watchbill.paging.models import Channel, Delivery, Habit, Policy
@@ -258,7 +259,7 @@ def keep(workspace_id: UUID, wanted: ClockPolicy | None) -> None:
         clocks.change(**common, policy=wanted)
 
 
-@command("roster.confirm", needs="roster.confirm")
+@command("roster.confirm", needs="roster.confirm", quieter=harmless("it confirms what is there"))
 def confirm(*, by: Actor, workspace_id: UUID, seen: str) -> Roster:
     """Confirms that the roster is right as it was ``seen`` (its digest). What is wrong with it goes into the entry; its time begins anew."""
     found, clock = roster_of(workspace_id), duty_of(workspace_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced
 from watchbill.outbound.ahead import refused
 from watchbill.paging.channels import CARRIERS, KINDS
 from watchbill.paging.channels.base import REFUSED
@@ -35,7 +36,7 @@ def stand_ins(channel: Channel) -> list[Channel]:
     return [one for one in rows[at + 1 :] + rows[: at + 1] if one.id != channel.id]
 
 
-@command("channel.set", needs="channel.edit")
+@command("channel.set", needs="channel.edit", quieter=announced("a channel that works is given other settings"))
 def set_channel(
     *, by: Actor, workspace_id: UUID, kind: str, name: str, config: Mapping[str, Any], secret: str = ""
 ) -> Channel:
@@ -77,7 +78,9 @@ def set_channel(
     return channel
 
 
-@command("channel.remove", needs="channel.edit")
+@command(
+    "channel.remove", needs="channel.edit", quieter=announced("what goes out by this channel does not go out any more")
+)
 def remove_channel(*, by: Actor, workspace_id: UUID, channel_id: UUID) -> None:
     """Removes a channel, and its password."""
     channel = (

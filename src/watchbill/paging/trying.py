@@ -7,6 +7,7 @@ from uuid import UUID
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, NotFound, TooMany
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import harmless
 from watchbill.paging.channels import KINDS
 from watchbill.paging.commands import end_about, start, told_once
 from watchbill.paging.models import Channel, Delivery, Page
@@ -30,7 +31,7 @@ class Tried:
     reason: str = ""
 
 
-@command("channel.test", needs="channel.edit")
+@command("channel.test", needs="channel.edit", quieter=harmless("it sends a test"))
 def test_channel(*, by: Actor, workspace_id: UUID, channel_id: UUID) -> Page:
     """Sends one message through a channel: to one's own contact of its kind, or where the channel itself is told. No other channel stands in."""
     channel = (

@@ -12,6 +12,7 @@ from watchbill.base.ids import HUB, slugify
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
 from watchbill.ledger.erase import erase_payloads_about
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people import tokens
 from watchbill.people.models import (
     ApiToken,
@@ -47,7 +48,7 @@ def person_here(workspace_id: UUID, person_id: UUID) -> Person:
     return person
 
 
-@command("workspace.create", needs="workspace.create")
+@command("workspace.create", needs="workspace.create", quieter=harmless("a new workspace pages nobody yet"))
 def create_workspace(
     *, by: Actor, name: str, slug: str = "", time_zone: str = "UTC", first_admin: UUID | None = None
 ) -> Workspace:
@@ -77,7 +78,11 @@ def create_workspace(
     return workspace
 
 
-@command("workspace.edit", needs="workspace.edit")
+@command(
+    "workspace.edit",
+    needs="workspace.edit",
+    quieter=announced("another time zone moves shifts and quiet hours; a second factor is asked for no more"),
+)
 def edit_workspace(
     *,
     by: Actor,
@@ -112,14 +117,18 @@ def edit_workspace(
     return workspace
 
 
-@command("workspace.demo", needs="workspace.edit")
+@command("workspace.demo", needs="workspace.edit", quieter=announced("a demo pages nobody"))
 def mark_demo(*, by: Actor, workspace_id: UUID, demo: bool) -> None:
     """Says that a workspace is a demo, whose pages go to nobody, or that it is one no more."""
     Workspace.objects.filter(id=workspace_id).update(demo=demo)
     record(("workspace", workspace_id), detail={"demo": demo})
 
 
-@command("person.invite", needs="person.invite")
+@command(
+    "person.invite",
+    needs="person.invite",
+    quieter=harmless("somebody new may look; a role that can change anything is granted by itself"),
+)
 def invite_person(
     *, by: Actor, workspace_id: UUID, name: str, email: str, role: str = "viewer", outsider: bool = False
 ) -> Person:
@@ -162,7 +171,7 @@ def invite_person(
     return person
 
 
-@command("person.edit", needs=None)
+@command("person.edit", needs=None, quieter=harmless("a name"))
 def edit_person(*, by: Actor, workspace_id: UUID, person_id: UUID, name: str) -> Person:
     """Changes a name. Everybody may change their own; else this needs person.edit."""
     if person_id != by.id:
@@ -174,14 +183,14 @@ def edit_person(*, by: Actor, workspace_id: UUID, person_id: UUID, name: str) ->
     return person
 
 
-@command("person.reveal", needs="person.reveal")
+@command("person.reveal", needs="person.reveal", quieter=harmless("it reads, and is recorded"))
 def reveal_person(*, by: Actor, workspace_id: UUID, person_id: UUID, reason: str = "") -> None:
     """Records that a person's contact details were looked at; the page then shows them once."""
     person_here(workspace_id, person_id)
     record(("person", person_id), detail={"reason": " ".join(reason.split())[:300]})
 
 
-@command("person.deactivate", needs="person.edit")
+@command("person.deactivate", needs="person.edit", quieter=announced("somebody is paged no more"))
 def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     """Ends a person's access to the whole hub at once; their history stays."""
     if person_id == by.id:
@@ -195,7 +204,7 @@ def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None
     publish(PERSON_DEACTIVATED, workspace_id=workspace_id, subject=("person", person_id))
 
 
-@command("person.reactivate", needs="person.edit")
+@command("person.reactivate", needs="person.edit", quieter=harmless("somebody can be paged again"))
 def reactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     """Lets a deactivated person in again."""
     person = person_here(workspace_id, person_id)
@@ -238,7 +247,7 @@ def require_no_further_reach(by: Actor, person_id: UUID) -> None:
             )
 
 
-@command("person.remove", needs="person.edit")
+@command("person.remove", needs="person.edit", quieter=announced("somebody is paged no more"))
 def remove_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     """Takes a person out of this workspace, with every role they hold in it."""
     person_here(workspace_id, person_id)
@@ -251,7 +260,7 @@ def remove_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     Membership.objects.filter(workspace_id=workspace_id, person_id=person_id, ended_at=None).update(ended_at=at)
 
 
-@command("person.erase", needs="person.erase")
+@command("person.erase", needs="person.erase", quieter=announced("somebody is paged no more"))
 def erase_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> int:
     """Erases a person's data: name, contacts, sign-in, and every ledger payload about them. The proof stays whole."""
     if person_id == by.id:
@@ -277,7 +286,7 @@ def _keep_an_admin(workspace_id: UUID, *, without: UUID) -> None:
         raise Conflict(problem)
 
 
-@command("role.grant", needs="role.grant")
+@command("role.grant", needs="role.grant", quieter=announced("somebody may change what is paged"))
 def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> RoleGrant:
     """Gives a person a role in this workspace."""
     clean_role(role)
@@ -297,7 +306,7 @@ def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> 
     return grant
 
 
-@command("role.revoke", needs="role.grant")
+@command("role.revoke", needs="role.grant", quieter=announced("somebody may look after this workspace no more"))
 def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> None:
     """Takes a granted role from a person. Roles that come from a group end with the group or its mapping."""
     clean_role(role)
@@ -318,7 +327,7 @@ def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) ->
     )
 
 
-@command("role.label", needs="role.grant")
+@command("role.label", needs="role.grant", quieter=harmless("a name"))
 def label_role(*, by: Actor, workspace_id: UUID, role: str, label: str) -> None:
     """Calls a built-in role by the workspace's own word."""
     clean_role(role)
@@ -327,7 +336,9 @@ def label_role(*, by: Actor, workspace_id: UUID, role: str, label: str) -> None:
     record(("role", role), detail={"label": label})
 
 
-@command("role.group.map", needs="role.grant")
+@command(
+    "role.group.map", needs="role.grant", quieter=announced("a group of the identity provider may change what is paged")
+)
 def map_group(*, by: Actor, workspace_id: UUID, group: str, role: str) -> GroupMapping:
     """Gives the members of an identity provider's group a role here, from their next sign-in on."""
     mapping = GroupMapping(workspace_id=workspace_id, group=clean_name(group, "group", 200), role=clean_role(role))
@@ -340,7 +351,7 @@ def map_group(*, by: Actor, workspace_id: UUID, group: str, role: str) -> GroupM
     return mapping
 
 
-@command("role.group.unmap", needs="role.grant")
+@command("role.group.unmap", needs="role.grant", quieter=announced("a group of the identity provider loses a role"))
 def unmap_group(*, by: Actor, workspace_id: UUID, mapping_id: UUID) -> None:
     """Ends a group's role here; who held it through the group loses it now."""
     mapping = GroupMapping.objects.filter(workspace_id=workspace_id, id=mapping_id).first()
@@ -353,7 +364,7 @@ def unmap_group(*, by: Actor, workspace_id: UUID, mapping_id: UUID) -> None:
     mapping.delete()
 
 
-@command("team.create", needs="team.edit")
+@command("team.create", needs="team.edit", quieter=harmless("a team that nothing pages yet"))
 def create_team(*, by: Actor, workspace_id: UUID, name: str, purpose: str = "") -> Team:
     """Makes a team."""
     name = clean_name(name)
@@ -379,7 +390,7 @@ def _team_here(workspace_id: UUID, team_id: UUID) -> Team:
     return team
 
 
-@command("team.edit", needs="team.edit")
+@command("team.edit", needs="team.edit", quieter=harmless("a name"))
 def edit_team(*, by: Actor, workspace_id: UUID, team_id: UUID, name: str, purpose: str = "") -> Team:
     """Changes a team's name and purpose; its address stays."""
     team = _team_here(workspace_id, team_id)
@@ -390,7 +401,7 @@ def edit_team(*, by: Actor, workspace_id: UUID, team_id: UUID, name: str, purpos
     return team
 
 
-@command("team.member.add", needs="team.edit")
+@command("team.member.add", needs="team.edit", quieter=harmless("more people are paged"))
 def add_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: UUID) -> None:
     """Puts a person into a team."""
     _team_here(workspace_id, team_id)
@@ -404,7 +415,7 @@ def add_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: 
     record(("team", team_id), detail={"person": str(person_id)})
 
 
-@command("team.member.remove", needs="team.edit")
+@command("team.member.remove", needs="team.edit", quieter=announced("somebody is not paged with their team any more"))
 def remove_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: UUID) -> None:
     """Takes a person out of a team."""
     _team_here(workspace_id, team_id)
@@ -414,7 +425,7 @@ def remove_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_i
     record(("team", team_id), detail={"person": str(person_id)})
 
 
-@command("token.create", needs="token.use")
+@command("token.create", needs="token.use", quieter=harmless("it may do no more than its owner"))
 def create_token(
     *, by: Actor, workspace_id: UUID, name: str, scopes: Iterable[str], days: int = 90
 ) -> tuple[ApiToken, str]:
@@ -444,7 +455,7 @@ def create_token(
     return token, text
 
 
-@command("token.revoke", needs=None)
+@command("token.revoke", needs=None, quieter=harmless("a key to this hub; alerts come by the keys of integrations"))
 def revoke_token(*, by: Actor, workspace_id: UUID, token_id: UUID) -> None:
     """Ends a token at once. Everybody may end their own; else this needs token.manage."""
     token = ApiToken.objects.defer("digest").filter(workspace_id=workspace_id, id=token_id).first()

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.commands import person_here, require_no_further_reach
 from watchbill.people.models import ContactMethod
 from watchbill.people.values import clean_contact, read_subscription
@@ -18,7 +19,7 @@ from watchbill.runtime.now import now
 MOST_BROWSERS = 10
 
 
-@command("person.contact.add", needs=None)
+@command("person.contact.add", needs=None, quieter=harmless("more ways to reach somebody"))
 def add_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, kind: str, value: str) -> ContactMethod:
     """Adds an e-mail address or phone number. Everybody may add their own; else this needs person.edit."""
     if kind == "push":
@@ -40,7 +41,7 @@ def add_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, kind: str, va
     return contact
 
 
-@command("person.browser.add", needs=None)
+@command("person.browser.add", needs=None, quieter=harmless("more ways to reach somebody"))
 def add_browser(*, by: Actor, workspace_id: UUID, subscription: str, label: str) -> ContactMethod:
     """Adds the browser that one sits at as a way to be notified. Decides itself: one's own, so it counts as verified. Again renews it."""
     person = person_here(workspace_id, by.id)
@@ -69,7 +70,7 @@ def _text64(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
-@command("person.contact.gone", needs=None)
+@command("person.contact.gone", needs=None, quieter=harmless("only the hub itself does this"))
 def drop_contact(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     """Takes away a contact that serves nobody any more, as who carries its messages says. Only the hub itself does this."""
     contact = ContactMethod.objects.filter(id=contact_id).first()
@@ -80,7 +81,7 @@ def drop_contact(*, by: Actor, workspace_id: UUID, contact_id: UUID) -> None:
     contact.delete()
 
 
-@command("person.contact.remove", needs=None)
+@command("person.contact.remove", needs=None, quieter=announced("somebody else's contact is removed"))
 def remove_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, contact_id: UUID) -> None:
     """Removes a contact method. Everybody may remove their own; else this needs person.edit."""
     if person_id != by.id:

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
 from watchbill.secrets.envelope import Sealed, key_id, rewrap, seal, unseal
@@ -25,7 +26,7 @@ def _clean_value(value: str) -> bytes:
     return value.encode()
 
 
-@command("secret.store", needs="secret.edit")
+@command("secret.store", needs="secret.edit", quieter=harmless("a new secret is used by nothing yet"))
 def store_secret(
     *, by: Actor, workspace_id: UUID, name: str, value: str, purpose: str = "", rotate_by: date | None = None
 ) -> Secret:
@@ -54,7 +55,7 @@ def _secret_here(workspace_id: UUID, secret_id: UUID) -> Secret:
     return secret
 
 
-@command("secret.replace", needs="secret.edit")
+@command("secret.replace", needs="secret.edit", quieter=announced("a channel signs in with another secret"))
 def replace_secret(
     *, by: Actor, workspace_id: UUID, secret_id: UUID, value: str, rotate_by: date | None = None
 ) -> Secret:
@@ -68,7 +69,7 @@ def replace_secret(
     return secret
 
 
-@command("secret.delete", needs="secret.edit")
+@command("secret.delete", needs="secret.edit", quieter=announced("a channel cannot sign in any more"))
 def delete_secret(*, by: Actor, workspace_id: UUID, secret_id: UUID) -> None:
     """Deletes a secret for good."""
     secret = _secret_here(workspace_id, secret_id)
@@ -94,7 +95,7 @@ def open_secret(*, by: Actor, workspace_id: UUID, name: str, purpose: str) -> st
     return value.decode()
 
 
-@command("secret.rewrap", needs="secret.edit")
+@command("secret.rewrap", needs="secret.edit", quieter=harmless("the same secrets under a new key"))
 def rewrap_secrets(*, by: Actor, workspace_id: UUID) -> int:
     """Wraps this workspace's secrets by the current master key, after it was changed. Returns how many needed it."""
     current = key_id(settings.KEYS)

@@ -19,6 +19,7 @@ from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.base.ids import slugify
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people import tokens
 from watchbill.people.values import clean_name, clean_zone
 from watchbill.runtime.now import now
@@ -298,7 +299,7 @@ def held(keys: Sequence[str]) -> list[tuple[Source, list[tuple[int, Incoming]]]]
     return list(found.values())
 
 
-@command("check.create", needs="source.edit")
+@command("check.create", needs="source.edit", quieter=harmless("more is watched"))
 def create_check(
     *, by: Actor, workspace_id: UUID, source_id: UUID, name: str, period: int = 86400, cron: str = "", zone: str = "UTC", grace: int = 3600,
     severity: str = "warning",
@@ -350,7 +351,7 @@ def _check_of(workspace_id: UUID, check_id: UUID) -> Check:
     return check
 
 
-@command("check.edit", needs="source.edit")
+@command("check.edit", needs="source.edit", quieter=announced("a check waits longer"))
 def edit_check(
     *, by: Actor, workspace_id: UUID, check_id: UUID, period: int | None = None, cron: str | None = None, zone: str | None = None,
     grace: int | None = None, severity: str | None = None,
@@ -376,7 +377,7 @@ def edit_check(
     return check
 
 
-@command("check.remove", needs="source.edit")
+@command("check.remove", needs="source.edit", quieter=announced("a job or service is watched no more"))
 def remove_check(*, by: Actor, workspace_id: UUID, check_id: UUID) -> None:
     """Removes a check: its pings are refused from then on, and its alert ends."""
     check = _check_of(workspace_id, check_id)

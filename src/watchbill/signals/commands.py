@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people import tokens
 from watchbill.people.values import clean_name
 from watchbill.runtime.live import tell_live
@@ -33,7 +34,7 @@ PROTOCOLS = {
 }
 
 
-@command("source.create", needs="source.edit")
+@command("source.create", needs="source.edit", quieter=harmless("more can arrive"))
 def create_source(
     *, by: Actor, workspace_id: UUID, protocol: str, name: str, config: Mapping[str, Any] | None = None, key: str = ""
 ) -> tuple[Source, str]:  # fmt: skip
@@ -66,7 +67,7 @@ def _source(workspace_id: UUID, source_id: UUID) -> Source:
     return found
 
 
-@command("source.rotate", needs="source.edit")
+@command("source.rotate", needs="source.edit", quieter=announced("what still sends with the old key is refused"))
 def rotate_key(*, by: Actor, workspace_id: UUID, source_id: UUID) -> tuple[Source, str]:
     """Gives an integration another key; the old one is refused from now on. Returns the new text, which is shown this once."""
     source, text = _source(workspace_id, source_id), tokens.fresh("wbi_")
@@ -76,7 +77,7 @@ def rotate_key(*, by: Actor, workspace_id: UUID, source_id: UUID) -> tuple[Sourc
     return source, text
 
 
-@command("source.revoke", needs="source.edit")
+@command("source.revoke", needs="source.edit", quieter=announced("what this integration sends is refused"))
 def revoke_source(*, by: Actor, workspace_id: UUID, source_id: UUID) -> None:
     """Ends an integration; what came through it stays."""
     source = _source(workspace_id, source_id)
@@ -85,7 +86,7 @@ def revoke_source(*, by: Actor, workspace_id: UUID, source_id: UUID) -> None:
     record(("source", source.id), detail={"name": source.name})
 
 
-@command("source.replay", needs="source.edit")
+@command("source.replay", needs="source.edit", quieter=harmless("what was put aside is taken in"))
 def replay(*, by: Actor, workspace_id: UUID, source_id: UUID, arrival_id: int | None = None) -> int:
     """Takes an integration's quarantined arrivals in again, one or all of them. Answers how many wait now.
 

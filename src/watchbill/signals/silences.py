@@ -11,6 +11,7 @@ from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.values import clean_zone
 from watchbill.runtime.isolation import describe, together_or_apart
 from watchbill.runtime.now import now
@@ -62,7 +63,7 @@ def words(row: Silence, end: datetime) -> str:
     return f"{what} until {end:%Y-%m-%d %H:%M} UTC: {row.reason}"
 
 
-@command("silence.create", needs="silence.edit")
+@command("silence.create", needs="silence.edit", quieter=announced("what it matches pages nobody while it lasts"))
 def create_silence(
     *, by: Actor, workspace_id: UUID, match: Iterable[str], reason: str, starts_at: datetime, ends_at: datetime, every: str = "", zone: str = "UTC",
     until: datetime | None = None, maintenance: bool = False,
@@ -101,7 +102,7 @@ def create_silence(
     return row
 
 
-@command("silence.end", needs="silence.edit")
+@command("silence.end", needs="silence.edit", quieter=harmless("more is paged"))
 def end_silence(*, by: Actor, workspace_id: UUID, silence_id: UUID) -> None:
     """Ends a silence now; what it held back is paged at once."""
     row = Silence.objects.select_for_update().filter(workspace_id=workspace_id, id=silence_id).first()

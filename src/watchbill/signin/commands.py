@@ -15,6 +15,7 @@ from watchbill.base.errors import Denied, Invalid, NotFound
 from watchbill.base.ids import HUB
 from watchbill.ledger.append import append
 from watchbill.ledger.command import command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.commands import require_no_further_reach
 from watchbill.people.models import GroupMapping, Membership, RoleGrant
 from watchbill.people.rules import roles_for_groups
@@ -37,7 +38,11 @@ def ensure_login(person_id: UUID) -> Login:
     return login
 
 
-@command("signin.link", needs="person.invite")
+@command(
+    "signin.link",
+    needs="person.invite",
+    quieter=harmless("whoever makes a link for somebody does not count as a second person with them"),
+)
 def make_link(
     *,
     by: Actor,
@@ -111,7 +116,7 @@ def note_failure(*, method: str, reason: str, request_id: str, address: str | No
         )  # fmt: skip
 
 
-@command("session.revoke", needs=None)
+@command("session.revoke", needs=None, quieter=harmless("somebody has to sign in again; pages go out as before"))
 def revoke_session(*, by: Actor, workspace_id: UUID, session_id: UUID) -> None:
     """Ends a session at once. Everybody may end their own; else this needs session.manage."""
     session = Session.objects.filter(id=session_id).first()
@@ -129,7 +134,7 @@ def _require_reach(by: Actor, workspace_id: UUID, person_id: UUID) -> None:
         raise NotFound("There is no such session.")
 
 
-@command("signin.password", needs=None)
+@command("signin.password", needs=None, quieter=harmless("a way in; what is done with it is declared itself"))
 def set_password(*, by: Actor, workspace_id: UUID, person_id: UUID, password: str) -> None:
     """Sets one's own password and ends one's other sessions; the hub's command line may set anybody's."""
     if by.id != person_id and not by.all_powerful:
@@ -141,7 +146,7 @@ def set_password(*, by: Actor, workspace_id: UUID, person_id: UUID, password: st
     record(("person", person_id))
 
 
-@command("role.sync", needs=None, using="signin")
+@command("role.sync", needs=None, using="signin", quieter=announced("the identity provider's groups took a role away"))
 def sync_group_roles(*, by: Actor, workspace_id: UUID, person_id: UUID, groups: Iterable[str]) -> dict[str, list[str]]:
     """Brings a person's roles from groups to what the identity provider says. Only the hub itself does this, at sign-in."""
     if not by.all_powerful:
@@ -191,7 +196,9 @@ def sync_all_groups(person_id: UUID, groups: list[str], *, request_id: str) -> N
             sync_group_roles(by=by, workspace_id=workspace_id, person_id=person_id, groups=groups)
 
 
-@command("signin.rewrap", needs="workspace.create", using="signin")
+@command(
+    "signin.rewrap", needs="workspace.create", using="signin", quieter=harmless("the same secrets under a new key")
+)
 def rewrap_second_factors(*, by: Actor) -> int:
     """Wraps TOTP seeds and recovery codes by the current master key, after it was changed. Returns how many needed it."""
     known = [settings.KEYS, *([settings.PREVIOUS_KEYS] if settings.PREVIOUS_KEYS else [])]
