@@ -8,7 +8,7 @@ from pathlib import Path
 for name, value in {"WATCHBILL_PROCESS": "code", "DJANGO_SETTINGS_MODULE": "watchbill.server.settings"}.items():
     os.environ.setdefault(name, value)
 
-import django
+import django  # noqa: E402
 
 django.setup()
 
