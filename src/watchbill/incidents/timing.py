@@ -25,7 +25,7 @@ from watchbill.incidents.commands import (
 )
 from watchbill.incidents.models import Incident
 from watchbill.incidents.rules import CLOCKS, WAIT, WORDS, clocks_of
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.paging import commands as paging
 from watchbill.runtime.isolation import together_or_apart
@@ -58,13 +58,16 @@ def change_severity(*, by: Actor, workspace_id: UUID, incident_id: UUID, severit
     if incident.waiting_for:
         # Clocks are reckoned anew from the opening: none of them is paused then.
         _go_on(by, incident)
-    before, worse = incident.severity, level.rank < (incident.rank or 99)
+    before, worse, lower = incident.severity, level.rank < (incident.rank or 99), level.rank > (incident.rank or 99)
     incident.severity, incident.rank = level.name, level.rank
     incident.policy = {**incident.policy, "severity": stamp(level)}
     incident.save()
     _rewind(by, incident)
     say(incident, "severity", f"{before or 'none'} → {level.name}", by)
     record(subject_of(incident), detail={"changes": {"severity": {"from": before, "to": level.name}}})
+    if lower:
+        back = {"incident_id": incident.id, "severity": before}
+        announce(f"{incident.code} is {level.name} now, no more {before}", undo=("incident.severity", back))
     if worse and level.all_hands:
         # Worse, and all hands: those who were not paged are paged now.
         policy, why = escalation_of(workspace_id, incident.route, incident.policy["severity"], False)
@@ -121,6 +124,10 @@ def wait(*, by: Actor, workspace_id: UUID, incident_id: UUID, reason: str) -> In
     incident.save(update_fields=["waiting_for"])
     say(incident, "waits", reason, by)
     record(subject_of(incident), detail={"clocks": paused}, personal={"reason": reason})
+    announce(
+        f"The clocks of {incident.code} stand still: it waits for somebody else",
+        undo=("incident.go_on", {"incident_id": incident.id}),
+    )
     changed(incident, "waits")
     return incident
 
@@ -174,7 +181,23 @@ def snooze(*, by: Actor, workspace_id: UUID, incident_id: UUID, minutes: int) ->
     incident.save(update_fields=["snoozed_until"])
     say(incident, "snoozed", f"for {minutes} min", by)
     record(subject_of(incident), detail={"minutes": minutes})
+    announce(
+        f"{incident.code} is snoozed for {minutes} min: nothing is paged about it",
+        undo=("incident.end_snooze", {"incident_id": incident.id}),
+    )
     changed(incident, "snoozed")
+    return incident
+
+
+@command("incident.end_snooze", needs="incident.respond", quieter=harmless("it pages again"))
+def end_snooze(*, by: Actor, workspace_id: UUID, incident_id: UUID) -> Incident:
+    """Ends an incident's rest before its time: it pages again at once."""
+    incident = incident_of(workspace_id, incident_id)
+    not_over(incident)
+    if incident.snoozed_until is None:
+        raise Conflict(f"{incident.code} is not snoozed.")
+    wake(by=by, workspace_id=workspace_id, incident=incident)
+    record(subject_of(incident), detail={"number": incident.number})
     return incident
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.facts.publish import declare, publish
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.oncall.models import Feed, Override, Schedule
 from watchbill.oncall.queries import access_schedule, who_is_on
@@ -71,6 +71,8 @@ def add_override(
         raise Invalid("An override ends after it begins, at most a year later.", field="ends_at")
     if ends_at <= at:
         raise Invalid("This time is over already.", field="ends_at")
+    begins = who_is_on(workspace_id, schedule_id, max(starts_at, at))
+    loses = [begins] if begins and begins != person_id else []
     row = Override(
         workspace_id=workspace_id, schedule=schedule, person_id=person_id, starts_at=starts_at, ends_at=ends_at, reason=" ".join(reason.split())[:300],
         made_by=by.id, made_at=at,
@@ -85,6 +87,13 @@ def add_override(
             "reason": row.reason,
         },
     )
+    if loses:
+        announce(
+            f"{{0}} takes over from {{1}} in {schedule.name} from {starts_at:%Y-%m-%d %H:%M} until {ends_at:%Y-%m-%d %H:%M} UTC",
+            people=[person_id, *loses],
+            loses=loses,
+            undo=("oncall.override.end", {"override_id": row.id}),
+        )
     return row
 
 
@@ -97,6 +106,20 @@ def end_override(*, by: Actor, workspace_id: UUID, override_id: UUID) -> None:
     row.ended_at = now()
     row.save(update_fields=["ended_at"])
     record(("schedule", row.schedule_id), detail={"person": str(row.person_id), "until": row.ends_at.isoformat()})
+    if row.ends_at > now():
+        again = {
+            "schedule_id": row.schedule_id,
+            "person_id": row.person_id,
+            "starts_at": row.starts_at,
+            "ends_at": row.ends_at,
+            "reason": row.reason,
+        }
+        announce(
+            f"{{0}} does not take over in {row.schedule.name} until {row.ends_at:%Y-%m-%d %H:%M} UTC any more",
+            people=[row.person_id],
+            loses=[row.person_id],
+            undo=("oncall.override", again),
+        )
 
 
 @command("oncall.feed", needs="oncall.read", quieter=harmless("a calendar to read"))

@@ -17,6 +17,11 @@ TABLES = [
     Table("paging_texts_stopped", app="select", others={"worker": "select, insert, delete"}),
     Table("paging_notices_off", app="select, insert, delete", others={"worker": "select, delete"}),
     Table("paging_habit", app=f"{_WRITE}, delete", others={"worker": f"{_WRITE}, delete"}),
+    Table(
+        "paging_announcement",
+        app="select, insert, update (undone_at, undone_by)",
+        others={"worker": "select, insert, update", "sweeper": "select (at), delete"},
+    ),
     Table("paging_ability", app="select", others={"worker": _WRITE}),
 ]
 #: The metrics are read where no person is: slugs and counts, for the operator alone.

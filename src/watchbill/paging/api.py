@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import Field, StringConstraints
 
 from watchbill.base.actor import Actor
-from watchbill.paging import commands, own, roster, setup, trying
+from watchbill.paging import announcements, commands, own, roster, setup, trying
 from watchbill.paging.ability import access_ability
 from watchbill.paging.models import Channel
 from watchbill.paging.models import Page as PageRow
@@ -70,6 +70,26 @@ class PageWhole(PageOut):
 
     deliveries: list[PageDeliveryOut]
     history: list[dict[str, Any]]
+
+
+class AnnouncementOut(Schema):
+    """What one person made quieter; ``sent_at`` is when the other admins and whoever lost a page were told."""
+
+    id: UUID
+    at: datetime
+    by: str
+    words: str
+    command: str
+    can_undo: bool
+    sent_at: datetime | None
+    undone_at: datetime | None
+    undone_by: str
+
+
+class AnnouncementsPage(Page):
+    """What was made quieter, the newest first."""
+
+    items: list[AnnouncementOut]
 
 
 class PagesPage(Page):
@@ -237,6 +257,22 @@ def test_my_pages(request: HttpRequest, slug: str) -> Status[Any]:
     """Page oneself by all own methods, as a real page would."""
     reader, place = place_of(request, slug)
     return Status(201, _page(own.test_me(by=reader.actor, workspace_id=place.id)))
+
+
+@router.get("/workspaces/{slug}/announcements", response={200: AnnouncementsPage, **ERRORS})
+def list_announcements(request: HttpRequest, slug: str) -> dict[str, Any]:
+    """What one person made quieter, the newest first: the last hundred."""
+    reader, place = place_of(request, slug)
+    rows = announcements.access_announcements(reader.actor, place.id)
+    return {"items": [AnnouncementOut(**asdict(one)) for one in rows], "next": None}
+
+
+@router.post("/workspaces/{slug}/announcements/{announcement_id}/undo", response={204: None, **ERRORS})
+def undo_announcement(request: HttpRequest, slug: str, announcement_id: UUID) -> Status[None]:
+    """Undo what was made quieter, as whoever may do the opposite."""
+    reader, place = place_of(request, slug)
+    announcements.undo(by=reader.actor, workspace_id=place.id, announcement_id=announcement_id)
+    return Status(204, None)
 
 
 @router.get("/workspaces/{slug}/pages/{page_id}", response={200: PageWhole, **ERRORS})

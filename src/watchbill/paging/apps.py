@@ -10,6 +10,7 @@ class PagingConfig(AppConfig):
         from watchbill.facts.subjects import register
         from watchbill.paging import (  # noqa: F401 - they declare what they publish, listen to and look at
             alarm,
+            announcements,
             looks,
             looks_integrations,
             notices,
@@ -23,6 +24,7 @@ class PagingConfig(AppConfig):
 
         register("page", "page", resolve=queries.resolve_pages)
         register(alarm.ABILITY, "ability to page", resolve=alarm.resolve_ability)
+        register(announcements.SUBJECT, "what made the hub quieter", resolve=announcements.resolve_announcements)
         register("channel", "channel", resolve=queries.resolve_channels)
         register("contact", "contact", resolve=queries.resolve_tests)
         register("roster", "contact roster", resolve=roster.resolve_roster)

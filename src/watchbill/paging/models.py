@@ -377,3 +377,31 @@ class AbilityState(models.Model):
 
     class Meta:
         db_table = "paging_ability"
+
+
+class Announcement(models.Model):
+    """Something that a command made quieter without a second person: who hears of it, and how it is undone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    by = models.UUIDField(help_text="who did it, as the ledger names them")
+    command = models.TextField()
+    words = models.TextField(help_text="a sentence; {0}, {1} … are the names of `people`")
+    people = ArrayField(models.UUIDField(), default=list)
+    loses = ArrayField(models.UUIDField(), default=list, help_text="whom it takes a page from")
+    undo = models.JSONField(
+        default=dict, help_text="{command, values}: what undoes it; empty where nothing in the hub does"
+    )
+    sent_at = models.DateTimeField(null=True, help_text="when the others were told")
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = "paging_announcement"
+        indexes = [
+            # Serves the sweep: what nobody was told yet.
+            models.Index(fields=["at"], name="paging_announcement_due", condition=Q(sent_at=None)),
+            # Serves the page, newest first.
+            models.Index(fields=["workspace", "-at"], name="paging_announcement_feed"),
+        ]

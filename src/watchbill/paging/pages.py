@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from watchbill.base.errors import Invalid, WatchbillError
-from watchbill.paging import commands, own, roster, setup, trying
+from watchbill.paging import announcements, commands, own, roster, setup, trying
 from watchbill.paging.ability import count_of
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.push.channel import public_key
@@ -60,6 +60,27 @@ def pages(request: HttpRequest, slug: str) -> HttpResponse:
         "policies": list(access_policies(reader.actor, place.id).exclude(key=roster.OWNERS)),
     }  # fmt: skip
     return render(request, "paging/pages.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def announced(request: HttpRequest, slug: str) -> HttpResponse:
+    """What one person made quieter, with Undo."""
+    reader, place = place_of(request, slug)
+    error: WatchbillError | None = None
+    if request.method == "POST":
+        try:
+            if request.POST.get("do") != "undo":
+                raise Invalid("This page can only undo.")
+            announcements.undo(
+                by=reader.actor, workspace_id=place.id, announcement_id=as_uuid(request.POST.get("announcement", ""))
+            )
+            return redirect("announcements", slug)
+        except WatchbillError as problem:
+            if problem.status not in _ANSWERED:
+                raise
+            error = problem
+    context = {"rows": announcements.access_announcements(reader.actor, place.id), "error": error}
+    return render(request, "paging/announcements.html", context, status=error.status if error else 200)
 
 
 @require_http_methods(["GET", "POST"])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from watchbill.oncall.queries import who_is_on
 from watchbill.paging.models import Channel, Delivery, Habit, Page
-from watchbill.paging.rules import Plan, Way, ways_of
+from watchbill.paging.rules import Plan, Way, quietly, ways_of
 from watchbill.paging.setup import available
 from watchbill.paging.stopped import ways_from
 from watchbill.people.models import ContactMethod, Membership, Person, Team, TeamMember
@@ -92,7 +92,7 @@ class Reach:
             return [], str(target.get("reason") or "nobody bound this name")
         mark = (workspace_id, kind, str(target["id"]))
         if mark not in self._persons:
-            self._persons[mark] = _persons(workspace_id, kind, target, self.at)
+            self._persons[mark] = persons_of(workspace_id, kind, target, self.at)
         return self._persons[mark]
 
     def _to_person(self, page: Page, person: Person, why: str, here: Mapping[str, Channel]) -> list[Delivery]:
@@ -104,8 +104,11 @@ class Reach:
         if mark not in self._habits:
             habit = Habit.objects.filter(workspace_id=mark[0], person_id=mark[1], urgency=mark[2]).first()
             self._habits[mark] = habit.steps if habit else ()
-        ways = self._ways[here_mark]
-        plans = ways_of(ways, page.urgency, here, self._habits[mark])
+        ways, steps = self._ways[here_mark], self._habits[mark]
+        if page.policy.get("quietly"):
+            steps = quietly(steps)
+            here = {method: one for method, one in here.items() if method != "voice"}
+        plans = ways_of(ways, page.urgency, here, steps)
         if not plans:
             lacks = "nothing that this urgency uses" if ways else "no contact"
             plans = [Plan("none", None, 0, "contact", f"{lacks} is stored: add one under On-call → My paging")]
@@ -118,7 +121,7 @@ class Reach:
         ]  # fmt: skip
 
 
-def _persons(workspace_id: UUID, kind: str, target: Target, at: datetime) -> tuple[list[Person], str]:
+def persons_of(workspace_id: UUID, kind: str, target: Target, at: datetime) -> tuple[list[Person], str]:
     """The persons that a target means at this instant, with a note of how; nobody, with the reason."""
     if kind == "person":
         ids, note = [UUID(str(target["id"]))], ""

@@ -89,6 +89,11 @@ def ways_of(
     return found
 
 
+def quietly(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A person's own rules for what is said at once and without a sound: their methods without the calls, none of them later."""
+    return [{**one, "delay": 0} for one in steps if one["method"] != "voice"]
+
+
 def is_quiet(quiet: Mapping[str, str], at: datetime) -> datetime | None:
     """When a person's quiet hours end, where they run at an instant; None where they do not."""
     if not quiet:

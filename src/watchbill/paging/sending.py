@@ -20,7 +20,7 @@ from watchbill.base.actor import system
 from watchbill.base.errors import Broken, WatchbillError
 from watchbill.base.mask import mask_text
 from watchbill.outbound.deadline import Deadline
-from watchbill.paging import notices
+from watchbill.paging import announcements, notices
 from watchbill.paging.channels import KINDS
 from watchbill.paging.channels.slack.channel import THREAD
 from watchbill.paging.commands import silence_of
@@ -222,7 +222,8 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
             workspace_id=page.workspace_id, person_id=delivery.person_id, urgency="low"
         ).first()
     # A silence begins later than what is taken or over, and holds back none of that.
-    silence = (silence_of(page) if delivery.step >= 0 else None) or ("", None)
+    quietly = bool(page.policy.get("quietly"))
+    silence = (silence_of(page) if delivery.step >= 0 and not quietly else None) or ("", None)
     if page.acknowledged_by:
         name = Person.objects.filter(id=page.acknowledged_by).values_list("name", flat=True).first() or ""
     same = _same(delivery).exclude(id=delivery.id)
@@ -230,12 +231,12 @@ def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
     lately = same.filter(Q(sent_at__gt=at - MINUTE) | Q(state="sending", attempted_at__gt=at - MINUTE))
     recent = [one for sent, begun in lately.values_list("sent_at", "attempted_at") if (one := sent or begun)]
     return Look(
-        page.state, name, page.shadow, Workspace.objects.filter(id=page.workspace_id, demo=True).exists(), here,
+        page.state, name, page.shadow, not page.policy.get("even_demo") and Workspace.objects.filter(id=page.workspace_id, demo=True).exists(), here,
         delivery.channel is not None and delivery.channel.removed_at is None,
         silence=silence[0], silence_until=silence[1],
         already=same.filter(page=page, round=delivery.round, step=delivery.step, state__in=["sent", "delivered"]).exists(),
         recent=recent, waiting=same.filter(state="waiting", due_at__lte=at + MINUTE).count() if len(recent) == A_MINUTE - 1 else 0,
-        urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit else None,
+        urgency=page.urgency, quiet_until=is_quiet(habit.quiet, at) if habit and not quietly else None,
         # That nobody answered is told also when somebody turned up in between.
         settles=delivery.step > 0, says_over=notices.says_over(delivery),
         first=not page.once and delivery.step >= 0 and not delivery.address.startswith((THREAD, ANSWER)) and not same.filter(page=page, sent_at__isnull=False).exists(),
@@ -278,6 +279,8 @@ def _message(delivery: Delivery, page: Page) -> Message:
             else "Your code serves no more."
         )
         return Message(str(delivery.id), words, urgency="low")
+    if page.subject_kind == announcements.SUBJECT:
+        return announcements.message_of(delivery, page, url, thread)
     if delivery.step > 0:
         text = tokens.fresh("wbr_")
         Reply(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced
 from watchbill.outbound.ahead import refused
 from watchbill.paging.channels import CARRIERS, KINDS
@@ -50,6 +50,7 @@ def set_channel(
     channel = Channel.objects.select_for_update().filter(workspace_id=workspace_id, name=name, removed_at=None).first()
     if channel is not None and channel.kind != kind:
         raise Conflict(f"“{name}” is a channel of another kind.", field="name")
+    old = dict(channel.config) if channel is not None else None
     channel = channel or Channel(workspace_id=workspace_id, kind=kind, name=name, created_at=now())
     channel.config = sort.clean(config)
     label = f"channel {name}"
@@ -75,6 +76,10 @@ def set_channel(
         ("channel", channel.id),
         detail={"kind": kind, "name": name, "settings": {k: v for k, v in channel.config.items() if k != "user"}},
     )
+    if old is not None and (secret or old != channel.config):
+        # Another secret cannot be taken back: the old one is gone.
+        back = {"kind": kind, "name": name, "config": old}
+        announce(f"The channel “{name}” has other settings", undo=None if secret else ("channel.set", back))
     return channel
 
 
@@ -94,3 +99,4 @@ def remove_channel(*, by: Actor, workspace_id: UUID, channel_id: UUID) -> None:
         secrets.delete_secret(by=by, workspace_id=workspace_id, secret_id=known.id)
     channel.save(update_fields=["removed_at"])
     record(("channel", channel.id), detail={"kind": channel.kind, "name": channel.name})
+    announce(f"The channel “{channel.name}” was removed: nothing goes out by it")

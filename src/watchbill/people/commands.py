@@ -10,7 +10,7 @@ from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.base.ids import HUB, slugify
 from watchbill.facts.publish import declare, publish
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.erase import erase_payloads_about
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.people import tokens
@@ -114,14 +114,23 @@ def edit_workspace(
     workspace.save(update_fields=["name", "time_zone", "require_mfa"])
     changes = {key: {"from": before[key], "to": after[key]} for key in before if before[key] != after[key]}
     record(("workspace", workspace_id), detail={"changes": changes})
+    lost = [name for name in ("time_zone", "require_mfa") if name in changes and after[name] is not True]
+    if lost:
+        words = {
+            "time_zone": f"The time zone is {workspace.time_zone} now, no more {before['time_zone']}",
+            "require_mfa": "No second factor is asked for any more",
+        }
+        announce("; ".join(words[one] for one in lost), undo=("workspace.edit", {one: before[one] for one in lost}))
     return workspace
 
 
 @command("workspace.demo", needs="workspace.edit", quieter=announced("a demo pages nobody"))
 def mark_demo(*, by: Actor, workspace_id: UUID, demo: bool) -> None:
     """Says that a workspace is a demo, whose pages go to nobody, or that it is one no more."""
-    Workspace.objects.filter(id=workspace_id).update(demo=demo)
+    changed = Workspace.objects.filter(id=workspace_id).exclude(demo=demo).update(demo=demo)
     record(("workspace", workspace_id), detail={"demo": demo})
+    if changed and demo:
+        announce("This workspace is a demo now: it pages nobody", undo=("workspace.demo", {"demo": False}))
 
 
 @command(
@@ -201,6 +210,12 @@ def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None
     person.active = False
     person.save(update_fields=["active"])
     record(("person", person_id))
+    # Messages go to nobody who is not active: the others hear it.
+    announce(
+        "{0} was deactivated, and is paged no more",
+        people=[person_id],
+        undo=("person.reactivate", {"person_id": person_id}),
+    )
     publish(PERSON_DEACTIVATED, workspace_id=workspace_id, subject=("person", person_id))
 
 
@@ -257,6 +272,7 @@ def remove_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     TeamMember.objects.filter(workspace_id=workspace_id, person_id=person_id).delete()
     ApiToken.objects.filter(workspace_id=workspace_id, person_id=person_id, revoked_at=None).update(revoked_at=at)
     record(("person", person_id))
+    announce("{0} was taken out of this workspace, and is paged here no more", people=[person_id])
     Membership.objects.filter(workspace_id=workspace_id, person_id=person_id, ended_at=None).update(ended_at=at)
 
 
@@ -273,6 +289,7 @@ def erase_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> int:
     person.save(update_fields=["name", "active", "erased_at"])
     count = erase_payloads_about(person_id)
     record(("person", person_id), detail={"payloads": count})
+    announce("Somebody's data was erased; they are paged no more")
     # The worker's subscribers do the same where this person of the transaction cannot reach.
     publish(PERSON_ERASED, workspace_id=workspace_id, subject=("person", person_id))
     return count
@@ -303,6 +320,9 @@ def grant_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) -> 
     publish(
         ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "granted"}
     )
+    if role != "viewer":
+        undo = ("role.revoke", {"person_id": person_id, "role": role})
+        announce(f"{{0}} holds the role {role} now", people=[person_id], undo=undo)
     return grant
 
 
@@ -324,6 +344,12 @@ def revoke_role(*, by: Actor, workspace_id: UUID, person_id: UUID, role: str) ->
     record(("person", person_id), detail={"role": role})
     publish(
         ROLE_CHANGED, workspace_id=workspace_id, subject=("person", person_id), data={"role": role, "change": "revoked"}
+    )
+    announce(
+        f"{{0}} holds the role {role} no more",
+        people=[person_id],
+        loses=[person_id],
+        undo=("role.grant", {"person_id": person_id, "role": role}),
     )
 
 
@@ -348,6 +374,10 @@ def map_group(*, by: Actor, workspace_id: UUID, group: str, role: str) -> GroupM
     except IntegrityError:
         raise Conflict(f"The group “{group}” holds that role already.", field="group") from None
     record(("role", role), detail={"group": mapping.group})
+    announce(
+        f"Members of the group “{mapping.group}” get the role {role} when they sign in",
+        undo=("role.group.unmap", {"mapping_id": mapping.id}),
+    )
     return mapping
 
 
@@ -361,6 +391,10 @@ def unmap_group(*, by: Actor, workspace_id: UUID, mapping_id: UUID) -> None:
         workspace_id=workspace_id, role=mapping.role, source=f"group:{mapping.group}", ended_at=None
     ).update(ended_at=now())
     record(("role", mapping.role), detail={"group": mapping.group, "ended": ended})
+    announce(
+        f"Members of the group “{mapping.group}” hold the role {mapping.role} no more",
+        undo=("role.group.map", {"group": mapping.group, "role": mapping.role}),
+    )
     mapping.delete()
 
 
@@ -418,11 +452,18 @@ def add_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: 
 @command("team.member.remove", needs="team.edit", quieter=announced("somebody is not paged with their team any more"))
 def remove_team_member(*, by: Actor, workspace_id: UUID, team_id: UUID, person_id: UUID) -> None:
     """Takes a person out of a team."""
-    _team_here(workspace_id, team_id)
+    team = _team_here(workspace_id, team_id)
     if not TeamMember.objects.filter(team_id=team_id, person_id=person_id).delete()[0]:
         raise NotFound("They are not in this team.")
     publish(TEAM_CHANGED, workspace_id=workspace_id, subject=("team", team_id))
     record(("team", team_id), detail={"person": str(person_id)})
+    undo = {"team_id": team_id, "person_id": person_id}
+    announce(
+        f"{{0}} is not in the team {team.name} any more",
+        people=[person_id],
+        loses=[person_id],
+        undo=("team.member.add", undo),
+    )
 
 
 @command("token.create", needs="token.use", quieter=harmless("it may do no more than its owner"))

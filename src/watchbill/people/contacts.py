@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.commands import person_here, require_no_further_reach
 from watchbill.people.models import ContactMethod
@@ -92,4 +92,7 @@ def remove_contact(*, by: Actor, workspace_id: UUID, person_id: UUID, contact_id
         raise NotFound("There is no such contact method.")
     told = contact.label or "" if contact.kind == "push" else contact.value
     record(("person", person_id), detail={"kind": contact.kind}, personal={contact.kind: told}, about=[person_id])
+    if person_id != by.id:
+        word = {"email": "An e-mail address", "phone": "A telephone number", "push": "A browser"}[contact.kind]
+        announce(f"{word} of {{0}} was removed", people=[person_id], loses=[person_id])
     contact.delete()

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.values import clean_name
 from watchbill.runtime.now import now
@@ -66,6 +66,7 @@ def replace_secret(
     secret.replaced_at, secret.rotate_by = now(), rotate_by
     secret.save(update_fields=["key_id", "wrapped", "data", "replaced_at", "rotate_by"])
     record(("secret", secret_id), detail={"name": secret.name, "rotate_by": rotate_by})
+    announce(f"The secret “{secret.name}” has another value")
     return secret
 
 
@@ -74,6 +75,7 @@ def delete_secret(*, by: Actor, workspace_id: UUID, secret_id: UUID) -> None:
     """Deletes a secret for good."""
     secret = _secret_here(workspace_id, secret_id)
     record(("secret", secret_id), detail={"name": secret.name})
+    announce(f"The secret “{secret.name}” was deleted; what signs in with it cannot any more")
     secret.delete()
 
 

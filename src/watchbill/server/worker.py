@@ -28,6 +28,7 @@ from watchbill.intake.edge import ARRIVED
 from watchbill.ledger.sealer import Sealer
 from watchbill.oncall.commands import look as look_for_handovers
 from watchbill.paging.alarm import sweep as look_whether_we_can_page
+from watchbill.paging.announcements import sweep as sweep_announcements
 from watchbill.paging.commands import sweep as sweep_pages
 from watchbill.paging.unrouted import sweep as sweep_unrouted
 from watchbill.runtime.isolation import describe
@@ -80,6 +81,7 @@ def sweep() -> None:
             ("signals_arrival", "received_at", timedelta(days=30)),
             ("signals_ping", "at", timedelta(days=90)),
             ("paging_press", "at", timedelta(days=30)),
+            ("paging_announcement", "at", timedelta(days=365)),
             ("paging_reply", "expires_at", timedelta(days=1)),
         ):
             query = f"DELETE FROM {table} WHERE {column} < wb_now() - %s * interval '1 second'"  # noqa: S608 - fixed names
@@ -217,6 +219,7 @@ def units(senders: Senders | None = None) -> list[Unit]:
         Unit("silences", sweep_silences, pause=1.0, wakes=("facts",)),
         Unit("looking again", look_again, pause=1.0, wakes=("facts",)),
         Unit("unrouted", sweep_unrouted, pause=1.0, wakes=(first,)),
+        Unit("announcements", sweep_announcements, pause=1.0, wakes=(first,)),
         Unit("handovers", look_for_handovers, pause=5.0, wakes=("facts",)),
         Unit("ability", look_whether_we_can_page, pause=10.0, wakes=(first,)),
         # A server that does not answer holds up one sender, not all; one that has work calls the next.

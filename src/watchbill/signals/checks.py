@@ -18,7 +18,7 @@ from watchbill.base.cron import problem as cron_problem
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.base.ids import slugify
 from watchbill.facts.publish import declare, publish
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.people import tokens
 from watchbill.people.values import clean_name, clean_zone
@@ -241,7 +241,7 @@ def missing(keys: Sequence[str]) -> list[tuple[Source, list[Incoming]]]:
     return list(found.values())
 
 
-def announce(keys: Sequence[str]) -> int:
+def announce_stopped(keys: Sequence[str]) -> int:
     """Within a transaction: says once of each of these checks that stopped that its schedule can never come due."""
     ids = ids_of("stopped", keys)
     if not ids:
@@ -351,7 +351,7 @@ def _check_of(workspace_id: UUID, check_id: UUID) -> Check:
     return check
 
 
-@command("check.edit", needs="source.edit", quieter=announced("a check waits longer"))
+@command("check.edit", needs="source.edit", quieter=announced("a check waits longer, or is less severe"))
 def edit_check(
     *, by: Actor, workspace_id: UUID, check_id: UUID, period: int | None = None, cron: str | None = None, zone: str | None = None,
     grace: int | None = None, severity: str | None = None,
@@ -359,6 +359,13 @@ def edit_check(
     """Changes when a check's pings are due, from now on, and how severe its alert is. What is not said stays; an empty cron line means the period."""
     check = _check_of(workspace_id, check_id)
     before = _told(check)
+    old = {
+        "period": check.period,
+        "cron": check.cron,
+        "zone": check.zone,
+        "grace": check.grace,
+        "severity": check.severity,
+    }
     schedule = _schedule(
         check.period if period is None else period,
         # One that can never come due must be replaced to change anything else.
@@ -373,6 +380,11 @@ def edit_check(
     check.next_at = missing_at(check)
     check.save(update_fields=[*schedule, "problem", "announced_at", "changed_at", "next_at"])
     record(("source", check.source_id), detail={"check": check.slug, "before": before, **_told(check)})
+    if any(schedule[name] != value for name, value in old.items()):
+        announce(
+            f"The check “{check.name}” is due at other times, or less severe",
+            undo=("check.edit", {"check_id": check.id, **old}),
+        )
     publish(CHANGED, workspace_id=workspace_id, subject=("check", check.id))
     return check
 
@@ -384,4 +396,5 @@ def remove_check(*, by: Actor, workspace_id: UUID, check_id: UUID) -> None:
     check.removed_at, check.next_at = now(), None
     check.save(update_fields=["removed_at", "next_at"])
     record(("source", check.source_id), detail={"check": check.slug})
+    announce(f"The check “{check.name}” was removed: nobody is paged where it is missing")
     publish(CHANGED, workspace_id=workspace_id, subject=("check", check.id))

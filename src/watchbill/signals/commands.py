@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.people import tokens
 from watchbill.people.values import clean_name
@@ -74,6 +74,7 @@ def rotate_key(*, by: Actor, workspace_id: UUID, source_id: UUID) -> tuple[Sourc
     source.key_digest, source.key_prefix = tokens.digest(text), tokens.prefix(text)
     source.save(update_fields=["key_digest", "key_prefix"])
     record(("source", source.id), detail={"prefix": source.key_prefix})
+    announce(f"The integration “{source.name}” has a new key; what still sends with the old one is refused")
     return source, text
 
 
@@ -84,6 +85,7 @@ def revoke_source(*, by: Actor, workspace_id: UUID, source_id: UUID) -> None:
     source.revoked_at = now()
     source.save(update_fields=["revoked_at"])
     record(("source", source.id), detail={"name": source.name})
+    announce(f"The integration “{source.name}” was ended; what it sends is refused")
 
 
 @command("source.replay", needs="source.edit", quieter=harmless("what was put aside is taken in"))

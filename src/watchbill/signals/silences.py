@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid, NotFound
 from watchbill.facts.publish import declare, publish
-from watchbill.ledger.command import command, record
+from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.people.values import clean_zone
 from watchbill.runtime.isolation import describe, together_or_apart
@@ -99,6 +99,11 @@ def create_silence(
         ("silence", row.id),
         detail={"match": texts, "reason": reason, "from": starts_at.isoformat(), "until": ends_at.isoformat(), "every": every, "maintenance": maintenance},
     )  # fmt: skip
+    again = {"": "", "day": ", every day", "week": ", every week"}[every]
+    announce(
+        f"Alerts with {', '.join(texts)} page nobody from {starts_at:%Y-%m-%d %H:%M} until {ends_at:%Y-%m-%d %H:%M} UTC{again}: {reason}",
+        undo=("silence.end", {"silence_id": row.id}),
+    )
     return row
 
 

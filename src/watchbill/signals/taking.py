@@ -323,4 +323,4 @@ def _sweep(keys: Sequence[str]) -> int:
         take_alerts(source, [(number, [alert]) for number, alert in told], again=True)
         tell_live(source.workspace_id, "alerts")
         done += len(told)
-    return done + checks.announce(keys)
+    return done + checks.announce_stopped(keys)

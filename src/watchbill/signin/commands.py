@@ -15,7 +15,7 @@ from watchbill.base.errors import Denied, Invalid, NotFound
 from watchbill.base.ids import HUB
 from watchbill.ledger.append import append
 from watchbill.ledger.command import command, record
-from watchbill.ledger.quieter import announced, harmless
+from watchbill.ledger.quieter import harmless
 from watchbill.people.commands import require_no_further_reach
 from watchbill.people.models import GroupMapping, Membership, RoleGrant
 from watchbill.people.rules import roles_for_groups
@@ -146,7 +146,12 @@ def set_password(*, by: Actor, workspace_id: UUID, person_id: UUID, password: st
     record(("person", person_id))
 
 
-@command("role.sync", needs=None, using="signin", quieter=announced("the identity provider's groups took a role away"))
+@command(
+    "role.sync",
+    needs=None,
+    using="signin",
+    quieter=harmless("the identity provider says so; who maps a group to a role is announced"),
+)
 def sync_group_roles(*, by: Actor, workspace_id: UUID, person_id: UUID, groups: Iterable[str]) -> dict[str, list[str]]:
     """Brings a person's roles from groups to what the identity provider says. Only the hub itself does this, at sign-in."""
     if not by.all_powerful:
