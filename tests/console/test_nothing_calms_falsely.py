@@ -72,6 +72,18 @@ def test_no_page_calms_while_something_is_broken(cast: Cast, db: Any, code: str)
         assert BROKEN[code][1] in overview
 
 
+def test_no_page_calms_while_something_pages_only_the_admins(cast: Cast, db: Any) -> None:
+    with ready(cast, db) as it:
+        schedule(it, "Web on-call", [cast.edo])
+        group(it, "critical")
+        browser = signed_in(cast.ada)
+        for name, url in PAGES.items():
+            text = text_of(browser, url)
+            assert calming(text) == [], name
+            assert "1 critical alert fires and pages nobody; the admins are paged instead." in text, name
+            assert "cannot page" not in text, name
+
+
 def test_pages_calm_when_the_hub_can_page(cast: Cast, db: Any) -> None:
     with ready(cast, db) as it:
         schedule(it, "Web on-call", [cast.edo])
@@ -157,10 +169,10 @@ def test_a_bad_day_stands_on_overview_in_the_order_in_which_to_look(cast: Cast, 
         assert "9 incidents are not acknowledged." in text
         order = [
             "1 incident is late; nobody could be reached about 1 incident.",
-            "No: 3 problems.",
+            "No: 2 problems.",
             "The last message by “Mail” failed",
             "Nobody is on call in Web on-call",
-            "1 critical alert fires and pages nobody.",
+            "1 critical alert fires and pages nobody; the admins are paged instead.",
             "INC-1 ",
             "late: acknowledge",
             "nobody could be reached",

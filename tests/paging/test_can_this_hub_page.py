@@ -139,7 +139,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
         ),
         "No route pages anybody, and none of the admins can be reached",
     ),
-    "unrouted": (lambda it: group(it, "critical"), "1 critical alert fires and pages nobody."),
+    "unrouted": (
+        lambda it: (group(it, "critical"), it.db.run("UPDATE signals_group SET opened_at = wb_now() - interval '3 minutes'")),
+        "1 critical alert fires and pages nobody; nobody was paged about it instead.",
+    ),
     "silenced-all": (
         lambda it: silence(it, 'severity=~".+"'),
         "A silence holds back every alert",
@@ -306,6 +309,7 @@ def test_a_look_that_fails_is_a_reason_and_the_others_go_on(
 def test_the_number_of_queries_does_not_grow(cast: Cast, db: Any) -> None:
     with ready(cast, db) as it, cast.acts(cast.edo):
         at = now()
+        group(it, "critical")
         with CaptureQueriesContext(connection) as few:
             ability(cast.main, at)
         for number in range(12):
@@ -389,7 +393,10 @@ def test_alerts_that_page_nobody_are_counted_by_severity(cast: Cast, db: Any) ->
             group(it, severity)
         group(it, "critical", json.dumps({"name": "a decision", "pages": "nobody"}))
         (loud,) = told(cast, "unrouted")
-        assert loud.text == "4 alerts (2 critical, 1 without a severity, 1 warning) fire and page nobody."
+        assert (
+            loud.text
+            == "4 alerts (2 critical, 1 without a severity, 1 warning) fire and page nobody; the admins are paged instead."
+        )
         (quiet,) = told(cast, "unrouted-quiet")
         assert quiet.text.startswith("4 alerts fire without a route")
 
@@ -413,8 +420,8 @@ def test_the_api_says_it_and_needs_the_permission(cast: Cast, db: Any) -> None:
         assert answer["can_page"] == "yes"
         group(it, "critical")
         answer = api(cast.token(cast.vera)).get("/api/v1/workspaces/main/ability").json()
-        assert answer["can_page"] == "no"
-        assert answer["reasons"][0]["code"] == "unrouted"
+        assert answer["can_page"] == "yes"
+        assert (answer["reasons"][0]["code"], answer["reasons"][0]["level"]) == ("unrouted", "alarm")
         assert "example.org" not in json.dumps(answer), "never an address"
         narrow = cast.token(cast.vera, scopes=["workspace.read"])
         assert api(narrow).get("/api/v1/workspaces/main/ability").status_code == 403
@@ -500,7 +507,53 @@ def test_what_has_a_page_of_its_own_is_not_told_twice(cast: Cast, db: Any, clock
         sweep(it, clock, seconds=31)
         sweep(it, clock, seconds=60)
         assert mails(it) == []
-        assert it.rows("SELECT can_page FROM paging_ability WHERE workspace_id = %s", cast.main) == [(False,)]
+        assert it.rows(
+            "SELECT can_page, counts->'unrouted' FROM paging_ability WHERE workspace_id = %s", cast.main
+        ) == [(True, 1)]
+
+
+def test_alerts_that_only_the_admins_heard_of_are_an_alarm_until_one_answers(cast: Cast, db: Any, clock: Any) -> None:
+    from watchbill.paging.commands import acknowledge
+
+    with ready(cast, db) as it:
+        group(it, "critical")
+        it.run()
+        clock.forward(minutes=5)
+        (reason,) = told(cast, "unrouted")
+        assert (reason.level, reason.text) == (
+            "alarm",
+            "1 critical alert fires and pages nobody; the admins are paged instead.",
+        )
+        browser = signed_in(cast.ada)
+        for path in ("/w/main/", "/w/main/alerts"):
+            assert ">Acknowledge</button>" in browser.get(path).content.decode()
+        key = it.rows("SELECT id FROM paging_page WHERE subject_kind = 'unrouted'")[0][0]
+        # What was sent is reported as failed afterwards: nobody heard of it, until a later message arrives.
+        db.run("UPDATE paging_delivery SET state = 'failed' WHERE page_id = %s", key)
+        (reason,) = told(cast, "unrouted")
+        assert (reason.level, reason.text.partition("; ")[2]) == ("broken", "nobody could be reached about it either.")
+        db.run("UPDATE paging_delivery SET state = 'delivered' WHERE page_id = %s", key)
+        assert told(cast, "unrouted")[0].level == "alarm"
+        db.run("UPDATE paging_delivery SET state = 'failed' WHERE page_id = %s", key)
+        answer = browser.post(f"/w/main/pages/{key}", {"do": "acknowledge", "back": "overview"})
+        assert (answer.status_code, answer["location"]) == (302, "/w/main/")
+        (reason,) = told(cast, "unrouted")
+        assert (reason.level, reason.text.partition("; ")[2]) == ("alarm", "somebody acknowledged it.")
+        assert "Acknowledged by Ada Admin." in browser.get("/w/main/").content.decode()
+        with cast.acts(cast.ada) as by:
+            assert acknowledge(by=by, workspace_id=cast.main, page_id=key)[1] is False
+
+
+def test_nobody_is_told_that_it_can_page_again_while_something_pages_nobody(cast: Cast, db: Any, clock: Any) -> None:
+    with ready(cast, db) as it:
+        key = schedule(it, "Empty rota", [])
+        sweep(it, clock, seconds=31)
+        sweep(it, clock, seconds=60)
+        group(it, "critical")
+        it.run()
+        db.run("UPDATE oncall_schedule SET retired_at = wb_now() WHERE id = %s", key)
+        sweep(it, clock, seconds=60)
+        assert "can page again, but something fires and pages nobody" in mails(it)[-1]
 
 
 def test_a_dead_channel_is_told_by_the_one_that_still_works(cast: Cast, db: Any, clock: Any) -> None:
@@ -561,7 +614,7 @@ def test_the_metrics_have_each_workspace_and_go_down_when_nobody_looks(cast: Cas
         sweep(it, clock, seconds=31)
         refresh_gauges()
         text = generate_latest().decode()
-        assert 'watchbill_can_page{workspace="main"} 0.0' in text
+        assert 'watchbill_can_page{workspace="main"} 1.0' in text
         assert 'watchbill_can_page_reasons{code="unrouted",workspace="main"} 1.0' in text
         db.run("DELETE FROM signals_group")
         sweep(it, clock, seconds=31)
@@ -580,7 +633,7 @@ def test_doctor_says_it_of_each_workspace(cast: Cast, db: Any) -> None:
         with as_worker():
             found = _can_page()
         mine = [one for one in found if one.part == "can page: main"]
-        assert [one.level for one in mine][:1] == ["wrong"]
-        assert "1 critical alert fires and pages nobody." in mine[0].text
+        assert [one.level for one in mine][:1] == ["warning"], "and nothing says ok"
+        assert "1 critical alert fires and pages nobody; the admins are paged instead." in mine[0].text
         assert "/w/main/alerts" in mine[0].remedy
         assert {one.part for one in found} == {"can page: main", "can page: other", "can page: hub"}

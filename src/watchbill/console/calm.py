@@ -31,6 +31,8 @@ def verdict(found: Ability | None) -> str:
         return "This is a demo workspace: it shows whom it would page, and nothing leaves it."
     if found.broken:
         return f"No: {count_of(len(found.broken), 'problem')}."
+    if found.alarms:
+        return f"Yes, but: {' '.join(one.text for one in found.alarms)}"
     told = f"Yes, as far as it looked: {_listed(found.looked)}."
     return f"{told[:-1]}; {count_of(len(found.warnings), 'warning')}." if found.warnings else told
 
@@ -50,4 +52,6 @@ def sentence(page: Page, found: Ability | None, trouble: str = "") -> str:
         return " ".join(part for part in (trouble or plain, problems) if part)
     if found.demo:
         return " ".join(part for part in (trouble or plain, "This is a demo workspace: it pages nobody.") if part)
+    if found.alarms:
+        return " ".join(part for part in (trouble or plain, *(one.text for one in found.alarms)) if part)
     return trouble or calm

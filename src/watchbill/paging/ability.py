@@ -21,12 +21,16 @@ from watchbill.people.models import Workspace
 from watchbill.signals.models import Source
 
 log = structlog.get_logger("watchbill.ability")
-#: broken: somebody who must hear would not; warning: it may come to that; note: worth knowing, no more.
-Level = Literal["broken", "warning", "note"]
-LEVELS: tuple[Level, ...] = ("broken", "warning", "note")
+#: broken: somebody who must hear would not; alarm: something fires that only the admins were paged about; warning: it may come to that;
+#: note: worth knowing, no more.
+Level = Literal["broken", "alarm", "warning", "note"]
+LEVELS: tuple[Level, ...] = ("broken", "alarm", "warning", "note")
 
-#: Every reason: its stable code → what it means. Features above this floor bring theirs by ``look``. docs/paging.md has the whole table; a test compares.
+#: Every reason: its stable code → what it means; of one level, what others follow from comes first. Features above this floor bring theirs by ``look``. docs/paging.md has the whole table; a test compares.
 CODES: dict[str, str] = {
+    "no-worker": "no worker has given a sign of life for 30 seconds",
+    "could-not-look": "a look failed, so that nobody knows",
+    "lag": "work of the hub waits longer than it should",
     "no-channel": "no channel is set up that could carry a page",
     "channel-down": "the last message by a channel failed, and none has gone out by it since",
     "unreachable": "somebody whom the live handbook pages has no contact that works here",
@@ -46,10 +50,7 @@ CODES: dict[str, str] = {
     "no-sender": "no integration takes alerts in, so that nothing can send one here",
     "sender-clock": "the clock of an integration's sender is wrong, so that its alerts open and end late",
     "unusable-message": "a message of the last day could not be used, whole or in part",
-    "no-worker": "no worker has given a sign of life for 30 seconds",
     "late-deliveries": "messages that are due have not gone out",
-    "lag": "work of the hub waits longer than it should",
-    "could-not-look": "a look failed, so that nobody knows",
 }
 
 
@@ -77,6 +78,11 @@ class Ability:
     def broken(self) -> list[Reason]:
         """What keeps it from paging."""
         return [one for one in self.reasons if one.level == "broken"]
+
+    @property
+    def alarms(self) -> list[Reason]:
+        """What fires, and reached only those who look after the workspace: it can page, and nothing calms."""
+        return [one for one in self.reasons if one.level == "alarm"]
 
     @property
     def warnings(self) -> list[Reason]:
@@ -161,7 +167,7 @@ def ability(workspace_id: UUID, at: datetime) -> Ability:
     found = _take({name: one.look for name, one in wanted.items()}, place)
     if demo:
         # Nothing leaves a demo anyway: what would be broken elsewhere is worth a look here.
-        found = [replace(one, level="warning") if one.level == "broken" else one for one in found]
+        found = [replace(one, level="warning") if one.level in ("broken", "alarm") else one for one in found]
     order = {code: number for number, code in enumerate(CODES)}
     # A code that nobody brought is a mistake, and no reason to hide what was found.
     found.sort(key=lambda one: (LEVELS.index(one.level), order.get(one.code, len(order))))

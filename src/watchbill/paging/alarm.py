@@ -83,8 +83,11 @@ def _tell(state: AbilityState, found: Ability) -> None:
         return
     broken = [one for one in found.broken if one.code not in TOLD_ELSEWHERE]
     if not broken:
-        if state.told_codes:
-            _page(state, "This hub can page again", "Everything that kept it from paging is put right.", "low")
+        # What Overview says decides: as long as that is no, nobody hears that it is over.
+        if state.told_codes and found.can_page:
+            still = " ".join(one.text for one in found.alarms)
+            title = "This hub can page again" + (", but something fires and pages nobody" if still else "")
+            _page(state, title, still or "Everything that kept it from paging is put right.", "low")
             state.told_codes, state.told_at = [], None
         return
     codes = {one.code for one in broken}

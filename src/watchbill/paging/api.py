@@ -181,7 +181,7 @@ class ReasonOut(Schema):
     """A reason that keeps the hub from paging (broken), may come to that (warning), or is worth knowing (note)."""
 
     code: str
-    level: Literal["broken", "warning", "note"]
+    level: Literal["broken", "alarm", "warning", "note"]
     text: str
     fix: str
     url: str

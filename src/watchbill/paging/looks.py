@@ -1,7 +1,7 @@
 """What “Can this hub page?” looks at: each look answers reasons, with true counts, and what to do about them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,17 +9,19 @@ from django.db import connection
 
 from watchbill.oncall import rules as shifts
 from watchbill.oncall.queries import current_schedules, layers_of, overrides_of
-from watchbill.paging.ability import Place, Reason, count_of, look, names_few
+from watchbill.paging.ability import Level, Place, Reason, count_of, look, names_few
 from watchbill.paging.channels import CARRIERS, KINDS
 from watchbill.paging.models import Channel, Delivery, Page, Policy
 from watchbill.paging.roster import OWNERS, Entry, roster_of
+from watchbill.paging.unanswered import arrived
 from watchbill.people.models import ContactMethod, Membership
 from watchbill.people.phones import problem_of
 from watchbill.runtime.lag import DELIVERIES, due_deliveries, is_gone, lag
 from watchbill.runtime.lag import KINDS as KINDS_OF_LAG
 from watchbill.signals import silences
+from watchbill.signals.heard import ADMINS
 from watchbill.signals.matchers import Matcher, read_matchers
-from watchbill.signals.unrouted import count_by_severity, must_be_heard, setting_of
+from watchbill.signals.unrouted import MOST, Setting, count_by_severity, must_be_heard, setting_of
 from watchbill.signals.unrouted import unrouted as unpaged
 
 #: How old the last test of somebody's pages may be.
@@ -246,7 +248,8 @@ def _not_stood_in_for(workspace_id: UUID, open_now: set[str], covered: set[str])
 @look("the alerts", demo=True)
 def alerts(place: Place) -> Iterator[Reason]:
     """What fires and pages nobody."""
-    loud, quiet = unrouted(place.workspace_id)
+    setting = setting_of(place.workspace_id)
+    loud, quiet, told, capped = _unrouted(place.workspace_id, setting)
     if loud:
         total = sum(loud.values())
         if len(loud) == 1:
@@ -256,23 +259,51 @@ def alerts(place: Place) -> Iterator[Reason]:
             parts = ", ".join(f"{number} {name or 'without a severity'}" for name, number in loud.items())
             what = f"{count_of(total, 'alert')} ({parts})"
         verb = ("fires and pages", "fire and page")[total != 1]
-        yield place.reason("unrouted", "broken", f"{what} {verb} nobody.", "Make a route", "alerts")
+        level, instead = _instead(place, setting, told)
+        text = f"{'At least ' if capped else ''}{what} {verb} nobody{instead}."
+        yield place.reason("unrouted", level, text, "Make a route", "alerts")
     if quiet:
         verb = ("fires", "fire")[quiet != 1]
         text = f"{count_of(quiet, 'alert')} {verb} without a route; none of them is meant to page."
         yield place.reason("unrouted-quiet", "note", text, "Look at them", "alerts")
 
 
-def unrouted(workspace_id: UUID) -> tuple[dict[str, int], int]:
-    """Groups that fire and page nobody: by severity those that must be heard, and how many others.
+#: How long the page about what no route takes may be on its way, in which nobody says yet that it reached nobody.
+ON_ITS_WAY = timedelta(minutes=2)
+_NO_PAGE = UUID(int=0)
+
+
+def _instead(place: Place, setting: Setting, told: Mapping[UUID | None, datetime]) -> tuple[Level, str]:
+    """Who heard of what pages nobody: by the pages that tell of it (each with the oldest group of it). Broken where nobody could be reached."""
+    pages = {one.id: one for one in Page.objects.filter(id__in=[one or _NO_PAGE for one in told])}
+    late = [one for one, since in told.items() if one not in pages and place.at - since > ON_ITS_WAY]
+    waits = [one for one in pages.values() if one.acknowledged_at is None and place.at - one.started_at > ON_ITS_WAY]
+    heard = set(Page.objects.filter(arrived(), id__in=[one.id for one in waits]).values_list("id", flat=True))
+    if any(one.id not in heard for one in waits):
+        return "broken", "; nobody could be reached about it either"
+    if late:
+        return "broken", "; nobody was paged about it instead"
+    if pages and all(one.acknowledged_at for one in pages.values()) and not set(told) - set(pages):
+        return "alarm", "; somebody acknowledged it"
+    return (
+        "alarm",
+        "; the admins are paged instead" if setting.pages == ADMINS else f"; {setting.pages} is paged instead",
+    )
+
+
+def _unrouted(workspace_id: UUID, setting: Setting) -> tuple[dict[str, int], int, dict[UUID | None, datetime], bool]:
+    """Groups that fire and page nobody: by severity those that must be heard; how many others; the pages that tell of the former, each with
+    since when its oldest fires; and whether there are more than were looked at.
 
     Where the handbook says with a reason that nobody hears of them, all are others.
     """
-    setting = setting_of(workspace_id)
     found = unpaged(workspace_id, setting)
     loud = must_be_heard(found, setting)
     counts = {("" if name == "no severity" else name): number for name, number in count_by_severity(loud).items()}
-    return counts, len(found) - len(loud)
+    told: dict[UUID | None, datetime] = {}
+    for one in loud:
+        told[one.told] = min(one.since, told.get(one.told, one.since))
+    return counts, len(found) - len(loud), told, len(found) >= MOST
 
 
 @look("the silences", demo=True)

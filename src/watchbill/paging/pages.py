@@ -93,7 +93,8 @@ def page(request: HttpRequest, slug: str, page_id: UUID) -> HttpResponse:
             if request.POST.get("do") != "acknowledge":
                 raise Invalid("This page can only acknowledge.")
             commands.acknowledge(by=reader.actor, workspace_id=place.id, page_id=page_id)
-            return redirect("page", slug, page_id)
+            back = request.POST.get("back", "")
+            return redirect(back, slug) if back in ("overview", "alerts") else redirect("page", slug, page_id)
         except WatchbillError as problem:
             if problem.status not in _ANSWERED:
                 raise

@@ -5,6 +5,7 @@ for what it lists: another group that no route takes pages at once. A silence ho
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,10 @@ from watchbill.base.actor import Actor, system
 from watchbill.facts.subjects import Shown
 from watchbill.language.names import canonical
 from watchbill.paging.commands import admins_of, end, start
-from watchbill.paging.models import Page
+from watchbill.paging.models import Delivery, Page
 from watchbill.paging.queries import policy_named
 from watchbill.people.models import Workspace
+from watchbill.people.queries import names_of
 from watchbill.runtime.isolation import one_by_one
 from watchbill.runtime.now import now
 from watchbill.signals import silences
@@ -153,6 +155,31 @@ def text_of(workspace_id: UUID, about: list[Unpaged]) -> str:
     return "\n".join(
         [*lines, "", hint, route, "Acknowledge it, and these are not paged again. Otherwise it comes again each hour."]
     )
+
+
+@dataclass(frozen=True)
+class Told:
+    """The page that tells now of what fires and pages nobody; ``by`` acknowledged it."""
+
+    id: UUID
+    can_answer: bool
+    by: str
+
+
+def access_told(reader: Actor, workspace_id: UUID) -> Told | None:
+    """The page about what no route takes, as a reader may answer it; None where there is none, or they may not see it."""
+    if not reader.may("page.read", workspace_id):
+        return None
+    rows = Page.objects.filter(subject_kind=SUBJECT, subject_id=str(workspace_id), shadow=False)
+    page = rows.exclude(state="ended").first()
+    if page is None:
+        return None
+    by = names_of(reader, [page.acknowledged_by]).get(page.acknowledged_by, "somebody") if page.acknowledged_by else ""
+    waits = page.acknowledged_at is None
+    may = (
+        reader.may("incident.respond", workspace_id) or Delivery.objects.filter(page=page, person_id=reader.id).exists()
+    )
+    return Told(page.id, waits and may, by)
 
 
 def resolve_unrouted(reader: Actor, workspace_id: UUID, slug: str, ids: Iterable[str]) -> dict[str, Shown]:

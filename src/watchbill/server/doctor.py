@@ -176,11 +176,11 @@ def _can_page() -> list[Finding]:
     findings = []
     for workspace_id, slug in Workspace.objects.filter(demo=False).order_by("slug").values_list("id", "slug"):
         part, found = f"can page: {slug}", ability(workspace_id, now())
-        if found.can_page:
+        if found.can_page and not found.alarms:
             findings.append(Finding(part, "ok", f"as far as it looked: {', '.join(found.looked)}"))
         # What is only just being set up is no fault yet.
         worst = "wrong" if workspace_id == HUB or in_use(workspace_id) else "warning"
-        for one in found.broken + found.warnings:
+        for one in found.broken + found.alarms + found.warnings:
             level = worst if one.level == "broken" else "warning"
             findings.append(Finding(part, level, one.text, f"{one.fix}: {one.url} in the console."))
     return findings

@@ -35,7 +35,7 @@ from watchbill.signals.queries import (
 )
 from watchbill.signals.rules import quiet_until
 from watchbill.signals.silences import create_silence, end_silence, hidden_by, quiet_of
-from watchbill.signals.unrouted import MARK, Unpaged
+from watchbill.signals.unrouted import MARK, MOST, Unpaged
 
 FEED = 50
 #: Alerts of a group on its page.
@@ -61,7 +61,7 @@ def alerts(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "answer": f"{firing} group{'s' if firing > 1 else ''} of alerts fire{'' if firing > 1 else 's'}." if firing else "",
         "groups": found[:FEED], "show": show, "q": typed, "following": start + FEED if len(found) > FEED else None, "error": error,
-        "firing": firing, "unpaged": {one.id: one for one in unpaged}, "loud": sum(1 for one in unpaged if one.paging),
+        "firing": firing, "unpaged": {one.id: one for one in unpaged}, "loud": sum(1 for one in unpaged if one.paging), "capped": len(unpaged) >= MOST,
     }  # fmt: skip
     return render(request, "signals/alerts.html", context, status=422 if error else 200)
 

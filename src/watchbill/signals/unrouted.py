@@ -82,14 +82,14 @@ class Unpaged:
     told: UUID | None
 
 
-#: Groups that are looked at, the newest first: a page or message names a few, and thousands must not hold up whoever looks.
+#: Groups that are looked at, those that must be heard first and then the newest: a page or message names a few, and thousands must not hold up whoever looks.
 MOST = 5000
 _FIND = """
 WITH g AS MATERIALIZED (
   SELECT id, title, severity, firing, opened_at, route, told_id, labels::text AS labels FROM signals_group
   WHERE workspace_id = %(here)s AND state = 'open' AND (route = '{}'::jsonb OR route ? 'nobody') AND held_until IS NULL AND firing > 0
   AND (%(here)s <> %(hub)s OR source_id NOT IN (SELECT id FROM signals_source WHERE workspace_id = %(hub)s AND name = %(self)s))
-  ORDER BY opened_at DESC LIMIT %(most)s
+  ORDER BY lower(trim(severity)) = ANY(%(quiet)s), opened_at DESC LIMIT %(most)s
 ), s AS (
   SELECT a.group_id, array_agg(DISTINCT coalesce(a.labels->>'severity', '')) AS found
   FROM signals_alert a JOIN g ON g.id = a.group_id WHERE a.workspace_id = %(here)s AND a.firing GROUP BY a.group_id
@@ -106,7 +106,9 @@ def unrouted(workspace_id: UUID, setting: Setting | None = None) -> list[Unpaged
     """
     quiet = {sign(one) for one in (setting or setting_of(workspace_id)).quiet}
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, {"here": workspace_id, "hub": HUB, "self": _SELF_TEST, "most": MOST})
+        cursor.execute(
+            _FIND, {"here": workspace_id, "hub": HUB, "self": _SELF_TEST, "most": MOST, "quiet": sorted(quiet)}
+        )
         rows = cursor.fetchall()
     found = []
     loud: dict[str, bool] = {}

@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
@@ -12,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import now
 
 from watchbill.paging.ability import access_ability
+from watchbill.paging.unrouted import access_told
 from watchbill.runtime.now import now as hub_now
 
 register = template.Library()
@@ -136,9 +138,19 @@ def calm(context: template.Context, page: Any, trouble: str = "") -> SafeString 
         request.ability = context.get("ability") or (access_ability(reader.actor, place.id, hub_now()) if may else None)
     found = request.ability
     text = sentences.sentence(page, found, trouble)
-    if found is not None and found.broken and page != "overview":
+    if found is not None and (found.broken or found.alarms) and page != "overview":
         return format_html('{} <a href="{}#can-page">See why</a>', text, reverse("overview", args=[place.slug]))
     return text
+
+
+@register.simple_tag(takes_context=True)
+def unrouted_answer(context: template.Context, back: str) -> str:
+    """Acknowledge for what fires and pages nobody, or who did; nothing where no page tells of it. ``back`` is the page to come back to."""
+    reader, place, request = context.get("reader"), context.get("place"), context["request"]
+    page = access_told(reader.actor, place.id) if reader and place else None
+    if page is None:
+        return ""
+    return render_to_string("paging/unrouted_answer.html", {"page": page, "back": back, "place": place}, request)
 
 
 @register.filter
