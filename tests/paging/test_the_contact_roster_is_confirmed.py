@@ -12,10 +12,12 @@ from tests.night import BINDINGS, Night, night
 from tests.peers.twilio import TOKEN
 from watchbill.base.errors import Conflict, Denied
 from watchbill.handbook.commands import apply_handbook, unbind_name
+from watchbill.paging.ability import ability
 from watchbill.paging.own import test_me as page_me
 from watchbill.paging.roster import Roster, access_roster, confirm
 from watchbill.paging.setup import set_channel
 from watchbill.paging.spec import confirms_roster
+from watchbill.runtime.now import now
 
 TEXT = """# On-call
 
@@ -88,6 +90,18 @@ def test_a_name_that_means_nobody_any_more_reaches_nobody(cast: Cast, db: Any) -
             unbind_name(by=by, workspace_id=cast.main, name="Night Desk")
         (lost,) = [one for one in seen(it).entries if one.kind == "none"]
         assert "not bound" in lost.problem
+
+
+def test_a_secondary_that_means_nobody_is_not_dropped(cast: Cast, db: Any) -> None:
+    with night(cast, db) as it:
+        set_up(it)
+        with cast.acts(cast.ada) as by:
+            unbind_name(by=by, workspace_id=cast.main, name="Ledger Engineering Lead")
+        (lost,) = [one for one in seen(it).entries if one.kind == "none"]
+        assert lost.name == "Ledger Engineering Lead"
+        with cast.acts(cast.edo):
+            (reason,) = [one for one in ability(cast.main, now()).reasons if one.code == "unbound-name"]
+        assert (reason.level, "Ledger Engineering Lead" in reason.text) == ("broken", True)
 
 
 def test_addresses_and_channels_stand_there_too(cast: Cast, db: Any) -> None:

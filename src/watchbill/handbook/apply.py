@@ -309,10 +309,9 @@ class _Made:
             first = [
                 made for name in one.via if (made := self.names.target(name, f"{one.name}: {name}"))["kind"] != "none"
             ]
+        # One that means nobody stays: “Can this hub page?” and Contacts name it, and a page says who was not there.
         second = [
-            made
-            for target in one.secondary
-            if (made := self.names.one(target, f"{one.name}, secondary")) is not None and made["kind"] != "none"
+            made for target in one.secondary if (made := self.names.one(target, f"{one.name}, secondary")) is not None
         ]
         return [step for step in ((0.0, first or ([named] if one.primary else [])), (wait, second)) if step[1]]
 
