@@ -121,6 +121,27 @@ def test_where_many_browsers_fail_and_none_arrives_the_channel_is_down(cast: Cas
         assert (problem(it, "push"), down(it)) == ("", [])
 
 
+@pytest.mark.parametrize(("status", "expected"), [(503, 0), (403, 0), (None, 1)])
+def test_receivers_who_fail_together_lower_nobody_else(
+    cast: Cast, db: Any, clock: Any, status: int | None, expected: int
+) -> None:
+    """Three people with endpoints of their own can do that on purpose. A push service that is gone for all is another matter."""
+    with night(cast, db) as it, Push() as mine, Push() as theirs:
+        channels(it)
+        subscribe(it, "edo", mine)
+        press_test(it, "edo")
+        theirs.status = status or 403
+        for who in ("apo", "vera", "aud"):
+            subscribe(it, who, theirs)
+            press_test(it, who)
+        if status is None:
+            db.run(
+                "UPDATE paging_channel SET last_problem = 'does not answer', last_problem_at = wb_now() WHERE kind = 'push'"
+            )
+        it.fire()
+        assert it.rows(URGENT, "push", cast.edo) == [(expected,)]
+
+
 @pytest.mark.parametrize(
     ("words", "whose"),
     [

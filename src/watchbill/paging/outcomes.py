@@ -12,7 +12,7 @@ from watchbill.ledger.command import command, record
 from watchbill.ledger.quieter import harmless
 from watchbill.paging.message import Sent
 from watchbill.paging.models import Channel, Delivery, Page, PageEvent
-from watchbill.paging.rules import MOST_ATTEMPTS, PATIENCE, Retry, plan_retry
+from watchbill.paging.rules import FOR_SEVERAL, MOST_ATTEMPTS, PATIENCE, Retry, plan_retry
 from watchbill.paging.setup import stand_ins
 from watchbill.people.contacts import drop_contact
 from watchbill.runtime.now import now
@@ -194,8 +194,10 @@ def finish(delivery_id: UUID, channel: Channel, outcome: Outcome) -> None:
             sent_out(by=by, workspace_id=workspace_id, delivery=delivery, sent=outcome.sent)
             Channel.objects.filter(id=channel.id).update(last_ok_at=now(), last_problem="", last_problem_at=None)
             return
-        if not outcome.contact or _fails_for_many(channel, delivery):
-            Channel.objects.filter(id=channel.id).update(last_problem=outcome.failure, last_problem_at=now())
+        whole = not outcome.contact
+        if whole or _fails_for_many(channel, delivery):
+            problem = outcome.failure if whole else f"{FOR_SEVERAL}{outcome.failure}"
+            Channel.objects.filter(id=channel.id).update(last_problem=problem, last_problem_at=now())
         # A test is of this one channel: it is tried once, and says what came of that.
         tests = delivery.page.subject_kind == "channel"
         others = [] if tests else stand_ins(channel)

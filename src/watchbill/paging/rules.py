@@ -25,6 +25,8 @@ SEND_SECONDS = 30.0
 LEASE = timedelta(seconds=SEND_SECONDS + 15)
 #: A message is tried again so often before its method counts as failed.
 MOST_ATTEMPTS = 8
+#: How a channel's problem begins where it was several receivers' addresses that failed: it is shown, and takes the channel from nobody whom it reaches.
+FOR_SEVERAL = "it fails for several receivers: "
 #: Methods that ring: the default order of a person without own rules, with the seconds each waits.
 DEFAULT_HIGH = (("push", 0), ("email", 0), ("sms", 0), ("voice", 60))
 DEFAULT_LOW = (("push", 0), ("email", 0))

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from watchbill.paging.models import VAIN, Delivery, Page
-from watchbill.paging.rules import SENDERS
+from watchbill.paging.rules import FOR_SEVERAL, SENDERS
 
 #: The senders that one person may hold.
 ONE_PERSON = 1
@@ -161,7 +161,13 @@ def set_priorities(page: Page, rows: Sequence[Delivery], at: datetime) -> None:
     """What is critical goes first: 0 where the last message of this kind arrived, 1 where that is not known, 2 for all that can wait."""
     if page.urgency != "high" or page.can_wait or page.shadow:
         return
-    working = [row for row in rows if row.channel is not None and row.channel.last_problem_at is None]
+    # Receivers may fail on purpose, several at once: that lowers their own messages, never those to whoever the channel reaches.
+    working = [
+        row
+        for row in rows
+        if (one := row.channel) is not None
+        and (one.last_problem_at is None or one.last_problem.startswith(FOR_SEVERAL))
+    ]
     contacts = {row.contact_id for row in working if row.contact_id is not None}
     reached = _reached(contacts, at) if contacts else set[UUID]()
     for row in rows:
