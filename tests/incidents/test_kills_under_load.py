@@ -228,7 +228,10 @@ def check(hub: Hub, crew: Crew, mail: Mail, seed: int) -> None:
             "WHERE p.subject_id = i.id::text AND d.step = 1 AND d.method = 'email' AND (d.attempts > 0 OR d.stage <> ''))"
         ).fetchall()
         assert silent == [], f"incidents whose page was never attempted (seed {seed})"
-        twice = session.execute("SELECT subject_id FROM paging_page GROUP BY subject_id HAVING count(*) > 1").fetchall()
+        # The admins may be told more than once that the hub could not page: it was killed ten times.
+        twice = session.execute(
+            "SELECT subject_id FROM paging_page WHERE subject_kind = 'incident' GROUP BY subject_id HAVING count(*) > 1"
+        ).fetchall()
         assert twice == [], f"one page of an incident (seed {seed})"
         # No attempt began after the hub had answered that it is acknowledged.
         late = []
