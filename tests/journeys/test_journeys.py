@@ -30,7 +30,7 @@ PAGES = {
 #: Pages that are looked at filled, too: empty ones in one size only.
 EMPTY = {
     "silences": "/w/main/silences", "incidents": "/w/main/incidents", "pages": "/w/main/pages", "oncall": "/w/main/oncall",
-    "my-paging": "/w/main/my-paging", "contacts": "/w/main/oncall/contacts", "channels": "/w/main/settings/channels",
+    "my-paging": "/w/main/my-paging", "made-quieter": "/w/main/pages/quieter", "contacts": "/w/main/oncall/contacts", "channels": "/w/main/settings/channels",
 }  # fmt: skip
 
 
