@@ -10,11 +10,12 @@ import pytest
 from tests.cast import Cast, as_worker, signed_in
 from tests.night import Night, night
 from tests.paging.test_can_this_hub_page import schedule
-from watchbill.base.actor import Actor
+from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied
 from watchbill.clocks.commands import start
 from watchbill.clocks.rules import Policy
 from watchbill.ledger.command import CALLS, COMMANDS
+from watchbill.oncall.queries import who_is_on
 from watchbill.paging.announcements import TOGETHER, access_announcements, sweep, undo
 from watchbill.paging.models import Announcement
 from watchbill.runtime.now import now
@@ -93,6 +94,9 @@ WAYS: dict[str, tuple[Before, Does, list[str], str]] = {
     "incident.snooze": (
         lambda it, by: incident(it), lambda it, by, found: call(it, by, "incident.snooze", incident_id=found, minutes=60), [], "incident.end_snooze",
     ),
+    "incident.resolve": (
+        lambda it, by: incident(it), lambda it, by, found: call(it, by, "incident.resolve", incident_id=found), [], "incident.reopen",
+    ),
     "silence.create": (NOTHING, lambda it, by, _: silence(it, by), [], "silence.end"),
     "source.rotate": (NOTHING, lambda it, by, _: call(it, by, "source.rotate", source_id=it.source.id), [], ""),
     "source.revoke": (NOTHING, lambda it, by, _: call(it, by, "source.revoke", source_id=it.source.id), [], ""),
@@ -102,8 +106,8 @@ WAYS: dict[str, tuple[Before, Does, list[str], str]] = {
     "secret.delete": (NOTHING, lambda it, by, _: call(it, by, "secret.delete", secret_id=secret(it)), [], ""),
     "workspace.edit": (NOTHING, lambda it, by, _: call(it, by, "workspace.edit", time_zone="Asia/Tokyo"), [], "workspace.edit"),
     "workspace.demo": (NOTHING, lambda it, by, _: call(it, by, "workspace.demo", demo=True), [], "workspace.demo"),
-    "person.deactivate": (NOTHING, lambda it, by, _: call(it, by, "person.deactivate", person_id=it.cast.edo), [], "person.reactivate"),
-    "person.remove": (NOTHING, lambda it, by, _: call(it, by, "person.remove", person_id=it.cast.edo), [], ""),
+    "person.deactivate": (NOTHING, lambda it, by, _: call(it, by, "person.deactivate", person_id=it.cast.edo), ["edo"], "person.reactivate"),
+    "person.remove": (NOTHING, lambda it, by, _: call(it, by, "person.remove", person_id=it.cast.edo), ["edo"], ""),
     "person.erase": (NOTHING, lambda it, by, _: call(it, by, "person.erase", person_id=it.cast.edo), [], ""),
     "role.grant": (NOTHING, lambda it, by, _: call(it, by, "role.grant", person_id=it.cast.vera, role="editor"), [], "role.revoke"),
     "role.revoke": (NOTHING, lambda it, by, _: call(it, by, "role.revoke", person_id=it.cast.edo, role="editor"), ["edo"], "role.grant"),
@@ -266,6 +270,75 @@ def test_who_may_not_do_the_opposite_may_not_undo(cast: Cast, db: Any) -> None:
         with cast.acts(cast.edo) as by, pytest.raises(Denied):
             undo(by=by, workspace_id=cast.main, announcement_id=row.id)
         assert signed_in(cast.sam).get("/w/main/pages/quieter").status_code == 404
+
+
+def test_whoever_is_taken_out_a_moment_later_hears_what_was_done_before(cast: Cast, db: Any, clock: Any) -> None:
+    """Taking the other admins out first, or right after, keeps nothing from them."""
+    with night(cast, db) as it:
+        it.set_up()
+        admin(it, cast.apo)
+        with cast.acts(cast.ada) as by:
+            silence(it, by)
+            call(it, by, "person.deactivate", person_id=cast.apo)
+            call(it, by, "handbook.unbind", name="On-Call SRE")
+        send(it, clock)
+        told = {to: text for to, _, text in mails(it)}
+        assert set(told) == {"apo@example.org", "ada@example.org", "edo@example.org"}
+        assert "page nobody" in told["apo@example.org"]
+        assert "Apo Approver was deactivated" in told["apo@example.org"]
+        assert "means nobody" not in told["apo@example.org"], "what came afterwards is not theirs any more"
+
+
+def test_what_is_done_on_the_command_line_is_announced_and_what_the_hub_does_is_not(cast: Cast, db: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        with as_worker():
+            silence(it, system("worker"))
+            assert Announcement.objects.count() == 0
+            silence(it, system("cli"))
+            assert [one.hears for one in Announcement.objects.all()] == [[cast.ada]]
+
+
+def test_a_dozen_of_one_kind_hide_none_of_another(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        with cast.acts(cast.ada) as by:
+            for _ in range(12):
+                silence(it, by)
+            call(it, by, "handbook.unbind", name="On-Call SRE")
+        send(it, clock)
+        told = {to: text for to, _, text in mails(it)}["ada@example.org"]
+        assert "“On-Call SRE” means nobody now" in told
+        assert "And 3 more." in told
+
+
+def test_an_override_that_begins_in_ones_own_turn_tells_those_whose_turns_follow(cast: Cast, db: Any) -> None:
+    with night(cast, db) as it:
+        key = schedule(it.set_up(), "Platform", [cast.edo, cast.apo])
+        with cast.acts(cast.edo) as by:
+            first = who_is_on(cast.main, key, now())
+        assert first is not None
+        with cast.acts(cast.ada) as by:
+            call(
+                it,
+                by,
+                "oncall.override",
+                schedule_id=key,
+                person_id=first,
+                starts_at=now(),
+                ends_at=now() + timedelta(days=20),
+            )
+        (row,) = announced(it)
+        assert row.loses == [cast.apo if first == cast.edo else cast.edo]
+
+
+def test_what_is_over_is_resolved_without_a_message(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        with cast.acts(cast.edo) as by:
+            found = call(it, by, "incident.declare", title="Declared", severity="")
+            call(it, by, "incident.resolve", incident_id=found.id)
+        assert announced(it) == []
 
 
 def test_the_only_admin_hears_of_it_themself(cast: Cast, db: Any, clock: Any) -> None:

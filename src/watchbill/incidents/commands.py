@@ -16,8 +16,8 @@ from watchbill.facts.publish import declare, publish
 from watchbill.incidents.models import Guide, Incident, IncidentEvent, SeverityLevel
 from watchbill.incidents.rules import clocks_of, guide_for, together, urgency_of, whom
 from watchbill.language.names import canonical, severity_name
-from watchbill.ledger.command import command, record
-from watchbill.ledger.quieter import harmless
+from watchbill.ledger.command import announce, command, record
+from watchbill.ledger.quieter import announced, harmless
 from watchbill.paging import commands as paging
 from watchbill.paging.models import Page
 from watchbill.paging.models import Policy as Escalation
@@ -444,7 +444,7 @@ def _resolve(by: Actor, incident: Incident, text: str, until: datetime | None = 
 @command(
     "incident.resolve",
     needs="incident.respond",
-    quieter=harmless("everybody who was paged hears that it is over, and it opens again where its alerts go on firing"),
+    quieter=announced("an incident is resolved by hand while its alerts fire"),
 )
 def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "") -> Incident:
     """Says that it is over. A briefing that is owed stays owed."""
@@ -453,6 +453,12 @@ def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "")
     text = clean(text)
     _resolve(by, incident, text)
     record(subject_of(incident), detail={"number": incident.number}, personal={"text": text} if text else None)
+    if incident.group_id and Group.objects.filter(id=incident.group_id, state="open", firing__gt=0).exists():
+        back = {"incident_id": incident.id, "reason": "Resolving it was undone: its alerts fire."}
+        announce(
+            f"{incident.code} was resolved while its alerts fire: nobody is paged about them",
+            undo=("incident.reopen", back),
+        )
     return incident
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from watchbill.base.actor import Actor
+from watchbill.base.actor import SYSTEM_IDS, Actor
 from watchbill.base.errors import Broken
 from watchbill.base.ids import HUB
 from watchbill.ledger.append import Recorded, append
@@ -67,6 +67,8 @@ class _Running:
 _running: ContextVar[_Running | None] = ContextVar("watchbill_command", default=None)
 #: Every command as it is called, by its name: to undo what one did by calling another.
 CALLS: dict[str, Callable[..., Any]] = {}
+#: What the hub does by itself is nobody's doing. The command line is somebody's.
+_BY_ITSELF = {one for part, one in SYSTEM_IDS.items() if part != "cli"}
 #: Who keeps announcements, in the command's transaction; set where messages are sent.
 _keepers: list[Callable[[Announcement], None]] = []
 
@@ -168,7 +170,7 @@ def announce(
         if outer.info.quieter.guard != "no":
             return
         outer = outer.outer
-    if running.by.kind == "system":
+    if running.by.id in _BY_ITSELF:
         return
     made = Announcement(running.info.name, running.by, running.workspace_id, words, tuple(people), tuple(loses), undo)
     for keep in _keepers:

@@ -12,7 +12,7 @@ from watchbill.facts.publish import declare, publish
 from watchbill.ledger.command import announce, command, record
 from watchbill.ledger.quieter import announced, harmless
 from watchbill.oncall.models import Feed, Override, Schedule
-from watchbill.oncall.queries import access_schedule, who_is_on
+from watchbill.oncall.queries import access_schedule, who_is_on, who_is_on_between
 from watchbill.people import tokens
 from watchbill.people.models import Membership
 from watchbill.runtime.isolation import together_or_apart
@@ -71,8 +71,9 @@ def add_override(
         raise Invalid("An override ends after it begins, at most a year later.", field="ends_at")
     if ends_at <= at:
         raise Invalid("This time is over already.", field="ends_at")
-    begins = who_is_on(workspace_id, schedule_id, max(starts_at, at))
-    loses = [begins] if begins and begins != person_id else []
+    loses = [
+        one for one in who_is_on_between(workspace_id, schedule_id, max(starts_at, at), ends_at) if one != person_id
+    ]
     row = Override(
         workspace_id=workspace_id, schedule=schedule, person_id=person_id, starts_at=starts_at, ends_at=ends_at, reason=" ".join(reason.split())[:300],
         made_by=by.id, made_at=at,
@@ -89,7 +90,7 @@ def add_override(
     )
     if loses:
         announce(
-            f"{{0}} takes over from {{1}} in {schedule.name} from {starts_at:%Y-%m-%d %H:%M} until {ends_at:%Y-%m-%d %H:%M} UTC",
+            f"{{0}} takes over from {', '.join(f'{{{number}}}' for number in range(1, min(len(loses), 9) + 1))} in {schedule.name} from {starts_at:%Y-%m-%d %H:%M} until {ends_at:%Y-%m-%d %H:%M} UTC",
             people=[person_id, *loses],
             loses=loses,
             undo=("oncall.override.end", {"override_id": row.id}),

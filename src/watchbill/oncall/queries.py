@@ -69,6 +69,15 @@ def who_is_on(workspace_id: UUID, schedule_id: UUID, at: datetime) -> UUID | Non
     return UUID(who) if who else None
 
 
+def who_is_on_between(workspace_id: UUID, schedule_id: UUID, start: datetime, end: datetime) -> list[UUID]:
+    """Everybody who is on call in a schedule at some time from one instant until another, in the order of their first turn. For rules."""
+    schedule = _with_overrides(workspace_id, start).filter(id=schedule_id).first()
+    if schedule is None:
+        return []
+    found = rules.shifts(layers_of(schedule.layers), overrides_of(schedule), start, end)
+    return [UUID(who) for who in dict.fromkeys(one.who for one in found if one.who)]
+
+
 @dataclass(frozen=True)
 class Watch:
     """A schedule as a page shows it: who is on now, until when, who is next, all shifts of the span, and the gaps in it."""

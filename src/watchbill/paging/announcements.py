@@ -5,6 +5,7 @@ Where nobody else looks after the workspace, it goes to whoever did it: somebody
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,9 +45,12 @@ def keep(made: Made) -> None:
         if made.undo
         else {}
     )
+    # As it is now: whoever is taken out a moment later hears what was done before that.
+    admins = holders_of(made.workspace_id, "workspace.edit")
+    hears = (admins - {made.by.id} or admins) | (set(made.loses) - {made.by.id})
     Announcement(
         workspace_id=made.workspace_id, at=now(), by=made.by.id, command=made.command, words=made.words[:1000], people=list(made.people),
-        loses=list(made.loses), undo=undo,
+        loses=list(made.loses), hears=sorted(hears), undo=undo,
     ).save(force_insert=True)  # fmt: skip
 
 
@@ -81,16 +85,15 @@ def _send(workspace_id: UUID) -> int:
     if not rows:
         return 0
     audience: dict[tuple[UUID, ...], list[UUID]] = {}
-    admins = holders_of(workspace_id, "workspace.edit")
     heard: dict[UUID, list[UUID]] = {}
     for row in rows:
-        for person in (admins | set(row.loses)) - {row.by} or admins:
+        for person in row.hears:
             heard.setdefault(person, []).append(row.id)
     for person, mine in sorted(heard.items()):
         audience.setdefault(tuple(mine), []).append(person)
     slug = Workspace.objects.filter(id=workspace_id).values_list("slug", flat=True).get()
     for about, people in audience.items():
-        targets = [{"kind": "person", "id": str(one), "name": "", "why": _WHY} for one in people]
+        targets = [{"kind": "person", "id": str(one), "name": "", "why": _WHY, "even_gone": True} for one in people]
         demo = any(row.command == "workspace.demo" for row in rows if row.id in about)
         start(
             by=system("worker"), workspace_id=workspace_id, subject=(SUBJECT, f"{about[0]}.{people[0]}"), title=title_of(len(about)), urgency="low",
@@ -118,9 +121,21 @@ def text_of(rows: Iterable[str]) -> str:
     """What a message says. Names are looked up when it goes out, so that an erased person's stands in no message that waits."""
     found = list(Announcement.objects.filter(id__in=list(rows)).order_by("at", "id"))
     names = _names(found)
-    lines = [f"{one.at:%H:%M} UTC, {names.get(one.by, 'somebody')}: {_words(one, names)}." for one in found[:_SHOWN]]
+    lines = [
+        f"{one.at:%H:%M} UTC, {names.get(one.by, 'somebody')}: {_words(one, names)}." for one in _mixed(found)[:_SHOWN]
+    ]
     more = [f"And {len(found) - _SHOWN} more."] if len(found) > _SHOWN else []
     return "\n".join([*lines, *more, "Nothing is asked of you where this is right; else undo it on the page."])
+
+
+def _mixed(rows: Iterable[Announcement]) -> list[Announcement]:
+    """One of each command first, then the second of each: what matters does not hide behind a dozen of one kind."""
+    seen: Counter[str] = Counter()
+    order: list[tuple[int, Announcement]] = []
+    for row in rows:
+        order.append((seen[row.command], row))
+        seen[row.command] += 1
+    return [row for _, row in sorted(order, key=lambda one: one[0])]
 
 
 def _names(rows: Iterable[Announcement]) -> dict[UUID, str]:
@@ -151,10 +166,10 @@ class Shows:
     undone_by: str
 
 
-def access_announcements(reader: Actor, workspace_id: UUID, *, limit: int = 100) -> list[Shows]:
-    """What made a workspace quieter without a second person, the newest first."""
+def access_announcements(reader: Actor, workspace_id: UUID, *, start: int = 0, limit: int = 100) -> list[Shows]:
+    """What made a workspace quieter without a second person, the newest first, from the ``start``-th on."""
     reader.require("page.read", workspace_id)
-    rows = list(Announcement.objects.filter(workspace_id=workspace_id).order_by("-at", "-id")[:limit])
+    rows = list(Announcement.objects.filter(workspace_id=workspace_id).order_by("-at", "-id")[start : start + limit])
     wanted = {one for row in rows for one in (row.by, row.undone_by, *row.people) if one}
     names = {**SYSTEM_NAMES, **{one.id: shown_name(one, reader) for one in Person.objects.filter(id__in=wanted)}}
     return [

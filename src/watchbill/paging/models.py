@@ -390,6 +390,7 @@ class Announcement(models.Model):
     words = models.TextField(help_text="a sentence; {0}, {1} … are the names of `people`")
     people = ArrayField(models.UUIDField(), default=list)
     loses = ArrayField(models.UUIDField(), default=list, help_text="whom it takes a page from")
+    hears = ArrayField(models.UUIDField(), default=list, help_text="who is told: as it was when it was done")
     undo = models.JSONField(
         default=dict, help_text="{command, values}: what undoes it; empty where nothing in the hub does"
     )

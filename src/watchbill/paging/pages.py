@@ -79,7 +79,9 @@ def announced(request: HttpRequest, slug: str) -> HttpResponse:
             if problem.status not in _ANSWERED:
                 raise
             error = problem
-    context = {"rows": announcements.access_announcements(reader.actor, place.id), "error": error}
+    start = start_of(request)
+    found = announcements.access_announcements(reader.actor, place.id, start=start, limit=FEED + 1)
+    context = {"rows": found[:FEED], "following": start + FEED if len(found) > FEED else None, "error": error}
     return render(request, "paging/announcements.html", context, status=error.status if error else 200)
 
 

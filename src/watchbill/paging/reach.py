@@ -123,6 +123,9 @@ class Reach:
 
 def persons_of(workspace_id: UUID, kind: str, target: Target, at: datetime) -> tuple[list[Person], str]:
     """The persons that a target means at this instant, with a note of how; nobody, with the reason."""
+    if target.get("even_gone"):
+        # Whoever was just taken out hears of that, too.
+        return list(Person.objects.filter(id=UUID(str(target["id"])), erased_at=None)), ""
     if kind == "person":
         ids, note = [UUID(str(target["id"]))], ""
     elif kind == "team":

@@ -214,7 +214,7 @@ def _same(delivery: Delivery) -> QuerySet[Delivery]:
 def _look(delivery: Delivery, page: Page, at: datetime) -> Look:
     """What the stages look at."""
     here, habit, name = None, None, ""
-    if delivery.person_id is not None:
+    if delivery.person_id is not None and page.subject_kind != announcements.SUBJECT:
         mine = Membership.objects.filter(workspace_id=page.workspace_id, person_id=delivery.person_id)
         here = mine.filter(person__active=True, ended_at=None).exists()
     if page.urgency == "low" and delivery.person_id is not None:

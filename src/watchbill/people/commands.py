@@ -210,10 +210,10 @@ def deactivate_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None
     person.active = False
     person.save(update_fields=["active"])
     record(("person", person_id))
-    # Messages go to nobody who is not active: the others hear it.
     announce(
         "{0} was deactivated, and is paged no more",
         people=[person_id],
+        loses=[person_id],
         undo=("person.reactivate", {"person_id": person_id}),
     )
     publish(PERSON_DEACTIVATED, workspace_id=workspace_id, subject=("person", person_id))
@@ -272,7 +272,7 @@ def remove_person(*, by: Actor, workspace_id: UUID, person_id: UUID) -> None:
     TeamMember.objects.filter(workspace_id=workspace_id, person_id=person_id).delete()
     ApiToken.objects.filter(workspace_id=workspace_id, person_id=person_id, revoked_at=None).update(revoked_at=at)
     record(("person", person_id))
-    announce("{0} was taken out of this workspace, and is paged here no more", people=[person_id])
+    announce("{0} was taken out of this workspace, and is paged here no more", people=[person_id], loses=[person_id])
     Membership.objects.filter(workspace_id=workspace_id, person_id=person_id, ended_at=None).update(ended_at=at)
 
 

@@ -25,6 +25,7 @@ from watchbill.signals.queries import (
     route_for,
 )
 from watchbill.signals.unrouted import MARK, count_by_severity, pages_nobody
+from watchbill.signals.unrouted import MOST as LOOKED_AT
 
 router = Router()
 
@@ -137,12 +138,16 @@ class UnroutedOut(Schema):
 
 
 class UnroutedList(Schema):
-    """What fires and pages nobody: how many groups, how many of them must be heard, how many of each severity; ``more`` are not listed."""
+    """What fires and pages nobody: how many groups, how many of them must be heard, how many of each severity; ``more`` are not listed.
+
+    ``at_least``: there are more than were looked at, so that every figure is a lower bound.
+    """
 
     count: int
     paging: int
     by_severity: dict[str, int]
     more: int
+    at_least: bool
     items: list[UnroutedOut]
 
 
@@ -290,7 +295,7 @@ def list_unrouted(request: HttpRequest, slug: str, limit: Annotated[int, Field(g
     names = ("id", "title", "severity", "firing", "since", "paging", "why")
     return {
         "count": len(found), "paging": sum(1 for one in found if one.paging), "by_severity": count_by_severity(found),
-        "more": max(0, len(found) - limit), "items": [{name: getattr(one, name) for name in names} for one in found[:limit]],
+        "more": max(0, len(found) - limit), "at_least": len(found) >= LOOKED_AT, "items": [{name: getattr(one, name) for name in names} for one in found[:limit]],
     }  # fmt: skip
 
 

@@ -351,7 +351,7 @@ def _check_of(workspace_id: UUID, check_id: UUID) -> Check:
     return check
 
 
-@command("check.edit", needs="source.edit", quieter=announced("a check waits longer, or is less severe"))
+@command("check.edit", needs="source.edit", quieter=announced("a check has another schedule or severity"))
 def edit_check(
     *, by: Actor, workspace_id: UUID, check_id: UUID, period: int | None = None, cron: str | None = None, zone: str | None = None,
     grace: int | None = None, severity: str | None = None,
@@ -382,7 +382,7 @@ def edit_check(
     record(("source", check.source_id), detail={"check": check.slug, "before": before, **_told(check)})
     if any(schedule[name] != value for name, value in old.items()):
         announce(
-            f"The check “{check.name}” is due at other times, or less severe",
+            f"The check “{check.name}” has another schedule or severity",
             undo=("check.edit", {"check_id": check.id, **old}),
         )
     publish(CHANGED, workspace_id=workspace_id, subject=("check", check.id))
