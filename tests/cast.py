@@ -111,7 +111,7 @@ class Cast:
 
     def bind(self, *names: str, person_id: UUID | None = None) -> None:
         """Binds names of runbooks in Main to a person, Edo unless told otherwise."""
-        from watchbill.handbook.commands import bind_name
+        from watchbill.handbook.bindings import bind_name
 
         with self.acts(self.ada) as by:
             for name in names:

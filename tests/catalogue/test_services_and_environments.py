@@ -9,7 +9,7 @@ from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.base.ids import uuid7
 from watchbill.catalogue import commands
 from watchbill.catalogue.queries import access_service, access_services
-from watchbill.people.commands import create_team
+from watchbill.people.teams import create_team
 
 
 def test_a_service_has_owner_environments_and_links(cast: Cast) -> None:

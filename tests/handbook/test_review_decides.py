@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 from tests.cast import Cast, api, as_worker, signed_in
 from watchbill.base.errors import Conflict, Denied, Invalid, NotFound
 from watchbill.facts.publish import deliver_one
-from watchbill.handbook.commands import (
-    Unbound,
-    apply_draft,
-    bind_name,
-    choose,
-    discard_draft,
-    keep_draft,
-    submit,
-    unbind_name,
-)
+from watchbill.handbook.bindings import bind_name, unbind_name
+from watchbill.handbook.commands import Unbound, apply_draft, choose, discard_draft, keep_draft, submit
 from watchbill.handbook.compile import compile_sources
 from watchbill.handbook.config import Config
 from watchbill.handbook.files import Source

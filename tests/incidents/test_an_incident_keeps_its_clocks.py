@@ -356,17 +356,18 @@ def test_all_hands_are_added_once_to_the_first_step() -> None:
 
 def test_whoever_joins_the_team_takes_turns_and_whoever_left_does_not(cast: Cast, db: Any) -> None:
     from watchbill.people import commands as people
+    from watchbill.people import teams
 
     with night(cast, db) as it:
         it.set_up()
         with cast.acts(cast.ada) as by:
-            team = people.create_team(by=by, workspace_id=cast.main, name="SRE")
-            people.add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=cast.edo)
-        from watchbill.handbook.commands import bind_name
+            team = teams.create_team(by=by, workspace_id=cast.main, name="SRE")
+            teams.add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=cast.edo)
+        from watchbill.handbook.bindings import bind_name
 
         with cast.acts(cast.ada) as by:
             bind_name(by=by, workspace_id=cast.main, name="On-Call SRE", target_kind="team", target_id=team.id)
-            people.add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=cast.apo)
+            teams.add_team_member(by=by, workspace_id=cast.main, team_id=team.id, person_id=cast.apo)
         it.run()
         assert it.rows("SELECT jsonb_array_length(layers->0->'participants') FROM oncall_schedule") == [(2,)]
         with cast.acts(cast.ada) as by:

@@ -77,7 +77,7 @@ def test_the_rota_of_the_hub_says_who_is_paged(cast: Cast, db: Any) -> None:
 
 def test_each_name_that_means_nobody_has_its_own_reason(cast: Cast, db: Any) -> None:
     """Two names of one step that nobody is bound to any more: both are said, each as itself."""
-    from watchbill.handbook.commands import unbind_name
+    from watchbill.handbook.bindings import unbind_name
 
     with night(cast, db) as it:
         live(it, "production-operations")

@@ -80,7 +80,7 @@ def test_a_command_without_an_actor_is_refused() -> None:
 
 
 def COMMANDS_run(name: str) -> None:
-    from watchbill.people.commands import create_team
+    from watchbill.people.teams import create_team
 
     create_team(by=None, workspace_id=HUB, name="x")  # type: ignore[arg-type]
 
@@ -96,7 +96,7 @@ def COMMANDS_run(name: str) -> None:
     ],
 )
 def test_not_even_the_owner_changes_the_ledger_by_accident(cast: Cast, db: Any, query: str) -> None:
-    from watchbill.people.commands import create_team
+    from watchbill.people.teams import create_team
 
     with cast.acts(cast.ada) as by:
         create_team(by=by, workspace_id=cast.main, name="A")
@@ -190,7 +190,7 @@ def test_a_restored_database_begins_a_new_epoch(cast: Cast, db: Any, tmp_path: A
 
     from tests.cast import ensure_alias
     from watchbill.ledger.sealer import Sealer
-    from watchbill.people.commands import create_team
+    from watchbill.people.teams import create_team
 
     ensure_alias("sealer")
     anchor = tmp_path / "anchor"
@@ -218,7 +218,7 @@ def test_a_database_cut_back_is_told_by_the_anchor(cast: Cast, db: Any, tmp_path
     from tests.cast import ensure_alias
     from watchbill.ledger.queries import hub_id
     from watchbill.ledger.sealer import Sealer, origin
-    from watchbill.people.commands import create_team
+    from watchbill.people.teams import create_team
 
     ensure_alias("sealer")
     with cast.acts(cast.ada) as by:

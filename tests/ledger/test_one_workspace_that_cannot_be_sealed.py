@@ -11,7 +11,7 @@ from watchbill.ledger.sealer import Sealer
 
 
 def write(cast: Cast, person: Any, workspace_id: Any, count: int) -> None:
-    from watchbill.people.commands import create_team
+    from watchbill.people.teams import create_team
 
     with cast.acts(person) as by:
         for _ in range(count):

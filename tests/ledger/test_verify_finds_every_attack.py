@@ -16,7 +16,8 @@ from watchbill.ledger.export import export_ledger
 from watchbill.ledger.queries import hub_id
 from watchbill.ledger.sealer import signer_name
 from watchbill.ledger.verify import Report, read_notes, verify_export
-from watchbill.people.commands import create_team, edit_person, erase_person, invite_person
+from watchbill.people.commands import edit_person, erase_person, invite_person
+from watchbill.people.teams import create_team
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def history(it: Night) -> list[tuple[str, str]]:
 
 def to_webhook(it: Night, peer: Refusing, name: str = "On-Call SRE") -> None:
     """The first step of the example pages a webhook, and nobody else."""
-    from watchbill.handbook.commands import bind_name
+    from watchbill.handbook.bindings import bind_name
     from watchbill.paging.setup import set_channel
 
     with it.cast.acts(it.cast.ada) as by:

@@ -371,7 +371,7 @@ def test_a_second_channel_of_a_kind_makes_a_dead_one_a_warning(cast: Cast, db: A
 
 def test_a_member_of_a_team_who_cannot_be_reached_is_a_warning_while_others_hear(cast: Cast, db: Any) -> None:
     with ready(cast, db):
-        from watchbill.people.commands import add_team_member, create_team
+        from watchbill.people.teams import add_team_member, create_team
 
         with cast.acts(cast.ada) as by:
             team = create_team(by=by, workspace_id=cast.main, name="Web")

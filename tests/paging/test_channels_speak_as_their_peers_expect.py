@@ -224,7 +224,7 @@ def test_what_a_receiver_answers_is_for_now_or_for_good(receiver: Any, answer: i
 
 
 def test_a_name_that_is_bound_to_a_channel_is_told_there(cast: Cast, db: Any, receiver: Any) -> None:
-    from watchbill.handbook.commands import bind_name
+    from watchbill.handbook.bindings import bind_name
     from watchbill.paging.setup import set_channel
 
     with night(cast, db) as it:

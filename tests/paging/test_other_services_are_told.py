@@ -121,7 +121,7 @@ def test_certificates_are_looked_at_whatever_the_address_says() -> None:
 
 
 def test_a_channel_of_the_runbook_is_told_through_apprise(cast: Cast, db: Any, ntfy: Ntfy) -> None:
-    from watchbill.handbook.commands import bind_name
+    from watchbill.handbook.bindings import bind_name
     from watchbill.paging.setup import set_channel
 
     with night(cast, db) as it:

@@ -82,7 +82,7 @@ def test_a_title_cannot_mention_everybody_or_make_links(slack: Slack) -> None:
 
 def on_slack(it: Night, slack: Slack) -> Any:
     """The night's channel: “#oncall-sre” of the runbook is a channel of Slack, and its buttons come in through an integration."""
-    from watchbill.handbook.commands import bind_name
+    from watchbill.handbook.bindings import bind_name
     from watchbill.paging.setup import set_channel
     from watchbill.signals.commands import create_source
 

@@ -11,7 +11,8 @@ from tests.handbook.test_apply_makes_it_live import accepted
 from tests.night import BINDINGS, Night, night
 from tests.peers.twilio import TOKEN
 from watchbill.base.errors import Conflict, Denied
-from watchbill.handbook.commands import apply_handbook, unbind_name
+from watchbill.handbook.bindings import unbind_name
+from watchbill.handbook.commands import apply_handbook
 from watchbill.paging.ability import ability
 from watchbill.paging.own import test_me as page_me
 from watchbill.paging.roster import Roster, access_roster, confirm

@@ -42,8 +42,9 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.facts.publish import deliver_one
     from watchbill.gates.commands import answer
     from watchbill.gates.models import Request
+    from watchbill.handbook.bindings import bind_name
     from watchbill.handbook.cast import read_cast
-    from watchbill.handbook.commands import apply_draft, apply_handbook, bind_name, choose, files_of, keep_draft
+    from watchbill.handbook.commands import apply_draft, apply_handbook, choose, files_of, keep_draft
     from watchbill.handbook.files import load
     from watchbill.handbook.queries import access_review
     from watchbill.intake.adapters import ADAPTERS
@@ -53,6 +54,7 @@ def filled(cast: Cast, db: Any) -> Cast:
     from watchbill.paging.alarm import sweep as look_whether_we_can_page
     from watchbill.paging.sending import send_one
     from watchbill.people import commands as people
+    from watchbill.people import teams
     from watchbill.people.models import ContactMethod
     from watchbill.runtime.now import now
     from watchbill.secrets.commands import open_secret, store_secret
@@ -62,8 +64,8 @@ def filled(cast: Cast, db: Any) -> Cast:
 
     with cast.acts(cast.ada) as by:
         here = cast.main
-        team = people.create_team(by=by, workspace_id=here, name="Platform")
-        people.add_team_member(by=by, workspace_id=here, team_id=team.id, person_id=cast.edo)
+        team = teams.create_team(by=by, workspace_id=here, name="Platform")
+        teams.add_team_member(by=by, workspace_id=here, team_id=team.id, person_id=cast.edo)
         environment = create_environment(by=by, workspace_id=here, name="Production")
         create_service(
             by=by,

@@ -141,8 +141,10 @@ def test_no_page_runs_a_query_per_row(cast: Cast) -> None:
 
     from tests.gates.test_requests_are_answered_once_by_others import asks
     from watchbill.catalogue.commands import create_service
-    from watchbill.handbook.commands import bind_name, keep_draft
-    from watchbill.people.commands import create_team, invite_person
+    from watchbill.handbook.bindings import bind_name
+    from watchbill.handbook.commands import keep_draft
+    from watchbill.people.commands import invite_person
+    from watchbill.people.teams import create_team
     from watchbill.signals.commands import create_source
 
     def grow(start: int) -> None:

@@ -87,7 +87,7 @@ def test_a_stranger_gets_the_same_answer_for_a_closed_workspace_and_an_absent_on
 
 
 def test_pages_follow_each_other_without_gaps(cast: Cast) -> None:
-    from watchbill.people.commands import create_team
+    from watchbill.people.teams import create_team
 
     for number in range(7):
         with cast.acts(cast.ada) as by:

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from watchbill.base.errors import NotFound
 from watchbill.gates.models import Request as GateRequest
-from watchbill.handbook import commands
+from watchbill.handbook import bindings, commands
 from watchbill.handbook.models import PolicyItem, Revision
 from watchbill.handbook.queries import (
     access_bindings,
@@ -354,7 +354,7 @@ def list_bindings(
 def bind_name(request: HttpRequest, slug: str, payload: BindingItem) -> dict[str, Any]:
     """Bind a name to a person or team."""
     reader, place = place_of(request, slug)
-    made = commands.bind_name(
+    made = bindings.bind_name(
         by=reader.actor, workspace_id=place.id, name=payload.name, target_kind=payload.target_kind, target_id=payload.target_id
     )  # fmt: skip
     return {"name": made.text, "target_kind": made.target_kind, "target_id": made.target_id}
@@ -364,7 +364,7 @@ def bind_name(request: HttpRequest, slug: str, payload: BindingItem) -> dict[str
 def unbind_name(request: HttpRequest, slug: str, payload: BindingGone) -> Status[Any]:
     """Take a binding away."""
     reader, place = place_of(request, slug)
-    commands.unbind_name(by=reader.actor, workspace_id=place.id, name=payload.name)
+    bindings.unbind_name(by=reader.actor, workspace_id=place.id, name=payload.name)
     return Status(204, None)
 
 

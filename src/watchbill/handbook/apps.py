@@ -8,7 +8,7 @@ class HandbookConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.handbook import jobs, looks, queries, subscribers  # noqa: F401 - they declare what they listen to and look at
+        from watchbill.handbook import bindings, jobs, looks, queries, subscribers  # noqa: F401 - they declare what they listen to and look at
 
         register("revision", "handbook revision", resolve=queries.resolve_revisions)
         register("draft", "handbook under review", resolve=queries.resolve_drafts)

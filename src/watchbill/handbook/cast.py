@@ -10,11 +10,12 @@ from pydantic import Field
 
 from watchbill.base.actor import Actor
 from watchbill.base.errors import Conflict, Invalid
-from watchbill.handbook.commands import bind_name
+from watchbill.handbook.bindings import bind_name
 from watchbill.handbook.explicit import validate
 from watchbill.handbook.models import Binding, Revision
 from watchbill.language.items import Model
-from watchbill.people.commands import add_team_member, create_team, invite_person, mark_demo
+from watchbill.people.commands import invite_person, mark_demo
+from watchbill.people.teams import add_team_member, create_team
 
 FILE = "cast.yaml"
 

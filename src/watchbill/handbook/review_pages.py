@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from watchbill.base.errors import Conflict, Invalid, NotFound, WatchbillError
 from watchbill.gates.models import Request
 from watchbill.gates.queries import access_asked
-from watchbill.handbook import commands
+from watchbill.handbook import bindings, commands
 from watchbill.handbook.pages import KIND_WORDS, facts, lock_file
 from watchbill.handbook.queries import (
     Review,
@@ -240,9 +240,9 @@ def _act(request: HttpRequest, reader: Reader, place: Place) -> HttpResponse | N
             kind, _, target = post.get("target", "").partition(":")
             if not target:
                 raise Invalid("Say who is meant.", field="target")
-            commands.bind_name(**common, name=post.get("name", ""), target_kind=kind, target_id=as_uuid(target))
+            bindings.bind_name(**common, name=post.get("name", ""), target_kind=kind, target_id=as_uuid(target))
         case "unbind":
-            commands.unbind_name(**common, name=post.get("name", ""))
+            bindings.unbind_name(**common, name=post.get("name", ""))
         case "live":
             commands.review_live(**common, slug=place.slug)
             return redirect(reverse("handbook_review", args=[place.slug]) + "?show=all")

@@ -331,11 +331,7 @@ def not_over(incident: Incident) -> None:
         raise Conflict(f"{incident.code} is resolved.", hint="Reopen it, if it is not over.")
 
 
-@command(
-    "incident.acknowledge",
-    needs="incident.respond",
-    quieter=harmless("whoever answers is named to the others, and the clocks go on"),
-)
+@command("incident.acknowledge", needs="incident.respond", quieter=harmless("the others hear who has it"))
 def acknowledge(*, by: Actor, workspace_id: UUID, incident_id: UUID, via: str = "") -> Incident:
     """Says that one sees to it: escalation stops, the clock is met. Again, or too late, does no harm."""
     incident = incident_of(workspace_id, incident_id)
@@ -441,11 +437,7 @@ def _resolve(by: Actor, incident: Incident, text: str, until: datetime | None = 
     changed(incident, "resolved")
 
 
-@command(
-    "incident.resolve",
-    needs="incident.respond",
-    quieter=announced("an incident is resolved by hand while its alerts fire"),
-)
+@command("incident.resolve", needs="incident.respond", quieter=announced("it is resolved while its alerts fire"))
 def resolve(*, by: Actor, workspace_id: UUID, incident_id: UUID, text: str = "") -> Incident:
     """Says that it is over. A briefing that is owed stays owed."""
     incident = incident_of(workspace_id, incident_id)

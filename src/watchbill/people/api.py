@@ -6,7 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 
-from watchbill.people import commands, contacts
+from watchbill.people import commands, contacts, teams
 from watchbill.people.edge import place_of, reader_of
 from watchbill.people.models import ApiToken, Team, Workspace
 from watchbill.people.queries import (
@@ -284,7 +284,7 @@ def list_teams(request: HttpRequest, slug: str) -> dict[str, Any]:
 def create_team(request: HttpRequest, slug: str, payload: TeamIn) -> Status[Any]:
     """Make a team."""
     reader, place = place_of(request, slug)
-    team = commands.create_team(by=reader.actor, workspace_id=place.id, name=payload.name, purpose=payload.purpose)
+    team = teams.create_team(by=reader.actor, workspace_id=place.id, name=payload.name, purpose=payload.purpose)
     return Status(201, _team(access_team(reader.actor, place.id, team.slug)))
 
 
@@ -293,7 +293,7 @@ def add_member(request: HttpRequest, slug: str, team: str, payload: MemberIn) ->
     """Put a person into a team."""
     reader, place = place_of(request, slug)
     found = access_team(reader.actor, place.id, team.replace("\0", ""))
-    commands.add_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=payload.person)
+    teams.add_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=payload.person)
     return Status(201, _team(access_team(reader.actor, place.id, team)))
 
 
@@ -302,7 +302,7 @@ def edit_team(request: HttpRequest, slug: str, team: str, payload: TeamIn) -> di
     """Change a team's name and purpose; its short name stays."""
     reader, place = place_of(request, slug)
     found = access_team(reader.actor, place.id, team.replace("\0", ""))
-    commands.edit_team(
+    teams.edit_team(
         by=reader.actor, workspace_id=place.id, team_id=found.id, name=payload.name, purpose=payload.purpose
     )
     return _team(access_team(reader.actor, place.id, found.slug))
@@ -313,7 +313,7 @@ def remove_member(request: HttpRequest, slug: str, team: str, person_id: UUID) -
     """Take a person out of a team."""
     reader, place = place_of(request, slug)
     found = access_team(reader.actor, place.id, team.replace("\0", ""))
-    commands.remove_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=person_id)
+    teams.remove_team_member(by=reader.actor, workspace_id=place.id, team_id=found.id, person_id=person_id)
     return Status(204, None)
 
 

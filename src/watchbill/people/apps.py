@@ -8,7 +8,7 @@ class PeopleConfig(AppConfig):
 
     def ready(self) -> None:
         from watchbill.facts.subjects import register
-        from watchbill.people import queries, subscribers  # noqa: F401 - subscribers declare themselves
+        from watchbill.people import queries, subscribers, teams  # noqa: F401 - subscribers declare themselves
 
         register("person", "person", resolve=queries.resolve_people, search=queries.search_people)
         register("team", "team", resolve=queries.resolve_teams, search=queries.search_teams)

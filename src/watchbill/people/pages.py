@@ -12,6 +12,7 @@ from watchbill.people import commands, contacts
 from watchbill.people.edge import place_of
 from watchbill.people.queries import Place, Reader, access_people, access_person, access_team, access_teams, role_labels
 from watchbill.people.rules import ROLE_DOCS, ROLES
+from watchbill.people.teams import add_team_member, create_team, edit_team, remove_team_member
 
 
 def as_uuid(value: str) -> UUID:
@@ -127,7 +128,7 @@ def teams(request: HttpRequest, slug: str) -> HttpResponse:
     error, post = None, request.POST
     if request.method == "POST":
         error = attempt(
-            lambda: commands.create_team(
+            lambda: create_team(
                 by=reader.actor, workspace_id=place.id, name=post.get("name", ""), purpose=post.get("purpose", "")
             )
         )
@@ -147,19 +148,19 @@ def team(request: HttpRequest, slug: str, team_slug: str) -> HttpResponse:
         match post.get("do"):
             case "add":
                 error = attempt(
-                    lambda: commands.add_team_member(
+                    lambda: add_team_member(
                         by=by, workspace_id=place.id, team_id=found.id, person_id=as_uuid(post.get("person", ""))
                     )
                 )
             case "remove":
                 error = attempt(
-                    lambda: commands.remove_team_member(
+                    lambda: remove_team_member(
                         by=by, workspace_id=place.id, team_id=found.id, person_id=as_uuid(post.get("person", ""))
                     )
                 )
             case "edit":
                 error = attempt(
-                    lambda: commands.edit_team(
+                    lambda: edit_team(
                         by=by,
                         workspace_id=place.id,
                         team_id=found.id,
