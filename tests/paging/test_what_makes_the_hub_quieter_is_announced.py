@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from tests.cast import Cast, as_worker, signed_in
-from tests.night import Night, night
+from tests.night import PHONES, Night, night
 from tests.paging.test_can_this_hub_page import schedule
 from watchbill.base.actor import Actor, system
 from watchbill.base.errors import Conflict, Denied
@@ -330,6 +330,18 @@ def test_an_override_that_begins_in_ones_own_turn_tells_those_whose_turns_follow
             )
         (row,) = announced(it)
         assert row.loses == [cast.apo if first == cast.edo else cast.edo]
+
+
+def test_whoever_has_a_telephone_only_gets_a_text(cast: Cast, db: Any, clock: Any) -> None:
+    with night(cast, db) as it:
+        it.set_up()
+        db.run("DELETE FROM people_contact_method WHERE kind = 'email' AND person_id = %s", cast.edo)
+        with cast.acts(cast.ada) as by:
+            call(it, by, "handbook.unbind", name="On-Call SRE")
+        send(it, clock)
+        (text,) = [one for one in it.twilio.messages if one["To"] == PHONES["edo"]]
+        assert text["Body"].startswith("A change made this hub quieter")
+        assert it.twilio.calls == []
 
 
 def test_what_is_over_is_resolved_without_a_message(cast: Cast, db: Any, clock: Any) -> None:

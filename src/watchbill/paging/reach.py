@@ -109,6 +109,9 @@ class Reach:
             steps = quietly(steps)
             here = {method: one for method, one in here.items() if method != "voice"}
         plans = ways_of(ways, page.urgency, here, steps)
+        if page.policy.get("quietly") and not any(plan.contact_id and not plan.stage for plan in plans):
+            # Who has a telephone only, or rules that only ring, gets a text.
+            plans = ways_of(ways, "high", here) or plans
         if not plans:
             lacks = "nothing that this urgency uses" if ways else "no contact"
             plans = [Plan("none", None, 0, "contact", f"{lacks} is stored: add one under On-call → My paging")]
