@@ -236,7 +236,8 @@ def test_who_sends_without_end_and_reads_nothing_is_held_back(hub: Hub, sender: 
     with dial(hub) as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.settimeout(3)
-        with pytest.raises(TimeoutError):
+        # It waits; or it is refused and let go, where more than 128 requests are read while the first is still looked up (docs/security.md).
+        with pytest.raises((TimeoutError, ConnectionError)):
             line.sendall(requests * 4000)
         assert httpx.post(hub.url + sender[1], content=body("Heard")).status_code == 200
         assert memory(hub) - before < 50_000
